@@ -1,0 +1,43 @@
+"""Image flows with exact likelihoods whose inverse can be trusted."""
+
+from flowjax_glow.bijector import Bijector
+from flowjax_glow.bijectors import (
+    ActNorm,
+    AffineCoupling,
+    InvertibleConv,
+    InvertibleConvLU,
+    LearnedPrior,
+    Permutation,
+    Reverse,
+    Split,
+    Squeeze,
+)
+from flowjax_glow.combinators import Chain, Invert, MultiScale, Repeat
+from flowjax_glow.density import (
+    bin_midpoints,
+    bits_per_dim,
+    decode,
+    dequantize,
+    encode,
+    log_prob,
+    sample,
+    sample_latents,
+    to_pixels,
+)
+from flowjax_glow.glow import GlowConfig, glow
+from flowjax_glow.nets import CouplingNet
+from flowjax_glow.scales import (
+    SCALES,
+    Additive,
+    Biased,
+    Bounded,
+    DepthScaled,
+    Scale,
+    Sigmoid,
+    SoftClamp,
+    TanhExponential,
+    TwoSigmoid,
+)
+from flowjax_glow.walk import flatten_records, walk_inverse
+
+__version__ = "0.1.0"

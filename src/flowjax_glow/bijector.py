@@ -1,0 +1,47 @@
+"""The contract that every invertible map of this library keeps."""
+
+from flowjax_glow.types import Image, Key, Latents, LogDet, Params
+
+
+class Bijector:
+    r"""An invertible map with explicit parameters.
+
+    The object holds static configuration alone: it is a frozen dataclass, compares by value, may be
+    a static argument of `jax.jit`, and every method is a pure function.
+
+    `forward` goes from data to latent, ``z = f(x)``, and `inverse` from latent to data. Each also
+    returns the log-det of the map it has just applied, in nats, one number per example,
+
+    .. math:: \log|\det \partial z / \partial x| \quad\text{or}\quad
+              \log|\det \partial x / \partial z|,
+
+    so the two at matching points sum to zero. Values and log-dets come together because both follow
+    from one evaluation of a coupling's net.
+
+    To write one, subclass this as a frozen dataclass and define the first three methods; a bijector
+    that scales by something learned also defines ``log_scale(params, z)`` and so takes part in the
+    records of `walk.walk_inverse`.
+    """
+
+    def init(self, key: Key, x: Image) -> Params:
+        """Parameters for inputs shaped like `x`, a real batch, since some starts read its values."""
+        raise NotImplementedError(f"{type(self).__name__} must define init")
+
+    def forward(self, params: Params, x: Image) -> tuple[Latents, LogDet]:
+        """``z`` and ``log|det dz/dx|``."""
+        raise NotImplementedError(f"{type(self).__name__} must define forward")
+
+    def inverse(self, params: Params, z: Latents) -> tuple[Image, LogDet]:
+        """``x`` and ``log|det dx/dz|``."""
+        raise NotImplementedError(f"{type(self).__name__} must define inverse")
+
+    def log_det(self, params: Params, x: Image) -> LogDet:
+        """``log|det dz/dx|``; under `jax.jit` the unused ``z`` costs nothing."""
+        return self.forward(params, x)[1]
+
+    def freeze(self, params: Params) -> Params:
+        """Parameters for inference, with what `inverse` would otherwise recompute cached in them.
+
+        The cache goes stale when the parameters it was made from change, so never train on it.
+        """
+        return params

@@ -1,0 +1,42 @@
+"""Activation normalization with a data-dependent start."""
+
+from dataclasses import dataclass
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from flowjax_glow.bijector import Bijector
+from flowjax_glow.numerics import (
+    LOG_SCALE_FACTOR,
+    channel_statistics,
+    check_image,
+    constant_log_det,
+)
+from flowjax_glow.types import Image, Key, LogDet, Params
+
+
+@dataclass(frozen=True)
+class ActNorm(Bijector):
+    r"""``z = (x + shift) exp(3 log_scale)`` with one shift and one log-scale per channel.
+
+    The log-det is ``height * width * sum(3 log_scale)``. `init` chooses both so that ``z`` has zero
+    mean and unit deviation per channel on the batch it is given; a constant channel keeps its
+    scale. Source: Kingma & Dhariwal 2018, section 3.1; the factor 3 is their public code's.
+    """
+
+    def init(self, key: Key, x: Image) -> Params:
+        del key
+        check_image("ActNorm", x)
+        mean, deviation = channel_statistics(x)
+        return {"shift": -mean, "log_scale": -jnp.log(deviation) / LOG_SCALE_FACTOR}
+
+    def forward(self, params: Params, x: Image) -> tuple[Image, LogDet]:
+        log_scale = self._log_scale(params)
+        return (x + params["shift"]) * jnp.exp(log_scale), constant_log_det(x, log_scale.sum())
+
+    def inverse(self, params: Params, z: Image) -> tuple[Image, LogDet]:
+        log_scale = self._log_scale(params)
+        return z * jnp.exp(-log_scale) - params["shift"], constant_log_det(z, -log_scale.sum())
+
+    def _log_scale(self, params: Params) -> Float[Array, " channels"]:
+        return LOG_SCALE_FACTOR * params["log_scale"]

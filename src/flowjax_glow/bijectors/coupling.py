@@ -1,0 +1,59 @@
+"""Affine coupling: one half of the channels sets the shift and scale of the other."""
+
+from dataclasses import dataclass, field
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from flowjax_glow.bijector import Bijector
+from flowjax_glow.halves import halves
+from flowjax_glow.nets import CouplingNet, apply_net, init_net
+from flowjax_glow.numerics import check_image, sum_events
+from flowjax_glow.scales import Scale, Sigmoid
+from flowjax_glow.types import Image, Key, LogDet, Params
+
+
+@dataclass(frozen=True)
+class AffineCoupling(Bijector):
+    r"""``z_read = x_read`` and ``z_moved = (x_moved + shift) s`` with shift, s from ``net(x_read)``.
+
+    ``log|det dz/dx| = sum(log s)``. The shift comes first, so that the inverse
+    ``x_moved = z_moved / s - shift`` does not amplify errors of the shift. The net reads the same
+    half in both directions; it may be any function, since only the scale is ever inverted.
+
+    `net` is a Flax module called as ``net(read, channels_out)``; its first ``moved`` channels are
+    the shift and its last ones go to `scale`. Source: Dinh et al. 2016; Kingma & Dhariwal 2018.
+    """
+
+    net: nn.Module = field(default_factory=CouplingNet)
+    scale: Scale = field(default_factory=Sigmoid)
+
+    def init(self, key: Key, x: Image) -> Params:
+        check_image("AffineCoupling", x, min_channels=2)
+        read, moved = halves(x)
+        return init_net(self.net, key, read, self._channels_out(moved))
+
+    def forward(self, params: Params, x: Image) -> tuple[Image, LogDet]:
+        read, moved = halves(x)
+        shift, log_scale = self._fields(params, read, moved)
+        moved = (moved + shift) * jnp.exp(log_scale)
+        return jnp.concatenate([read, moved], axis=-1), sum_events(log_scale)
+
+    def inverse(self, params: Params, z: Image) -> tuple[Image, LogDet]:
+        read, moved = halves(z)
+        shift, log_scale = self._fields(params, read, moved)
+        moved = moved * jnp.exp(-log_scale) - shift
+        return jnp.concatenate([read, moved], axis=-1), sum_events(-log_scale)
+
+    def log_scale(self, params: Params, z: Image) -> Image:
+        """``log s`` of the moved half, from either end of the coupling: both carry the read half."""
+        return self._fields(params, *halves(z))[1]
+
+    def _fields(self, params: Params, read: Image, moved: Image) -> tuple[Image, Image]:
+        output = apply_net(self.net, params, read, self._channels_out(moved))
+        channels = moved.shape[-1]
+        # A scale without raw channels sees the shift in their place and reads its shape alone.
+        return output[..., :channels], self.scale.log(output[..., -channels:])
+
+    def _channels_out(self, moved: Image) -> int:
+        return moved.shape[-1] * (1 + self.scale.raw_count)

@@ -1,0 +1,47 @@
+"""Permutations of the channels."""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Int
+
+from flowjax_glow.bijector import Bijector
+from flowjax_glow.numerics import check_image, zero_log_det
+from flowjax_glow.types import Image, Key, LogDet, Params
+
+
+@dataclass(frozen=True)
+class Permutation(Bijector):
+    """``z[..., c] = x[..., indices[c]]`` with a fixed random permutation drawn by `init`."""
+
+    def init(self, key: Key, x: Image) -> Params:
+        check_image("Permutation", x)
+        return {"indices": jax.random.permutation(key, x.shape[-1]).astype(jnp.int32)}
+
+    def forward(self, params: Params, x: Image) -> tuple[Image, LogDet]:
+        return _take(x, params["indices"]), zero_log_det(x)
+
+    def inverse(self, params: Params, z: Image) -> tuple[Image, LogDet]:
+        return _take(z, jnp.argsort(params["indices"])), zero_log_det(z)
+
+
+@dataclass(frozen=True)
+class Reverse(Bijector):
+    """``z[..., c] = x[..., channels - 1 - c]``, RealNVP's alternation; its own inverse."""
+
+    def init(self, key: Key, x: Image) -> Params:
+        del key
+        check_image("Reverse", x)
+        return ()
+
+    def forward(self, params: Params, x: Image) -> tuple[Image, LogDet]:
+        del params
+        return x[..., ::-1], zero_log_det(x)
+
+    def inverse(self, params: Params, z: Image) -> tuple[Image, LogDet]:
+        return self.forward(params, z)
+
+
+def _take(x: Image, indices: Int[Array, " channels"]) -> Image:
+    return x.at[..., indices].get(unique_indices=True, mode="promise_in_bounds")

@@ -1,0 +1,97 @@
+"""Splits and learned priors: what leaves a flow leaves as standard normal noise."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import jax.numpy as jnp
+
+from flowjax_glow.bijector import Bijector
+from flowjax_glow.errors import check_choice
+from flowjax_glow.halves import halves
+from flowjax_glow.nets import ZeroConv, apply_net, init_net
+from flowjax_glow.numerics import (
+    LOG_SCALE_FACTOR,
+    check_image,
+    constant_log_det,
+    sum_events,
+    zero_log_det,
+)
+from flowjax_glow.types import Image, Key, LogDet, Params
+
+
+@dataclass(frozen=True)
+class Split(Bijector):
+    r"""``x -> (stays, eps)``: half of the channels leaves the flow as standard normal noise.
+
+    ``eps = (leaves - mean) exp(-log_std)``, where mean and log_std are 0 (`prior="standard"`) or a
+    3x3 convolution of the half that stays, zero at first (`prior="learned"`). The log-det is
+    ``-sum(log_std)``. `leaves` names the half that leaves, of those that a coupling reads (the
+    first) and moves (the second): this alone decides whether, in generation, the next coupling's
+    net reads fresh noise (`"read"`, the paper) or signal (`"moved"`, openai/glow).
+    Source: Dinh et al. 2016; the learned prior is Kingma & Dhariwal's public code's.
+    """
+
+    leaves: Literal["read", "moved"] = "read"
+    prior: Literal["standard", "learned"] = "standard"
+
+    def __post_init__(self) -> None:
+        check_choice("Split.leaves", self.leaves, ("read", "moved"))
+        check_choice("Split.prior", self.prior, ("standard", "learned"))
+
+    def init(self, key: Key, x: Image) -> Params:
+        check_image("Split", x, min_channels=2)
+        if self.prior == "standard":
+            return ()
+        stays, leaves = self._part(x)
+        return init_net(ZeroConv(2 * leaves.shape[-1]), key, stays)
+
+    def forward(self, params: Params, x: Image) -> tuple[tuple[Image, Image], LogDet]:
+        stays, leaves = self._part(x)
+        if self.prior == "standard":
+            return (stays, leaves), zero_log_det(x)
+        mean, log_std = self._prior(params, stays, leaves)
+        return (stays, (leaves - mean) * jnp.exp(-log_std)), sum_events(-log_std)
+
+    def inverse(self, params: Params, z: tuple[Image, Image]) -> tuple[Image, LogDet]:
+        stays, noise = z
+        if self.prior == "standard":
+            return self._join(stays, noise), zero_log_det(stays)
+        mean, log_std = self._prior(params, stays, noise)
+        leaves = noise * jnp.exp(log_std) + mean
+        return self._join(stays, leaves), sum_events(log_std)
+
+    def _prior(self, params: Params, stays: Image, leaves: Image) -> tuple[Image, Image]:
+        channels = leaves.shape[-1]
+        fields = apply_net(ZeroConv(2 * channels), params, stays)
+        return fields[..., :channels], fields[..., channels:]
+
+    def _part(self, x: Image) -> tuple[Image, Image]:
+        """The half that stays and the half that leaves."""
+        read, moved = halves(x)
+        return (moved, read) if self.leaves == "read" else (read, moved)
+
+    def _join(self, stays: Image, leaves: Image) -> Image:
+        order = (leaves, stays) if self.leaves == "read" else (stays, leaves)
+        return jnp.concatenate(order, axis=-1)
+
+
+@dataclass(frozen=True)
+class LearnedPrior(Bijector):
+    """``z = (x - mean) exp(-3 log_std)`` per channel, zero at first: the learned prior of the top.
+
+    It is openai/glow's learned top prior, seen as a map to standard normal noise.
+    """
+
+    def init(self, key: Key, x: Image) -> Params:
+        del key
+        check_image("LearnedPrior", x)
+        zeros = jnp.zeros(x.shape[-1], x.dtype)
+        return {"mean": zeros, "log_std": zeros}
+
+    def forward(self, params: Params, x: Image) -> tuple[Image, LogDet]:
+        log_std = LOG_SCALE_FACTOR * params["log_std"]
+        return (x - params["mean"]) * jnp.exp(-log_std), constant_log_det(x, -log_std.sum())
+
+    def inverse(self, params: Params, z: Image) -> tuple[Image, LogDet]:
+        log_std = LOG_SCALE_FACTOR * params["log_std"]
+        return z * jnp.exp(log_std) + params["mean"], constant_log_det(z, log_std.sum())

@@ -1,0 +1,48 @@
+"""Space to depth."""
+
+from dataclasses import dataclass
+
+from flowjax_glow.bijector import Bijector
+from flowjax_glow.errors import expected
+from flowjax_glow.numerics import check_image, zero_log_det
+from flowjax_glow.types import Image, Key, LogDet, Params
+
+
+@dataclass(frozen=True)
+class Squeeze(Bijector):
+    """`(batch, height, width, c)` to `(batch, height/2, width/2, 4c)`: each 2x2 block of a channel
+    becomes four neighboring channels, row by row. The log-det is 0.
+    """
+
+    def init(self, key: Key, x: Image) -> Params:
+        del key
+        check_image("squeeze", x)
+        return ()
+
+    def forward(self, params: Params, x: Image) -> tuple[Image, LogDet]:
+        del params
+        batch, height, width, channels = x.shape
+        if height % 2 or width % 2:
+            raise expected(
+                "squeeze",
+                "even height and width",
+                got=(height, width),
+                advice="pad or crop the images first",
+            )
+        blocks = x.reshape(batch, height // 2, 2, width // 2, 2, channels)
+        z = blocks.transpose(0, 1, 3, 5, 2, 4).reshape(batch, height // 2, width // 2, -1)
+        return z, zero_log_det(x)
+
+    def inverse(self, params: Params, z: Image) -> tuple[Image, LogDet]:
+        del params
+        batch, height, width, channels = z.shape
+        if channels % 4:
+            raise expected(
+                "squeeze.inverse",
+                "channels in multiples of 4",
+                got=channels,
+                advice="pass what forward returned",
+            )
+        blocks = z.reshape(batch, height, width, channels // 4, 2, 2)
+        x = blocks.transpose(0, 1, 4, 2, 5, 3).reshape(batch, 2 * height, 2 * width, -1)
+        return x, zero_log_det(z)

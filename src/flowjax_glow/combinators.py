@@ -1,0 +1,209 @@
+"""Flows made of bijectors: in a row, repeated, on several scales, turned around."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import jax
+
+from flowjax_glow.bijector import Bijector
+from flowjax_glow.errors import check_choice, check_positive, expected
+from flowjax_glow.numerics import zero_log_det
+from flowjax_glow.types import Image, Key, Latents, LogDet, Params
+
+Memory = Literal["store", "remat"]
+
+
+@dataclass(frozen=True, init=False)
+class Chain(Bijector):
+    """``Chain(a, b, c)``: `forward` applies a, then b, then c. Params are a tuple, one entry each."""
+
+    bijectors: tuple[Bijector, ...]
+
+    def __init__(self, *bijectors: Bijector) -> None:
+        if not bijectors:
+            raise expected(
+                "Chain", "at least one bijector", got="none", advice="pass them as arguments"
+            )
+        object.__setattr__(self, "bijectors", bijectors)
+
+    def init(self, key: Key, x: Image) -> Params:
+        params = []
+        for bijector, own_key in zip(self.bijectors, jax.random.split(key, len(self.bijectors))):
+            params.append(bijector.init(own_key, x))
+            x, _ = bijector.forward(params[-1], x)
+        return tuple(params)
+
+    def forward(self, params: Params, x: Image) -> tuple[Latents, LogDet]:
+        total = zero_log_det(x)
+        for bijector, own in zip(self.bijectors, params, strict=True):
+            x, log_det = bijector.forward(own, x)
+            total += log_det
+        return x, total
+
+    def inverse(self, params: Params, z: Latents) -> tuple[Image, LogDet]:
+        total = zero_log_det(jax.tree.leaves(z)[0])
+        for bijector, own in reversed(list(zip(self.bijectors, params, strict=True))):
+            z, log_det = bijector.inverse(own, z)
+            total += log_det
+        return z, total
+
+    def freeze(self, params: Params) -> Params:
+        return freeze_all(self.bijectors, params)
+
+
+def freeze_all(bijectors: tuple[Bijector, ...], params: Params) -> Params:
+    """Each one's frozen parameters, as a tuple."""
+    return tuple(b.freeze(own) for b, own in zip(bijectors, params, strict=True))
+
+
+def scan_maps(
+    apply: Callable[[Params, Image], tuple[Image, LogDet, Any]],
+    params: Params,
+    start: Image,
+    *,
+    reverse: bool = False,
+) -> tuple[Image, LogDet, Any]:
+    """Applies one map per layer of stacked `params`; returns value, log-det and stacked records."""
+
+    def body(carry: tuple[Image, LogDet], layer: Params) -> tuple[tuple[Image, LogDet], Any]:
+        x, total = carry
+        x, log_det, record = apply(layer, x)
+        return (x, total + log_det), record
+
+    (end, log_det), records = jax.lax.scan(
+        body, (start, zero_log_det(start)), params, reverse=reverse
+    )
+    return end, log_det, records
+
+
+@dataclass(frozen=True)
+class Repeat(Bijector):
+    """`depth` copies of `step`, each with parameters of its own, run as one `jax.lax.scan`.
+
+    Params are those of `step` with a leading axis of size `depth`. Compile time does not grow with
+    depth. `memory` says what the backward pass keeps of each step: everything (`"store"`), or its
+    input alone, computing the rest again (`"remat"`). Equal to ``Chain(*[step] * depth)``.
+    """
+
+    step: Bijector
+    depth: int
+    memory: Memory = "store"
+
+    def __post_init__(self) -> None:
+        check_positive("Repeat.depth", self.depth)
+        check_choice("Repeat.memory", self.memory, ("store", "remat"))
+
+    def init(self, key: Key, x: Image) -> Params:
+        def body(x: Image, own_key: Key) -> tuple[Image, Params]:
+            params = self.step.init(own_key, x)
+            return self.step.forward(params, x)[0], params
+
+        return jax.lax.scan(body, x, jax.random.split(key, self.depth))[1]
+
+    def forward(self, params: Params, x: Image) -> tuple[Image, LogDet]:
+        return scan_maps(self._remember(self.step.forward), params, x)[:2]
+
+    def inverse(self, params: Params, z: Image) -> tuple[Image, LogDet]:
+        return scan_maps(self._remember(self.step.inverse), params, z, reverse=True)[:2]
+
+    def freeze(self, params: Params) -> Params:
+        return jax.vmap(self.step.freeze)(params)
+
+    def _remember(self, apply: Callable) -> Callable[[Params, Image], tuple[Image, LogDet, None]]:
+        def recorded(params: Params, x: Image) -> tuple[Image, LogDet, None]:
+            return *apply(params, x), None
+
+        # prevent_cse only guards against a hoisting that cannot happen inside a scan
+        return jax.checkpoint(recorded, prevent_cse=False) if self.memory == "remat" else recorded
+
+
+@dataclass(frozen=True)
+class MultiScale(Bijector):
+    """Levels with a split after each but the last: ``x -> (eps_0, ..., eps_L-2, z_top)``.
+
+    Latents are a tuple, finest level first, the top last. A split is a bijector from an image to
+    ``(stays, leaves)``; what stays goes on to the next level (Dinh et al. 2016, section 3.6).
+    Params are ``{"levels": tuple, "splits": tuple}``.
+    """
+
+    levels: tuple[Bijector, ...]
+    splits: tuple[Bijector, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.levels) != len(self.splits) + 1:
+            raise expected(
+                "MultiScale",
+                "one level more than splits",
+                got=f"{len(self.levels)} levels and {len(self.splits)} splits",
+                advice="the last level has no split",
+            )
+
+    def init(self, key: Key, x: Image) -> Params:
+        keys = iter(jax.random.split(key, len(self.levels) + len(self.splits)))
+        levels, splits = [], []
+        for level, split in zip(self.levels[:-1], self.splits, strict=True):
+            levels.append(level.init(next(keys), x))
+            x, _ = level.forward(levels[-1], x)
+            splits.append(split.init(next(keys), x))
+            (x, _), _ = split.forward(splits[-1], x)
+        levels.append(self.levels[-1].init(next(keys), x))
+        return {"levels": tuple(levels), "splits": tuple(splits)}
+
+    def forward(self, params: Params, x: Image) -> tuple[Latents, LogDet]:
+        total, latents = zero_log_det(x), []
+        for level, split, own, own_split in zip(
+            self.levels[:-1], self.splits, params["levels"][:-1], params["splits"], strict=True
+        ):
+            x, log_det = level.forward(own, x)
+            (x, leaves), split_log_det = split.forward(own_split, x)
+            total += log_det + split_log_det
+            latents.append(leaves)
+        x, log_det = self.levels[-1].forward(params["levels"][-1], x)
+        return (*latents, x), total + log_det
+
+    def inverse(self, params: Params, z: Latents) -> tuple[Image, LogDet]:
+        *latents, x = z
+        x, total = self.levels[-1].inverse(params["levels"][-1], x)
+        rows = zip(
+            self.levels[:-1],
+            self.splits,
+            params["levels"][:-1],
+            params["splits"],
+            latents,
+            strict=True,
+        )
+        for level, split, own, own_split, leaves in reversed(list(rows)):
+            x, split_log_det = split.inverse(own_split, (x, leaves))
+            x, log_det = level.inverse(own, x)
+            total += split_log_det + log_det
+        return x, total
+
+    def freeze(self, params: Params) -> Params:
+        return {
+            "levels": freeze_all(self.levels, params["levels"]),
+            "splits": freeze_all(self.splits, params["splits"]),
+        }
+
+
+@dataclass(frozen=True)
+class Invert(Bijector):
+    """The same map the other way: its `forward` is the inner `inverse`.
+
+    `init` hands its batch to the inner bijector, which sees it from the wrong side: right for maps
+    whose start ignores the values; an actnorm inside gets valid parameters that standardize nothing.
+    """
+
+    bijector: Bijector
+
+    def init(self, key: Key, x: Image) -> Params:
+        return self.bijector.init(key, x)
+
+    def forward(self, params: Params, x: Image) -> tuple[Latents, LogDet]:
+        return self.bijector.inverse(params, x)
+
+    def inverse(self, params: Params, z: Latents) -> tuple[Image, LogDet]:
+        return self.bijector.forward(params, z)
+
+    def freeze(self, params: Params) -> Params:
+        return self.bijector.freeze(params)

@@ -1,0 +1,104 @@
+"""GLOW, its remedies and its wirings: the model on one screen."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from flowjax_glow.bijector import Bijector
+from flowjax_glow.bijectors import (
+    ActNorm,
+    AffineCoupling,
+    InvertibleConv,
+    InvertibleConvLU,
+    LearnedPrior,
+    Permutation,
+    Reverse,
+    Split,
+    Squeeze,
+)
+from flowjax_glow.combinators import Chain, Memory, MultiScale, Repeat
+from flowjax_glow.errors import check_choice, check_positive, expected
+from flowjax_glow.nets import CouplingNet
+from flowjax_glow.scales import SCALES, Scale, Sigmoid
+
+
+@dataclass(frozen=True)
+class GlowConfig:
+    """What a GLOW is made of.
+
+    Attributes:
+        levels: resolutions; images must be divisible by ``2 ** levels``. The last one does not split.
+        depth: steps per level.
+        width: hidden channels of the coupling nets.
+        scale: a `Scale`, or its name in `SCALES`; one that knows the depth is told it.
+        reads: what a coupling's net reads right after a split, in generation: the fresh `"noise"`
+            (the paper) or the `"signal"` (openai/glow).
+        split_prior: of the noise that leaves: `"standard"` normal, or `"learned"` from what stays.
+        top_prior: of the last latent: `"standard"`, or a `"learned"` mean and deviation per channel.
+        mixing: of the channels, before each coupling: `"conv1x1"`, `"reverse"`, or `"shuffle"`.
+        conv1x1: `"dense"`, or `"lu"`.
+        permutation: an extra fixed random one: `"none"`, after the coupling of `"every_step"` (the
+            paper's randomized splits), or at `"level_end"`.
+        memory: what the backward pass keeps, see `Repeat`.
+    """
+
+    levels: int = 3
+    depth: int = 32
+    width: int = 512
+    scale: Scale | str = field(default_factory=Sigmoid)
+    reads: Literal["noise", "signal"] = "noise"
+    split_prior: Literal["standard", "learned"] = "standard"
+    top_prior: Literal["standard", "learned"] = "standard"
+    mixing: Literal["conv1x1", "reverse", "shuffle"] = "conv1x1"
+    conv1x1: Literal["dense", "lu"] = "dense"
+    permutation: Literal["none", "every_step", "level_end"] = "none"
+    memory: Memory = "store"
+
+    def __post_init__(self) -> None:
+        for name in ("levels", "depth", "width"):
+            check_positive(f"GlowConfig.{name}", getattr(self, name))
+        check_choice("GlowConfig.reads", self.reads, ("noise", "signal"))
+        check_choice("GlowConfig.split_prior", self.split_prior, ("standard", "learned"))
+        check_choice("GlowConfig.top_prior", self.top_prior, ("standard", "learned"))
+        check_choice("GlowConfig.mixing", self.mixing, ("conv1x1", "reverse", "shuffle"))
+        check_choice("GlowConfig.conv1x1", self.conv1x1, ("dense", "lu"))
+        check_choice("GlowConfig.permutation", self.permutation, ("none", "every_step", "level_end"))
+        check_choice("GlowConfig.memory", self.memory, ("store", "remat"))
+        if isinstance(self.scale, str):
+            check_choice("GlowConfig.scale", self.scale, tuple(SCALES))
+            object.__setattr__(self, "scale", SCALES[self.scale])
+        if not isinstance(self.scale, Scale):
+            raise expected(
+                "GlowConfig.scale",
+                "a Scale or the name of one",
+                got=repr(self.scale),
+                advice=f"names are {', '.join(SCALES)}",
+            )
+
+
+def glow(config: GlowConfig) -> MultiScale:
+    """GLOW (Kingma & Dhariwal 2018) as `config` says, from images in [-0.5, 0.5) to latents.
+
+    Latents are a tuple, finest level first: ``(height/2, width/2, 2c)`` from the first split, and
+    so on; each is standard normal under the model.
+    """
+    coupling = AffineCoupling(CouplingNet(config.width), config.scale.shared_by(config.depth))
+    step: tuple[Bijector, ...] = (ActNorm(), _mixing(config), coupling)
+    if config.permutation == "every_step":
+        step += (Permutation(),)
+
+    level: tuple[Bijector, ...] = (Squeeze(), Repeat(Chain(*step), config.depth, config.memory))
+    if config.permutation == "level_end":
+        level += (Permutation(),)
+
+    split = Split("read" if config.reads == "noise" else "moved", config.split_prior)
+    top = (LearnedPrior(),) if config.top_prior == "learned" else ()
+    return MultiScale(
+        levels=(Chain(*level),) * (config.levels - 1) + (Chain(*level, *top),),
+        splits=(split,) * (config.levels - 1),
+    )
+
+
+def _mixing(config: GlowConfig) -> Bijector:
+    if config.mixing == "conv1x1":
+        return InvertibleConv() if config.conv1x1 == "dense" else InvertibleConvLU()
+    return Reverse() if config.mixing == "reverse" else Permutation()

@@ -1,0 +1,107 @@
+"""Dtypes, matmul precision, event sums and tolerances: their only home.
+
+Five rules hold everywhere. What is inverted is at least float32. Matrix products that get inverted
+use `PRECISION`. Log-space comes first: never ``log(sigmoid(.))``, never a division by a scale.
+`sum_events` and `zero_log_det` are the only ways to make a log-det. Tolerances stand in
+`TOLERANCES` alone.
+"""
+
+import math
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from flowjax_glow.errors import expected
+from flowjax_glow.types import Image, LogDet
+
+PRECISION = jax.lax.Precision.HIGHEST  # TF32 products do not invert to float32 accuracy
+
+#: Log-scales of actnorms and of zero-initialized convolutions are stored divided by this, which
+#: multiplies their learning rate under Adam (Kingma & Dhariwal 2018, public code).
+LOG_SCALE_FACTOR = 3.0
+
+
+class Tolerance(NamedTuple):
+    """What a law may miss: values relative to their norm, log-dets in nats per dimension."""
+
+    relative: float
+    log_det: float
+
+
+#: What `forward` and `inverse` promise, by the name of the dtype they run in.
+TOLERANCES = {
+    "float32": Tolerance(relative=1e-5, log_det=1e-5),
+    "float64": Tolerance(relative=1e-10, log_det=1e-10),
+}
+
+
+def log_det_dtype(x: Float[Array, "..."]) -> jnp.dtype:
+    """The dtype of x, but at least float32."""
+    return jnp.promote_types(x.dtype, jnp.float32)
+
+
+def sum_events(terms: Float[Array, "batch ..."]) -> LogDet:
+    """Sums every axis but the first, ``(batch, ...) -> (batch,)``, in at least float32."""
+    return jnp.sum(terms, axis=tuple(range(1, terms.ndim)), dtype=log_det_dtype(terms))
+
+
+def zero_log_det(x: Float[Array, "batch ..."]) -> LogDet:
+    """The log-det of the identity on `x`."""
+    return jnp.zeros(x.shape[:1], log_det_dtype(x))
+
+
+def constant_log_det(x: Image, per_pixel: Float[Array, ""]) -> LogDet:
+    """The log-det of a map that acts alike on every pixel: ``height * width * per_pixel``."""
+    _, height, width, _ = x.shape
+    return zero_log_det(x) + (height * width) * per_pixel.astype(log_det_dtype(x))
+
+
+def channel_statistics(
+    x: Image,
+) -> tuple[Float[Array, " channels"], Float[Array, " channels"]]:
+    """Mean and standard deviation of each channel over batch, height and width.
+
+    A constant channel has no scale of its own to remove: its deviation is given as 1.
+    """
+    mean = jnp.mean(x, axis=(0, 1, 2))
+    deviation = jnp.std(x, axis=(0, 1, 2))
+    return mean, jnp.where(deviation > 1e-6, deviation, 1.0)
+
+
+def check_image(where: str, x: Array, *, min_channels: int = 1) -> None:
+    """Raises unless `x` is a float NHWC batch with at least `min_channels` channels."""
+    if x.ndim != 4:
+        raise expected(
+            where,
+            "a batch of images (batch, height, width, channels)",
+            got=f"shape {x.shape}",
+            advice="add the missing axes, x[None] for a single image",
+        )
+    if not jnp.issubdtype(x.dtype, jnp.floating):
+        raise expected(
+            where,
+            "floating-point images",
+            got=x.dtype,
+            advice="turn uint8 images into floats with density.dequantize",
+        )
+    if jnp.finfo(x.dtype).bits < 32:
+        raise expected(
+            where,
+            "float32 or float64 images",
+            got=x.dtype,
+            advice="cast to float32: what is inverted must keep its digits",
+        )
+    if x.shape[-1] < min_channels:
+        raise expected(
+            where,
+            f"at least {min_channels} channels",
+            got=x.shape[-1],
+            advice="squeeze the images first",
+        )
+
+
+def event_size(latents: object) -> int:
+    """The number of dimensions of one example, over all arrays of a pytree."""
+    return sum(math.prod(leaf.shape[1:]) for leaf in jax.tree.leaves(latents))

@@ -1,0 +1,222 @@
+r"""The remedies: how a coupling net's raw output `h` becomes a log-scale.
+
+A coupling multiplies by `s` on the way to the latents and divides by it on the way back, so the
+inverse is as good as `s` is far from zero. Each entry states ``log s`` once, in log-space;
+``exp(log_s)`` and ``exp(-log_s)`` are the two directions and nothing is ever divided. Bounds are
+those of the mathematics; float rounding may close an open end.
+
+With ``u = h + 2`` and ``sigma`` the logistic function:
+
+===============  ==========================================  ====================
+name             s                                           range of s
+===============  ==========================================  ====================
+``additive``     1                                           {1}
+``sigmoid``      sigma(u)                                    (0, 1)
+``biased``       sigma(u) + b                                (b, 1 + b)
+``bounded``      a + (b - a) sigma(u)                        (a, b)
+``soft-clamp``   exp(alpha (2/pi) atan(h / alpha))           (e^-alpha, e^alpha)
+``tanh``         exp(alpha tanh(h))                          (e^-alpha, e^alpha)
+``depth-scaled`` exp(c tanh(h / c)), c = alpha / steps       (e^-c, e^c)
+``two-sigmoid``  2 sigma(h)                                  (0, 2)
+===============  ==========================================  ====================
+"""
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from flowjax_glow.errors import check_positive, expected
+
+#: Kingma & Dhariwal's code starts the sigmoid at sigma(2) = 0.88 instead of 0.5, so that a chain of
+#: fresh steps does not shrink its input to nothing.
+SIGMOID_SHIFT = 2.0
+
+Raw = Float[Array, "..."]
+
+
+class Scale:
+    """A map from a net's raw output to the logarithm of a positive scale, elementwise."""
+
+    #: How many raw numbers the net must give per moved number; 0 for a scale that learns nothing.
+    raw_count: ClassVar[int] = 1
+
+    def log(self, raw: Raw) -> Raw:
+        """``log s``, finite with finite gradients for every finite float32 `raw` up to 1e4."""
+        raise NotImplementedError(f"{type(self).__name__} must define log")
+
+    @property
+    def log_bounds(self) -> tuple[float, float]:
+        """Infimum and supremum of ``log s``; -inf where s may reach 0."""
+        raise NotImplementedError(f"{type(self).__name__} must define log_bounds")
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """Infimum and supremum of ``s``; the inverse gains at most ``1 / bounds[0]`` per step."""
+        lower, upper = self.log_bounds
+        return math.exp(lower), math.exp(upper)
+
+    def shared_by(self, steps: int) -> "Scale":
+        """The scale to use when `steps` of it act in a chain; itself, unless its bound knows depth."""
+        del steps
+        return self
+
+
+@dataclass(frozen=True)
+class Additive(Scale):
+    """``s = 1``: the coupling only shifts (Dinh et al. 2014)."""
+
+    raw_count: ClassVar[int] = 0
+
+    def log(self, raw: Raw) -> Raw:
+        return jnp.zeros_like(raw)
+
+    @property
+    def log_bounds(self) -> tuple[float, float]:
+        return 0.0, 0.0
+
+
+@dataclass(frozen=True)
+class Sigmoid(Scale):
+    """``s = sigma(h + 2)``: GLOW's own, with no floor (Kingma & Dhariwal 2018). The control."""
+
+    def log(self, raw: Raw) -> Raw:
+        return jax.nn.log_sigmoid(raw + SIGMOID_SHIFT)
+
+    @property
+    def log_bounds(self) -> tuple[float, float]:
+        return -math.inf, 0.0
+
+
+@dataclass(frozen=True)
+class Biased(Scale):
+    """``s = sigma(h + 2) + b``: the paper's biased sigmoid, range (b, 1 + b)."""
+
+    b: float = 0.1
+
+    def __post_init__(self) -> None:
+        check_positive("Biased.b", self.b)
+
+    def log(self, raw: Raw) -> Raw:
+        return jnp.logaddexp(jax.nn.log_sigmoid(raw + SIGMOID_SHIFT), math.log(self.b))
+
+    @property
+    def log_bounds(self) -> tuple[float, float]:
+        return math.log(self.b), math.log1p(self.b)
+
+
+@dataclass(frozen=True)
+class Bounded(Scale):
+    """``s = a + (b - a) sigma(h + 2)``: the paper's bounded net, range (a, b)."""
+
+    a: float = 0.5
+    b: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.a < self.b:
+            raise expected(
+                "Bounded",
+                "0 < a < b",
+                got=f"a={self.a}, b={self.b}",
+                advice="raise a above 0 and keep it below b",
+            )
+
+    def log(self, raw: Raw) -> Raw:
+        rising = math.log(self.b - self.a) + jax.nn.log_sigmoid(raw + SIGMOID_SHIFT)
+        return jnp.logaddexp(rising, math.log(self.a))
+
+    @property
+    def log_bounds(self) -> tuple[float, float]:
+        return math.log(self.a), math.log(self.b)
+
+
+@dataclass(frozen=True)
+class SymmetricScale(Scale):
+    """A scale with ``|log s| < alpha``, equally free to shrink and to grow."""
+
+    alpha: float = 1.9
+
+    def __post_init__(self) -> None:
+        check_positive(f"{type(self).__name__}.alpha", self.alpha)
+
+    @property
+    def log_bounds(self) -> tuple[float, float]:
+        return -self.alpha, self.alpha
+
+
+@dataclass(frozen=True)
+class SoftClamp(SymmetricScale):
+    """``log s = alpha (2/pi) atan(h / alpha)``: FrEIA's soft clamp (Ardizzone et al. 2019)."""
+
+    def log(self, raw: Raw) -> Raw:
+        return self.alpha * (2 / math.pi) * jnp.arctan(raw / self.alpha)
+
+
+@dataclass(frozen=True)
+class TanhExponential(SymmetricScale):
+    """``log s = alpha tanh(h)`` with a fixed alpha (RealNVP, Dinh et al. 2016, learns it)."""
+
+    alpha: float = 1.0
+
+    def log(self, raw: Raw) -> Raw:
+        return self.alpha * jnp.tanh(raw)
+
+
+@dataclass(frozen=True)
+class DepthScaled(Scale):
+    r"""``log s = c tanh(h / c)`` with ``c = alpha / steps``: a bound that knows the depth.
+
+    When `steps` of them act in a chain, ``|sum log s| < alpha``: the gain of the whole chain's
+    diagonal stays below ``e^alpha`` at any depth, in both directions, and ``log s`` is ``h`` near 0.
+    """
+
+    alpha: float = 4.0
+    steps: int = 1
+
+    def __post_init__(self) -> None:
+        check_positive("DepthScaled.alpha", self.alpha)
+        check_positive("DepthScaled.steps", self.steps)
+
+    @property
+    def limit(self) -> float:
+        """The bound of one step, ``c = alpha / steps``."""
+        return self.alpha / self.steps
+
+    def log(self, raw: Raw) -> Raw:
+        return self.limit * jnp.tanh(raw / self.limit)
+
+    @property
+    def log_bounds(self) -> tuple[float, float]:
+        return -self.limit, self.limit
+
+    def shared_by(self, steps: int) -> "DepthScaled":
+        return dataclasses.replace(self, steps=steps)
+
+
+@dataclass(frozen=True)
+class TwoSigmoid(Scale):
+    """``s = 2 sigma(h)``: Jet's, 1 at the start, with no floor (Kolesnikov et al. 2024)."""
+
+    def log(self, raw: Raw) -> Raw:
+        return math.log(2.0) + jax.nn.log_sigmoid(raw)
+
+    @property
+    def log_bounds(self) -> tuple[float, float]:
+        return -math.inf, math.log(2.0)
+
+
+#: Every scale by name, with its default constants.
+SCALES: dict[str, Scale] = {
+    "additive": Additive(),
+    "sigmoid": Sigmoid(),
+    "biased": Biased(),
+    "bounded": Bounded(),
+    "soft-clamp": SoftClamp(),
+    "tanh": TanhExponential(),
+    "depth-scaled": DepthScaled(),
+    "two-sigmoid": TwoSigmoid(),
+}

@@ -1,0 +1,24 @@
+"""Array types with their shapes; every room speaks in these words."""
+
+from typing import Any, TypeAlias
+
+from jaxtyping import Array, Float, Key as TypedKey, PyTree, UInt8
+
+#: A batch of images or of feature maps, NHWC. Only the batch axis is named, since squeezes and
+#: splits change the other three.
+Image: TypeAlias = Float[Array, "batch _ _ _"]
+
+#: A batch of quantized images, NHWC, as data sets store them.
+Pixels: TypeAlias = UInt8[Array, "batch height width channels"]
+
+#: What a flow maps images to: one image-shaped array, or a tuple of them, finest level first.
+Latents: TypeAlias = PyTree[Float[Array, "batch ..."]]
+
+#: log|det| of the map just called, one number per example, in nats.
+LogDet: TypeAlias = Float[Array, " batch"]
+
+#: Parameters of a bijector: float leaves train, integer leaves (indices, signs) never do.
+Params: TypeAlias = PyTree[Any]
+
+#: A typed JAX random key, ``jax.random.key(seed)``.
+Key: TypeAlias = TypedKey[Array, ""]

@@ -1,0 +1,83 @@
+"""The table of everything that must keep the laws: one row per bijector, scale and combinator."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import flowjax_glow as fg
+
+IMAGE = (3, 4, 6, 4)  # a batch of three, not square
+GRAY = (3, 8, 4, 1)
+
+
+def coupling(scale: fg.Scale) -> fg.AffineCoupling:
+    return fg.AffineCoupling(fg.CouplingNet(8), scale)
+
+
+def small_glow(**changes) -> fg.Bijector:
+    return fg.glow(fg.GlowConfig(**{"levels": 2, "depth": 2, "width": 8, **changes}))
+
+
+STEP = fg.Chain(fg.ActNorm(), fg.InvertibleConv(), coupling(fg.Biased()))
+
+CASES: dict[str, tuple[fg.Bijector, tuple[int, ...]]] = {
+    "actnorm": (fg.ActNorm(), IMAGE),
+    "conv1x1-dense": (fg.InvertibleConv(), IMAGE),
+    "conv1x1-lu": (fg.InvertibleConvLU(), IMAGE),
+    "permutation": (fg.Permutation(), IMAGE),
+    "reverse": (fg.Reverse(), IMAGE),
+    "squeeze": (fg.Squeeze(), IMAGE),
+    "split-read-standard": (fg.Split("read", "standard"), IMAGE),
+    "split-moved-standard": (fg.Split("moved", "standard"), IMAGE),
+    "split-read-learned": (fg.Split("read", "learned"), IMAGE),
+    "split-moved-learned": (fg.Split("moved", "learned"), IMAGE),
+    "split-odd-channels": (fg.Split("read", "learned"), (3, 4, 4, 5)),
+    "learned-prior": (fg.LearnedPrior(), IMAGE),
+    **{f"coupling-{name}": (coupling(scale), IMAGE) for name, scale in fg.SCALES.items()},
+    "coupling-depth-scaled-32": (coupling(fg.DepthScaled().shared_by(32)), IMAGE),
+    "coupling-odd-channels": (coupling(fg.Sigmoid()), (3, 4, 4, 5)),
+    "chain": (fg.Chain(fg.Squeeze(), STEP, fg.Reverse()), IMAGE),
+    "repeat": (fg.Repeat(STEP, 3), IMAGE),
+    "repeat-remat": (fg.Repeat(STEP, 3, "remat"), IMAGE),
+    "invert": (fg.Invert(STEP), IMAGE),
+    "multiscale": (
+        fg.MultiScale((fg.Chain(fg.Squeeze(), STEP), STEP), (fg.Split("read", "learned"),)),
+        IMAGE,
+    ),
+    **{f"glow-{name}": (small_glow(scale=name), GRAY) for name in fg.SCALES},
+    "glow-openai": (
+        small_glow(reads="signal", split_prior="learned", top_prior="learned"),
+        GRAY,
+    ),
+    "glow-lu": (small_glow(conv1x1="lu", scale="bounded"), GRAY),
+    "glow-every-step": (small_glow(permutation="every_step"), GRAY),
+    "glow-level-end": (small_glow(permutation="level_end"), GRAY),
+    "glow-realnvp": (small_glow(mixing="reverse", scale="tanh"), GRAY),
+    "glow-shuffle": (small_glow(mixing="shuffle", scale="soft-clamp"), GRAY),
+    "glow-remat": (small_glow(memory="remat"), GRAY),
+    "glow-one-level": (small_glow(levels=1), GRAY),
+}
+
+
+def images(shape: tuple[int, ...], dtype: str, seed: int = 0) -> jax.Array:
+    values = np.random.default_rng(seed).uniform(-0.5, 0.5, shape)
+    return jnp.asarray(values, dtype)
+
+
+def perturbed(params: fg.bijector.Params, amount: float = 0.1, seed: int = 0):
+    """Every float leaf moved by `amount` N(0, 1): zero-initialized flows hide wrong signs."""
+    random = np.random.default_rng(seed)
+
+    def move(leaf: jax.Array) -> jax.Array:
+        if not jnp.issubdtype(leaf.dtype, jnp.floating):
+            return leaf
+        return leaf + jnp.asarray(amount * random.standard_normal(leaf.shape), leaf.dtype)
+
+    return jax.tree.map(move, params)
+
+
+def build(name: str, dtype: str) -> tuple[fg.Bijector, fg.bijector.Params, jax.Array]:
+    """The bijector of a row, perturbed parameters, and a batch."""
+    bijector, shape = CASES[name]
+    x = images(shape, dtype)
+    return bijector, perturbed(bijector.init(jax.random.key(1), x)), x
