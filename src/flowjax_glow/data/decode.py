@@ -1,0 +1,94 @@
+"""One image file to one square of pixels, whatever its size, mode and number of frames."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from flowjax_glow.data.errors import DataError
+
+if TYPE_CHECKING:  # Pillow is optional and imported where it is used
+    from PIL import Image
+
+SUFFIXES = frozenset(
+    {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
+)
+MAX_PIXELS = 2**26  # 67 megapixels; a larger file is refused before it is decoded
+
+
+def decode(file: Path, side: int) -> npt.NDArray[np.uint8]:
+    """The center square of an image, shrunk to `side` pixels by area, in color.
+
+    Gray, palette and CMYK images become RGB, transparency becomes white, an animation gives its
+    first frame, and an orientation noted in the file is followed.
+
+    Returns:
+      uint8 (side, side, 3).
+
+    Raises:
+      DataError: when the file cannot be read, is smaller than `side` or has above 2**26 pixels.
+    """
+    from PIL import Image
+
+    try:
+        with Image.open(file) as picture:
+            check_size(picture.size, side)
+            return center_square(upright_color(picture), side)
+    except DataError:
+        raise
+    except Exception as error:  # decoders raise what they like on broken files
+        reason = f"{type(error).__name__}: {error}"
+        raise DataError(
+            f"decode: expected an image file, got {reason}; replace the file"
+        ) from error
+
+
+def check_size(size: tuple[int, int], side: int) -> None:
+    """Refuse an image too large to decode safely or too small to be shrunk to `side`."""
+    width, height = size
+    if width * height > MAX_PIXELS:
+        raise DataError(
+            f"decode: expected at most {MAX_PIXELS} pixels, got {width} x {height}; shrink the file"
+        )
+    if min(size) < side:
+        raise DataError(
+            f"decode: expected at least {side} x {side} pixels, got {width} x {height}; "
+            "ask for a smaller size"
+        )
+
+
+def upright_color(picture: Image.Image) -> Image.Image:
+    """The first frame of an image, upright, on white, in RGB."""
+    from PIL import Image, ImageOps
+
+    picture = eight_bits(ImageOps.exif_transpose(picture))
+    if picture.has_transparency_data:
+        color = picture.convert("RGBA")
+        picture = Image.alpha_composite(Image.new("RGBA", color.size, "white"), color)
+    return picture.convert("RGB")
+
+
+def eight_bits(picture: Image.Image) -> Image.Image:
+    """16-bit gray scaled to 8 bits, which Pillow itself would clip; 32-bit images are refused."""
+    from PIL import Image
+
+    if picture.mode in ("I", "F"):
+        raise DataError(
+            "decode: expected 8 or 16 bits a channel, got 32; save the image with fewer"
+        )
+    if picture.mode.startswith("I;16"):
+        return Image.fromarray((np.asarray(picture) // 257).astype(np.uint8))
+    return picture
+
+
+def center_square(picture: Image.Image, side: int) -> npt.NDArray[np.uint8]:
+    """The middle square of an RGB image, shrunk by area to uint8 (side, side, 3)."""
+    from PIL import Image
+
+    edge = min(picture.size)
+    left, top = (picture.width - edge) // 2, (picture.height - edge) // 2
+    square = (left, top, left + edge, top + edge)
+    return np.asarray(picture.resize((side, side), Image.Resampling.BOX, box=square))

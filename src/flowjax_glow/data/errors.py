@@ -1,0 +1,49 @@
+"""The complaint of this package and the look-ups that may raise it."""
+
+import importlib
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+EXTRA = "pip install 'flowjax_glow[experiments]'"
+
+
+class DataError(ValueError):
+    """Data that cannot be used: `<where>: expected <what>, got <what came>; <what to do>`."""
+
+
+def optional_module(name: str, where: str) -> ModuleType:
+    """Import an optional dependency, or raise `DataError` with the pip command that brings it."""
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise DataError(
+            f"{where}: expected the package {name}, got {error}; run: {EXTRA}"
+        ) from error
+
+
+def package_file(package: str, path: str, where: str) -> Path:
+    """The path of a file that an installed package carries, found without importing the package.
+
+    Raises `DataError` when the package is missing or does not carry the file.
+    """
+    spec = importlib.util.find_spec(package)
+    if spec is None or spec.origin is None:
+        raise DataError(
+            f"{where}: expected the package {package}, got none installed; run: {EXTRA}"
+        )
+    file = Path(spec.origin).parent / path
+    if not file.is_file():
+        raise DataError(
+            f"{where}: expected {path} inside {package}, got version {version(package)} "
+            f"without it; reinstall it from its wheel: {EXTRA} --force-reinstall"
+        )
+    return file
+
+
+def version(package: str) -> str:
+    """The version of the distribution that provides an importable package."""
+    from importlib import metadata
+
+    owners = metadata.packages_distributions().get(package)
+    return metadata.version(owners[0]) if owners else "unknown"

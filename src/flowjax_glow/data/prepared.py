@@ -1,0 +1,162 @@
+"""`tfds:NAME`: data sets prepared by TensorFlow Datasets, read from disk and never downloaded."""
+
+import importlib.util
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from flowjax_glow.data.errors import DataError, optional_module
+from flowjax_glow.data.indexed import HELD_OUT, ArraySource, IndexedSource, Indices, array_source
+from flowjax_glow.data.resize import center_crop, square
+from flowjax_glow.data.source import Images
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How the literature cuts a data set: the middle `crop` pixels, shrunk to `size`."""
+
+    crop: int
+    size: int
+
+
+RECIPES = {"celeb_a": Recipe(crop=148, size=64)}
+
+
+@dataclass(frozen=True)
+class PreparedSource(IndexedSource):
+    """Records read at random from array_record files; a batch decodes only its own images."""
+
+    records: Mapping[str, Sequence[Mapping[str, Any]]] = field(repr=False, compare=False)
+    crop: int | None = None
+
+    def count(self, split: str) -> int:
+        return len(self.records[split])
+
+    def read(self, split: str, indices: Indices) -> Images:
+        records = self.records[split]
+        images = [
+            cut(self.name, records[int(i)]["image"], self.crop, self.shape[0]) for i in indices
+        ]
+        return np.stack(images)
+
+
+def load_prepared(name: str, data_set: str, size: int | None) -> IndexedSource:
+    """The source `tfds:NAME`; NAME as in TensorFlow Datasets, with `/config` and `:version`.
+
+    Data in array_record files is read image by image without TensorFlow; other formats need
+    TensorFlow and are held in memory. `TFDS_DATA_DIR` says where the data lies, otherwise
+    ~/tensorflow_datasets. The test split is `test`, else `validation`, else the last tenth.
+    CelebA (`tfds:celeb_a`) is cut to its middle 148 x 148 pixels and shrunk to 64 x 64.
+
+    Raises:
+      DataError: when it is not prepared (at once, without the network), holds no images of one
+        known size while none is asked for, or needs a package that is missing.
+    """
+    builder = find_builder(name, data_set)
+    recipe = RECIPES.get(builder.name)
+    crop = recipe.crop if recipe else None
+    side = size if size is not None else recipe.size if recipe else None
+    shape = image_shape(name, builder, crop, side)
+    splits = split_names(name, list(builder.info.splits))
+    if has_random_access(builder):
+        records = {split: builder.as_data_source(part) for split, part in splits.items()}
+        return PreparedSource(name, shape, records, crop)
+    return whole_source(name, builder, splits, crop, side)
+
+
+def find_builder(name: str, data_set: str) -> Any:
+    """The reader of a data set found on disk; its own code is not loaded and no network asked."""
+    optional_module("tensorflow_datasets", name)
+    from tensorflow_datasets.core import read_only_builder, registered
+
+    try:
+        return read_only_builder.builder_from_files(data_set, data_dir=data_dir())
+    except registered.DatasetNotFoundError as error:
+        raise DataError(
+            f"{name}: expected a prepared data set, got none in {data_dir()}; "
+            "prepare it once, online: pip install 'flowjax_glow[experiments,tensorflow]' && "
+            f"tfds build {data_set} --file_format=array_record --data_dir={data_dir()}; "
+            "offline there are photos, digits, folder:PATH, npz:PATH and cifar10:PATH"
+        ) from error
+
+
+def data_dir() -> str:
+    """Where TensorFlow Datasets keeps its data; read each time, as its own constant is not."""
+    return str(Path(os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser())
+
+
+def image_shape(
+    name: str, builder: Any, crop: int | None, side: int | None
+) -> tuple[int, int, int]:
+    """(height, width, channels) of the images that come out."""
+    feature = dict(builder.info.features).get("image")
+    if feature is None:
+        raise DataError(
+            f"{name}: expected a feature `image`, got {sorted(builder.info.features)}; "
+            "choose an image data set"
+        )
+    height, width, channels = feature.shape
+    if side is None and None in (height, width):
+        raise DataError(
+            f"{name}: expected a size in pixels, got none for images of many sizes; "
+            "give one, for example size=32"
+        )
+    if side is None:
+        return (height, width, channels)
+    limits = [limit for limit in (height, width, crop) if limit is not None]
+    if limits and side > min(limits):
+        raise DataError(
+            f"{name}: expected a size of 1 to {min(limits)}, got {side}; "
+            "images are made smaller, never larger"
+        )
+    return (side, side, channels)
+
+
+def split_names(name: str, splits: Sequence[str]) -> dict[str, str]:
+    """Which part of the data set, in its own slicing words, is train and which test."""
+    if "train" not in splits:
+        raise DataError(
+            f"{name}: expected a split `train`, got {sorted(splits)}; choose another data set"
+        )
+    for held_out in ("test", "validation"):
+        if held_out in splits:
+            return {"train": "train", "test": held_out}
+    start = 100 - 100 // HELD_OUT
+    return {"train": f"train[:{start}%]", "test": f"train[{start}%:]"}
+
+
+def has_random_access(builder: Any) -> bool:
+    """Whether array_record files lie among the prepared ones."""
+    return any(format.value == "array_record" for format in builder.info.available_file_formats())
+
+
+def whole_source(
+    name: str, builder: Any, splits: Mapping[str, str], crop: int | None, side: int | None
+) -> ArraySource:
+    """All images in memory, read by TensorFlow from the formats that only it reads."""
+    if importlib.util.find_spec("tensorflow") is None:
+        raise DataError(
+            f"{name}: expected array_record files, got {builder.info.file_format.value} files, "
+            "which only TensorFlow reads; run: pip install 'flowjax_glow[experiments,tensorflow]'"
+        )
+    data = optional_module("tensorflow_datasets", name)
+    images = {
+        split: np.stack(
+            [
+                cut(name, record["image"], crop, side)
+                for record in data.as_numpy(builder.as_dataset(split=part, shuffle_files=False))
+            ]
+        )
+        for split, part in splits.items()
+    }
+    return array_source(name, images)
+
+
+def cut(name: str, image: np.ndarray, crop: int | None, side: int | None) -> np.ndarray:
+    """One image as the source gives it: (height, width, channels) cropped, then shrunk."""
+    images = image[None] if crop is None else center_crop(image[None], crop)
+    return square(images, side, name)[0]
