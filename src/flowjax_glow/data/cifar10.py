@@ -67,7 +67,7 @@ def read_files(name: str, path: Path) -> dict[str, bytes]:
             f"download it from {PAGE}"
         )
     try:
-        with tarfile.open(path) as archive:
+        with tarfile.open(path, "r:gz") as archive:
             members = [member for member in archive if is_part(member.name)]
             return {Path(member.name).name: extract(archive, member) for member in members}
     except (tarfile.TarError, OSError, EOFError, zlib.error) as error:

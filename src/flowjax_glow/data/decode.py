@@ -1,17 +1,14 @@
 """One image file to one square of pixels, whatever its size, mode and number of frames."""
 
-from __future__ import annotations
-
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from flowjax_glow.data.errors import DataError
 
-if TYPE_CHECKING:  # Pillow is optional and imported where it is used
-    from PIL import Image
+Picture = Any  # a PIL.Image.Image; Pillow is optional and imported where it is used
 
 SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
@@ -60,7 +57,7 @@ def check_size(size: tuple[int, int], side: int) -> None:
         )
 
 
-def upright_color(picture: Image.Image) -> Image.Image:
+def upright_color(picture: Picture) -> Picture:
     """The first frame of an image, upright, on white, in RGB."""
     from PIL import Image, ImageOps
 
@@ -71,7 +68,7 @@ def upright_color(picture: Image.Image) -> Image.Image:
     return picture.convert("RGB")
 
 
-def eight_bits(picture: Image.Image) -> Image.Image:
+def eight_bits(picture: Picture) -> Picture:
     """16-bit gray scaled to 8 bits, which Pillow itself would clip; 32-bit images are refused."""
     from PIL import Image
 
@@ -84,7 +81,7 @@ def eight_bits(picture: Image.Image) -> Image.Image:
     return picture
 
 
-def center_square(picture: Image.Image, side: int) -> npt.NDArray[np.uint8]:
+def center_square(picture: Picture, side: int) -> npt.NDArray[np.uint8]:
     """The middle square of an RGB image, shrunk by area to uint8 (side, side, 3)."""
     from PIL import Image
 

@@ -2,10 +2,12 @@
 
 import importlib
 import importlib.util
+from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 
 EXTRA = "pip install 'flowjax_glow[experiments]'"
+DISTRIBUTIONS = {"skimage": "scikit-image", "sklearn": "scikit-learn"}  # where the names differ
 
 
 class DataError(ValueError):
@@ -43,7 +45,4 @@ def package_file(package: str, path: str, where: str) -> Path:
 
 def version(package: str) -> str:
     """The version of the distribution that provides an importable package."""
-    from importlib import metadata
-
-    owners = metadata.packages_distributions().get(package)
-    return metadata.version(owners[0]) if owners else "unknown"
+    return metadata.version(DISTRIBUTIONS.get(package, package))

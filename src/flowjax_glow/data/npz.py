@@ -33,7 +33,7 @@ def load_npz(name: str, path: str, size: int | None) -> ArraySource:
 def read_arrays(name: str, path: Path) -> dict[str, np.ndarray]:
     """The arrays `images` and, where the file has it, `test_images`; others are left alone."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             if "images" not in file.files:
                 raise DataError(
                     f"{name}: expected an array `images`, got {sorted(file.files)}; "

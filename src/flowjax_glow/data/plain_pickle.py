@@ -45,7 +45,7 @@ class PlainUnpickler(pickle.Unpickler):
         return admitted[module, name]
 
 
-def empty_array(_kind: type, _shape: tuple[int, ...], _code: bytes) -> np.ndarray:
+def empty_array(_kind: None, _shape: tuple[int, ...], _code: bytes) -> np.ndarray:
     """The array that a pickle then fills."""
     return np.empty(0, np.uint8)
 

@@ -38,9 +38,9 @@ class PreparedSource(IndexedSource):
 
     def read(self, split: str, indices: Indices) -> Images:
         records = self.records[split]
-        images = [
-            cut(self.name, records[int(i)]["image"], self.crop, self.shape[0]) for i in indices
-        ]
+        height, width, _ = self.shape
+        side = height if height == width else None  # other shapes are the data set's own
+        images = [cut(self.name, records[int(i)]["image"], self.crop, side) for i in indices]
         return np.stack(images)
 
 
@@ -82,6 +82,11 @@ def find_builder(name: str, data_set: str) -> Any:
             f"tfds build {data_set} --file_format=array_record --data_dir={data_dir()}; "
             "offline there are photos, digits, folder:PATH, npz:PATH and cifar10:PATH"
         ) from error
+    except ValueError as error:
+        raise DataError(
+            f"{name}: expected NAME, NAME/config or NAME:1.0.0, got {str(error).splitlines()[0]}; "
+            "look the name up at https://www.tensorflow.org/datasets/catalog"
+        ) from error
 
 
 def data_dir() -> str:
@@ -108,9 +113,10 @@ def image_shape(
     if side is None:
         return (height, width, channels)
     limits = [limit for limit in (height, width, crop) if limit is not None]
-    if limits and side > min(limits):
+    limit = min(limits, default=max(side, 1))
+    if not 1 <= side <= limit:
         raise DataError(
-            f"{name}: expected a size of 1 to {min(limits)}, got {side}; "
+            f"{name}: expected a size of 1 to {limit}, got {side}; "
             "images are made smaller, never larger"
         )
     return (side, side, channels)
