@@ -1,0 +1,201 @@
+"""`folder:PATH`: every kind of image file, good and bad."""
+
+import shutil
+import struct
+import sys
+import warnings
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from flowjax_glow import data
+from flowjax_glow.data import decode, folder
+from tests.data.samples import random_images, write_folder
+
+
+def save(image: Image.Image, file, **options):
+    image.save(file, **options)
+    return file
+
+
+def flat(mode: str, color, size=(10, 14)) -> Image.Image:
+    return Image.new(mode, size, color)
+
+
+def sixteen_bits(level: int) -> Image.Image:
+    return Image.fromarray(np.full((14, 10), level, np.uint16))
+
+
+@pytest.mark.parametrize(
+    ("image", "file", "color"),
+    [
+        (flat("L", 90), "gray.png", (90, 90, 90)),
+        (flat("1", 1), "bits.png", (255, 255, 255)),
+        (flat("LA", (90, 255)), "gray_alpha.png", (90, 90, 90)),
+        (flat("RGBA", (10, 20, 30, 0)), "transparent.png", (255, 255, 255)),
+        (flat("RGBA", (10, 20, 30, 255)), "opaque.png", (10, 20, 30)),
+        (flat("RGB", (200, 20, 30)).quantize(4), "palette.png", (200, 20, 30)),
+        (flat("CMYK", (0, 255, 255, 0)), "print.jpg", (255, 0, 0)),
+        (sixteen_bits(257 * 40), "deep.png", (40, 40, 40)),
+        (flat("RGB", (200, 20, 30)), "UPPER.PNG", (200, 20, 30)),
+        (flat("RGB", (200, 20, 30)), "space and ü.webp", (200, 20, 30)),
+    ],
+    ids=lambda value: value if isinstance(value, str) else None,
+)
+def test_every_mode_becomes_color(tmp_path, image, file, color):
+    pixels = decode.decode(save(image, tmp_path / file), 8)
+    assert pixels.shape == (8, 8, 3)
+    assert np.abs(pixels - np.array(color)).max() <= 3  # JPEG and WebP round
+
+
+def test_an_animation_gives_its_first_frame(tmp_path):
+    frames = [flat("RGB", color) for color in ("red", "lime", "blue")]
+    file = save(frames[0], tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+    assert (decode.decode(file, 8) == (255, 0, 0)).all()
+
+
+def test_the_orientation_of_a_camera_is_followed(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 3  # upside down
+    image = Image.fromarray(random_images(1, 8, 8, 3)[0])
+    upright = decode.decode(save(image, tmp_path / "a.png", exif=exif), 8)
+    np.testing.assert_array_equal(upright, np.asarray(image)[::-1, ::-1])
+
+
+def test_the_middle_square_is_shrunk_by_area(tmp_path):
+    image = random_images(1, 16, 24, 3)[0]
+    middle = image[:, 4:20].reshape(8, 2, 8, 2, 3).mean(axis=(1, 3))
+    pixels = decode.decode(save(Image.fromarray(image), tmp_path / "a.png"), 8)
+    assert np.abs(pixels - middle).max() <= 1  # Pillow rounds after each direction
+
+
+def empty_png(width: int, height: int) -> bytes:
+    """A PNG file that promises many pixels in a few bytes."""
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"IDAT", b""), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        for kind, body in chunks
+    )
+
+
+def broken_files(place):
+    """A file of each kind that cannot be used, by name, with what the reason says."""
+    (place / "empty.png").write_bytes(b"")
+    (place / "text.jpg").write_text("this is no picture")
+    whole = save(Image.fromarray(random_images(1, 40, 40, 3)[0]), place / "torn.png").read_bytes()
+    (place / "torn.png").write_bytes(whole[: len(whole) // 2])
+    save(flat("RGB", "red", (7, 30)), place / "small.png")
+    save(flat("F", 0.5), place / "float.tif")
+    (place / "bomb.png").write_bytes(empty_png(20_000, 20_000))
+    (place / "huge.png").write_bytes(empty_png(9_000, 9_000))
+    return {
+        "empty.png": "expected an image file, got UnidentifiedImageError",
+        "text.jpg": "expected an image file, got UnidentifiedImageError",
+        "torn.png": "expected an image file, got OSError",
+        "small.png": "expected at least 8 x 8 pixels, got 7 x 30; ask for a smaller size",
+        "float.tif": "expected 8 or 16 bits a channel, got 32; save the image with fewer",
+        "bomb.png": "expected an image file, got DecompressionBombError: .*; replace the file",
+        "huge.png": "expected at most 67108864 pixels, got 9000 x 9000; shrink the file",
+    }
+
+
+def test_unusable_files_say_why(tmp_path):
+    for file, reason in broken_files(tmp_path).items():
+        with pytest.raises(data.DataError, match=f"decode: {reason}"):
+            decode.decode(tmp_path / file, 8)
+
+
+def test_unusable_files_are_skipped_with_one_warning_and_batches_stay_the_same(tmp_path):
+    broken = broken_files(write_folder(tmp_path, 6))
+    source = data.load(f"folder:{tmp_path}", size=8)
+    unusable = [file for file in source.files["train"] if file in broken]
+    assert len(unusable) > folder.NAMED
+    with pytest.warns(folder.SkippedFiles) as caught:
+        first = source.batch("train", seed=0, step=0, size=source.count("train"))
+    message = str(caught.pop(folder.SkippedFiles).message)
+    assert f"skipped {len(unusable)} unusable files: " in message
+    assert message.endswith(f" | and {len(unusable) - folder.NAMED} more")
+    assert "decode: expected" in message
+    again = source.batch("train", seed=0, step=0, size=source.count("train"))  # warns no more
+    np.testing.assert_array_equal(first, again)
+
+
+def test_a_warning_can_be_made_an_error(tmp_path):
+    broken_files(write_folder(tmp_path, 6))
+    source = data.load(f"folder:{tmp_path}", size=8)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", folder.SkippedFiles)
+        with pytest.raises(folder.SkippedFiles, match=r"empty.png: decode: expected an image file"):
+            source.read("train", np.array([source.files["train"].index("empty.png")]))
+
+
+def test_a_split_without_a_usable_file_is_an_error(tmp_path):
+    broken_files(tmp_path)
+    source = data.load(f"folder:{tmp_path}", size=8)
+    message = (
+        "expected a usable image in train, got . files without one; repair them, .* first: dec"
+    )
+    with pytest.raises(data.DataError, match=message):
+        source.batch("train", seed=0, step=0, size=2)
+
+
+def test_a_batch_opens_its_own_files_only(tmp_path, monkeypatch):
+    source = data.load(f"folder:{write_folder(tmp_path, 30)}", size=8)
+    opened = []
+    original = decode.decode
+
+    def count(file, side):
+        opened.append(file)
+        return original(file, side)
+
+    monkeypatch.setattr(folder, "decode", count)
+    source.batch("train", seed=0, step=0, size=4)
+    assert len(opened) == 4
+
+
+def test_the_split_of_a_file_does_not_depend_on_the_others(tmp_path):
+    before = data.load(f"folder:{write_folder(tmp_path / 'a', 30)}", size=8).files
+    write_folder(tmp_path / "a" / "more", 30)
+    after = data.load(f"folder:{tmp_path / 'a'}", size=8).files
+    assert all(set(before[split]) < set(after[split]) for split in ("train", "test"))
+    shutil.move(tmp_path / "a", tmp_path / "b")
+    assert data.load(f"folder:{tmp_path / 'b'}", size=8).files == after
+
+
+def test_about_one_file_in_ten_is_a_test_file():
+    share = np.mean([folder.is_test(f"folder/{number}.png") for number in range(10_000)])
+    assert 0.09 < share < 0.11
+
+
+def test_files_are_sorted_and_others_ignored(tmp_path):
+    for file in ("b/2.png", "b/1.jpeg", "a.gif", "notes.txt", "b/.hidden.png", ".png"):
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).touch()
+    assert folder.list_images(tmp_path) == ["a.gif", "b/1.jpeg", "b/2.png"]
+
+
+def test_an_empty_or_missing_folder_is_an_error(tmp_path):
+    with pytest.raises(data.DataError, match=r"expected images \(.bmp, .*\), got a folder without"):
+        data.load(f"folder:{tmp_path}", size=8)
+    with pytest.raises(
+        data.DataError, match=r"expected a folder, got no folder at .*none; check the"
+    ):
+        data.load(f"folder:{tmp_path / 'none'}", size=8)
+
+
+@pytest.mark.parametrize("size", [None, 0])
+def test_a_folder_needs_a_size(tmp_path, size):
+    message = f"folder:.*: expected a size in pixels, got {size}; give one, for example size=32"
+    with pytest.raises(data.DataError, match=message):
+        data.load(f"folder:{tmp_path}", size=size)
+
+
+def test_a_missing_pillow_names_the_command(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    with pytest.raises(
+        data.DataError, match=r"expected the package PIL, got .*; run: pip install 'f"
+    ):
+        data.load(f"folder:{tmp_path}", size=8)
