@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -79,7 +80,8 @@ def find_builder(name: str, data_set: str) -> Any:
         raise DataError(
             f"{name}: expected a prepared data set, got none in {data_dir()}; "
             "prepare it once, online: pip install 'flowjax_glow[experiments,tensorflow]' && "
-            f"tfds build {data_set} --file_format=array_record --data_dir={data_dir()}; "
+            f"tfds build {data_set} --file_format=array_record "
+            f"--data_dir={shlex.quote(data_dir())}; "
             "offline there are photos, digits, folder:PATH, npz:PATH and cifar10:PATH"
         ) from error
     except ValueError as error:
