@@ -1,0 +1,132 @@
+"""What a run measured, as JSON lines that survive being cut off anywhere.
+
+Three kinds of rows, told apart by their fields, ordered by ``step``::
+
+    {"step": 60, "loss": 3.41, "grad_norm": 0.8, "update_finite": true}    one per step
+    {"step": 60, "window_loss": 3.47, "window": 30}                        mean of steps 31 .. 60
+    {"step": 60, "held_out": 3.52}                                         what callbacks return
+
+Losses are bits/dim. JSON has no NaN, so non-finite numbers are the strings ``"NaN"``,
+``"Infinity"`` and ``"-Infinity"``, which `read_metrics` (and `float`) turn back into numbers.
+"""
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, TextIO, TypeAlias
+
+from flowjax_glow.errors import expected
+from flowjax_glow.training.files import write_atomically
+
+#: One line of a metrics file.
+Row: TypeAlias = dict[str, Any]
+
+_NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+
+
+class MetricsLog(AbstractContextManager["MetricsLog"]):
+    """Appends rows to a metrics file, and a row for every full window of steps.
+
+    Opening a file that exists continues it; a torn last line is dropped.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], window: int = 30) -> None:
+        self.path = Path(path)
+        self.window = window
+        self._file: TextIO | None = None
+        self._losses: list[float] = []
+        self.cut_back(None)
+
+    def append(self, step: int, values: Mapping[str, Any]) -> None:
+        """Writes ``{"step": step, **values}``; a field ``loss`` marks the row of a step."""
+        self._write({"step": step, **values})
+        if "loss" not in values:
+            return
+        self._losses.append(values["loss"])
+        if step % self.window == 0:
+            if len(self._losses) == self.window:
+                mean = sum(self._losses) / self.window
+                self._write({"step": step, "window_loss": mean, "window": self.window})
+            self._losses = []
+
+    def cut_back(self, step: int | None) -> None:
+        """Drops a torn last line and, unless None, the rows beyond `step`; else leaves the file."""
+        self.close()
+        rows = read_metrics(self.path) if self.path.exists() else []
+        kept = [row for row in rows if step is None or row["step"] <= step]
+        content = "".join(_encode(row) for row in kept).encode()
+        if self.path.exists() and self.path.read_bytes() != content:
+            write_atomically(self.path, content)
+        self._losses = _unfinished_window(kept, self.window)
+
+    def sync(self) -> None:
+        """Returns once all rows are on the disk."""
+        if self._file is not None:
+            os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        """Closes the file; the next row opens it again."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def __exit__(self, *raised: object) -> None:
+        self.close()
+
+    def _write(self, row: Row) -> None:
+        if self._file is None:
+            self._file = self.path.open("a", encoding="utf-8")
+        self._file.write(_encode(row))
+        self._file.flush()  # a killed process loses no row; only a power cut can, until sync
+
+
+def read_metrics(path: str | os.PathLike[str]) -> list[Row]:
+    """The rows of a metrics file, without a torn last line.
+
+    Raises:
+      FileNotFoundError: if there is no such file.
+      ValueError: if a line before the last is no JSON object with a ``step``.
+    """
+    lines = Path(path).read_text(encoding="utf-8", errors="replace").split("\n")
+    # what follows the last newline is nothing, or a line that was cut off
+    return [_decode(path, number, line) for number, line in enumerate(lines[:-1], start=1)]
+
+
+def _unfinished_window(rows: list[Row], window: int) -> list[float]:
+    """The losses of the steps since the last multiple of `window`."""
+    steps = [row for row in rows if "loss" in row]
+    if not steps:
+        return []
+    boundary = steps[-1]["step"] // window * window
+    return [row["loss"] for row in steps if row["step"] > boundary]
+
+
+def _encode(row: Row) -> str:
+    strict = {name: _named(value) for name, value in row.items()}
+    return json.dumps(strict, allow_nan=False) + "\n"
+
+
+def _named(value: Any) -> Any:
+    if not isinstance(value, float) or math.isfinite(value):
+        return value
+    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+
+
+def _decode(path: str | os.PathLike[str], number: int, line: str) -> Row:
+    try:
+        row = json.loads(line)
+        return {"step": row["step"]} | {name: _number(value) for name, value in row.items()}
+    except (ValueError, TypeError, KeyError):
+        raise expected(
+            f"read_metrics({os.fspath(path)})",
+            'a JSON object with a "step" on every line',
+            got=f"{line[:40]!r} on line {number}",
+            advice="restore the file, or delete it and train again",
+        ) from None
+
+
+def _number(value: Any) -> Any:
+    return _NON_FINITE.get(value, value) if isinstance(value, str) else value
