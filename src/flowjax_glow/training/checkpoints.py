@@ -1,0 +1,204 @@
+"""Checkpoints of a training state that are checked, leaf by leaf, when they are read."""
+
+import os
+from contextlib import AbstractContextManager
+from pathlib import Path
+from types import ModuleType
+from typing import Any, TypeAlias
+
+import jax
+from jax.sharding import SingleDeviceSharding
+from jaxtyping import Array
+
+from flowjax_glow.errors import check_positive, expected
+from flowjax_glow.training.fingerprint import fingerprints
+from flowjax_glow.training.state import TrainState
+
+#: What a checkpoint says of each of its leaves: shape, dtype and fingerprint.
+_Description: TypeAlias = dict[str, dict[str, Any]]
+
+
+class CheckpointError(RuntimeError):
+    """A checkpoint that cannot be written, read or trusted."""
+
+
+class Checkpoints(AbstractContextManager["Checkpoints"]):
+    """The checkpoints of one run, in a folder of their own, written by orbax.
+
+    Saving is synchronous: when `save` returns, the checkpoint is complete, and a process killed in
+    between leaves the previous one. Remains of such a kill are removed on opening. Used in a
+    ``with`` statement, which closes it.
+
+    Args:
+      folder: made if missing.
+      keep: how many of the latest checkpoints stay.
+
+    Raises:
+      ValueError: if `keep` is not positive.
+      CheckpointError: if orbax is not installed.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], keep: int = 1) -> None:
+        check_positive("Checkpoints.keep", keep)
+        self.folder = Path(folder).resolve()  # orbax takes absolute paths only
+        self._orbax = _import_orbax()
+        self._manager = self._orbax.CheckpointManager(
+            self.folder,
+            options=self._orbax.CheckpointManagerOptions(
+                max_to_keep=keep,
+                create=True,
+                cleanup_tmp_directories=True,
+                enable_async_checkpointing=False,  # one in flight at exit would be lost silently
+            ),
+        )
+
+    def latest_step(self) -> int | None:
+        """The step of the latest checkpoint, or None if there is none."""
+        return self._manager.latest_step()
+
+    def save(self, state: TrainState) -> None:
+        """Writes `state` under its step.
+
+        Raises:
+          CheckpointError: if the folder already holds this step or a later one.
+        """
+        step, latest = int(state.step), self.latest_step()
+        if latest is not None and latest >= step:
+            raise _error(
+                "Checkpoints.save",
+                f"a step beyond {latest}, the latest in {self.folder}",
+                got=f"step {step}",
+                advice="restore the latest checkpoint first, or use an empty folder",
+            )
+        leaves = _leaves(state)
+        arguments = self._orbax.args
+        self._manager.save(
+            step,
+            args=arguments.Composite(
+                state=arguments.StandardSave(leaves), leaves=arguments.JsonSave(_describe(leaves))
+            ),
+        )
+
+    def restore(self, example: TrainState) -> TrainState | None:
+        """The latest checkpoint, or None if there is none.
+
+        Args:
+          example: a state, or one of `jax.ShapeDtypeStruct`, that tells structure, shapes, dtypes
+            and shardings of what is to come back. It is not consumed.
+
+        Raises:
+          CheckpointError: if the checkpoint cannot be read, if a leaf is missing, unknown or of
+            another shape or dtype, or if its values are not those that were saved.
+        """
+        step = self.latest_step()
+        if step is None:
+            return None
+        where = f"Checkpoints.restore({self.folder / str(step)})"
+        wanted = _leaves(example)
+        arguments = self._orbax.args
+        saved: _Description = self._read(where, step, "leaves", arguments.JsonRestore())
+        _check_leaves(where, wanted, saved)
+        target = {name: _abstract(leaf) for name, leaf in wanted.items()}
+        leaves = self._read(where, step, "state", arguments.StandardRestore(target))
+        _check_values(where, leaves, saved)
+        # by name, since what is stored does not remember the order
+        ordered = [leaves[name] for name in wanted]
+        return jax.tree.unflatten(jax.tree.structure(example), ordered)
+
+    def close(self) -> None:
+        """Releases the folder."""
+        self._manager.close()
+
+    def __exit__(self, *raised: object) -> None:
+        self.close()
+
+    def _read(self, where: str, step: int, item: str, arguments: Any) -> Any:
+        """One item of a checkpoint; whatever goes wrong inside orbax becomes one clear error."""
+        composite = self._orbax.args.Composite(**{item: arguments})
+        try:
+            return self._manager.restore(step, args=composite)[item]
+        except Exception as error:
+            reason = (str(error).splitlines() or [""])[0][:200]
+            raise _error(
+                where,
+                "a complete checkpoint",
+                got=f"{type(error).__name__}: {reason}",
+                advice="it is damaged: move its folder away to go on without it",
+            ) from error
+
+
+def _import_orbax() -> ModuleType:
+    # inside a function: it takes most of a second, and only runs that save need it
+    try:
+        import orbax.checkpoint
+        from absl import logging
+    except ImportError as error:
+        raise _error(
+            "Checkpoints",
+            "the package orbax-checkpoint",
+            got=f"{type(error).__name__}: {error}",
+            advice='run: pip install "flowjax-glow[experiments]"',
+        ) from error
+    logging.set_verbosity(logging.ERROR)  # orbax narrates every save
+    return orbax.checkpoint
+
+
+def _leaves(state: TrainState) -> dict[str, Any]:
+    """The leaves by name, such as ``params.steps.scale``: a form without any custom nodes."""
+    paths = jax.tree.leaves_with_path(state)
+    return {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in paths}
+
+
+def _describe(leaves: dict[str, Array]) -> _Description:
+    marks = jax.device_get(fingerprints(leaves))
+    return {
+        name: {
+            "shape": list(leaf.shape),
+            "dtype": str(leaf.dtype),
+            "fingerprint": int(marks[name]),
+        }
+        for name, leaf in leaves.items()
+    }
+
+
+def _abstract(leaf: Any) -> jax.ShapeDtypeStruct:
+    sharding = getattr(leaf, "sharding", None) or SingleDeviceSharding(jax.devices()[0])
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
+
+
+def _check_leaves(where: str, wanted: dict[str, Any], saved: _Description) -> None:
+    """Raises unless the same leaves are there, with the same shapes and dtypes."""
+    for name in sorted(wanted.keys() | saved.keys()):
+        ours = _form(wanted[name].shape, wanted[name].dtype) if name in wanted else "no such leaf"
+        theirs = (
+            _form(saved[name]["shape"], saved[name]["dtype"]) if name in saved else "no such leaf"
+        )
+        if ours != theirs:
+            raise _error(
+                where,
+                f"{name} to be {ours}",
+                got=theirs,
+                advice="it belongs to another configuration: restore it with that one, "
+                "or use another folder",
+            )
+
+
+def _form(shape: Any, dtype: Any) -> str:
+    return f"{dtype}{list(shape)}"
+
+
+def _check_values(where: str, leaves: dict[str, Array], saved: _Description) -> None:
+    """Raises unless every leaf has the fingerprint it was saved with."""
+    marks = jax.device_get(fingerprints(leaves))
+    changed = [name for name in leaves if int(marks[name]) != saved[name]["fingerprint"]]
+    if changed:
+        raise _error(
+            where,
+            "the values that were saved",
+            got=f"others in {', '.join(changed)}",
+            advice="it is damaged: move its folder away to go on without it",
+        )
+
+
+def _error(where: str, what: str, *, got: str, advice: str) -> CheckpointError:
+    return CheckpointError(str(expected(where, what, got=got, advice=advice)))
