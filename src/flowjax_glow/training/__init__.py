@@ -1,0 +1,48 @@
+"""Training: takes a loss and batches by step, and knows neither models nor densities nor data."""
+
+from flowjax_glow.training.average import Average, fitting_decay
+from flowjax_glow.training.checkpoints import CheckpointError, Checkpoints
+from flowjax_glow.training.display import Progress, progress
+from flowjax_glow.training.diverged import Diverged
+from flowjax_glow.training.evaluation import evaluate, evaluate_state
+from flowjax_glow.training.files import write_atomically
+from flowjax_glow.training.loop import BatchFn, Callback, train
+from flowjax_glow.training.mesh import data_mesh, replicate, shard_batch
+from flowjax_glow.training.metrics import MetricsLog, read_metrics
+from flowjax_glow.training.optimizer import OptimizerConfig, make_optimizer
+from flowjax_glow.training.state import TrainState, averaged_params, copy_state, initial_state
+from flowjax_glow.training.step import StepFn, make_train_step
+from flowjax_glow.training.types import Batch, ExampleLossFn, LossFn, Metrics
+
+__all__ = [
+    "Average",
+    "Batch",
+    "BatchFn",
+    "Callback",
+    "CheckpointError",
+    "Checkpoints",
+    "Diverged",
+    "ExampleLossFn",
+    "LossFn",
+    "Metrics",
+    "MetricsLog",
+    "OptimizerConfig",
+    "Progress",
+    "StepFn",
+    "TrainState",
+    "averaged_params",
+    "copy_state",
+    "data_mesh",
+    "evaluate",
+    "evaluate_state",
+    "fitting_decay",
+    "initial_state",
+    "make_optimizer",
+    "make_train_step",
+    "progress",
+    "read_metrics",
+    "replicate",
+    "shard_batch",
+    "train",
+    "write_atomically",
+]
