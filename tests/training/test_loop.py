@@ -1,0 +1,193 @@
+"""The loop: resuming, stopping, callbacks, and the order in which things reach the disk."""
+
+import itertools
+import re
+
+import numpy as np
+import pytest
+
+from flowjax_glow.training import (
+    Checkpoints,
+    Diverged,
+    MetricsLog,
+    Progress,
+    copy_state,
+    read_metrics,
+    train,
+)
+from flowjax_glow.training.display import Screen
+from tests.training import toy
+
+
+class Killed(Exception):  # noqa: N818 - not an error of the program
+    """What a killed process would be, seen from inside."""
+
+
+def run(folder, *, steps=toy.STEPS, loss=toy.noisy_loss, batches=toy.batch, devices=2, **options):
+    """A run with everything made anew, as a new process would; it resumes if it can."""
+    mesh = toy.mesh_of(devices)
+    with MetricsLog(folder / "metrics.jsonl", window=5) as log, Checkpoints(folder / "c") as saved:
+        state = saved.restore(toy.start(mesh)) or toy.start(mesh)
+        return train(
+            state,
+            toy.make_step(mesh, loss),
+            batches,
+            steps=steps,
+            mesh=mesh,
+            log=log,
+            checkpoints=saved,
+            **options,
+        )
+
+
+def rows(folder):
+    return read_metrics(folder / "metrics.jsonl")
+
+
+def measure(steps):
+    """Callbacks that leave a row behind."""
+    return {step: lambda state: {"held_out": float(state.step)} for step in steps}
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory):
+    """Final state and metrics of an uninterrupted run."""
+    folder = tmp_path_factory.mktemp("straight")
+    final = toy.host(run(folder, on_step=measure([0, 7])))
+    return final, (folder / "metrics.jsonl").read_text()
+
+
+def test_a_resumed_run_is_the_uninterrupted_one(tmp_path, straight):
+    """Seven steps and five in new objects give the bits, and the file, of twelve."""
+    final, metrics = straight
+    run(tmp_path, steps=7, on_step=measure([0, 7]))
+    toy.assert_equal(run(tmp_path, on_step=measure([0, 7])), final)
+    assert (tmp_path / "metrics.jsonl").read_text() == metrics
+    assert [row["step"] for row in rows(tmp_path) if "loss" in row] == list(range(1, 13))
+
+
+def test_a_killed_run_goes_on_from_its_last_checkpoint(tmp_path, straight):
+    final, metrics = straight
+
+    def deadly(index):
+        if index == 9:
+            raise Killed
+        return toy.batch(index)
+
+    with pytest.raises(Killed):
+        run(tmp_path, save_every=4, on_step=measure([0, 7]), batches=deadly)
+    assert [row["step"] for row in rows(tmp_path) if "loss" in row][-1] < 12
+    toy.assert_equal(run(tmp_path, save_every=4, on_step=measure([0, 7])), final)
+    assert (tmp_path / "metrics.jsonl").read_text() == metrics
+
+
+def test_killed_before_any_checkpoint_it_starts_over(tmp_path):
+    def deadly(index):
+        raise Killed
+
+    with pytest.raises(Killed):
+        run(tmp_path, on_step=measure([0]), batches=deadly)
+    run(tmp_path, on_step=measure([0]))
+    assert sum("held_out" in row for row in rows(tmp_path)) == 1
+
+
+def test_a_finished_run_does_nothing(tmp_path):
+    run(tmp_path)
+    before = (tmp_path / "metrics.jsonl").stat()
+
+    def never(argument):
+        raise AssertionError
+
+    state = run(tmp_path, loss=never, batches=never, on_step={0: never, toy.STEPS: never})
+    assert int(state.step) == toy.STEPS
+    after = (tmp_path / "metrics.jsonl").stat()
+    assert (before.st_mtime_ns, before.st_ino) == (after.st_mtime_ns, after.st_ino)
+
+
+@pytest.mark.parametrize("broken_step", [1, 5, toy.STEPS])
+def test_it_stops_at_the_step_that_is_not_finite(tmp_path, broken_step):
+    def poisoned(index):
+        rows = toy.batch(index).astype(np.float32)
+        return rows * np.float32(np.nan) if index + 1 == broken_step else rows
+
+    with pytest.raises(Diverged) as caught:
+        run(tmp_path, batches=poisoned, save_every=4)
+    assert caught.value.step == broken_step
+    assert np.isnan(caught.value.measured["loss"])
+    assert str(caught.value) == (
+        "train: expected a finite loss and gradient, got loss = nan, grad_norm = nan at step "
+        f"{broken_step}; lower learning_rate, add warmup_steps or set clip_norm"
+    )
+    last = [row for row in rows(tmp_path) if "loss" in row][-1]
+    assert last["step"] == broken_step
+    assert np.isnan(last["loss"])
+    assert not last["update_finite"]
+    with Checkpoints(tmp_path / "c") as saved:
+        latest = saved.latest_step() or 0
+        assert latest == (broken_step - 1) // 4 * 4
+
+
+def test_callbacks_see_the_state_of_their_step(tmp_path):
+    seen = {}
+
+    def keep(state):
+        seen[int(state.step)] = copy_state(state)
+
+    final = run(tmp_path, on_step={0: keep, 5: keep, toy.STEPS: keep})
+    assert sorted(seen) == [0, 5, toy.STEPS]
+    toy.assert_equal(seen[0].params, toy.params())
+    toy.assert_equal(seen[toy.STEPS], final)
+
+
+def test_what_callbacks_return_is_logged_after_their_step(tmp_path):
+    run(tmp_path, on_step={5: lambda state: {"held_out": float("inf")}})
+    around = [row for row in rows(tmp_path) if row["step"] == 5]
+    assert [set(row) - {"step"} for row in around] == [
+        {"loss", "grad_norm", "update_finite"},
+        {"window_loss", "window"},
+        {"held_out"},
+    ]
+    assert around[-1] == {"step": 5, "held_out": float("inf")}
+
+
+def test_it_runs_without_log_checkpoints_or_display():
+    mesh = toy.mesh_of(1)
+    state = train(toy.start(mesh), toy.make_step(mesh), toy.batch, steps=3, mesh=mesh)
+    assert int(state.step) == 3
+
+
+def test_a_state_from_anywhere_is_placed_on_the_mesh():
+    mesh = toy.mesh_of(8)
+    state = train(toy.start(), toy.make_step(mesh), toy.batch, steps=2, mesh=mesh)
+    assert len(state.params["weights"].sharding.device_set) == 8
+
+
+def test_every_step_is_shown_in_order(tmp_path):
+    shown = []
+
+    class Recorder(Progress):
+        def update(self, step, *, loss, images):
+            shown.append((step, images, loss))
+
+    run(tmp_path, steps=6, progress=Recorder(6, Screen()))
+    losses = [row["loss"] for row in rows(tmp_path) if "loss" in row]
+    assert shown == list(zip(range(1, 7), itertools.repeat(toy.BATCH), losses))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"save_every": 0},
+            "train: expected save_every of at least 1, got 0; use None to save at the end only",
+        ),
+        (
+            {"on_step": {13: print, -1: print, 2: print}},
+            "train: expected on_step at steps 0 .. 12, got [-1, 13]; "
+            "leave these out or train longer",
+        ),
+    ],
+)
+def test_wrong_settings(tmp_path, options, message):
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        run(tmp_path, **options)
