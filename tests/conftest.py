@@ -2,15 +2,23 @@
 
 import os
 
-os.environ["XLA_FLAGS"] = (
-    os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
+os.environ["XLA_FLAGS"] = " ".join(
+    [
+        os.environ.get("XLA_FLAGS", ""),
+        "--xla_force_host_platform_device_count=8",
+        # The tests compile hundreds of programs and run each of them once or twice.
+        "--xla_backend_optimization_level=0",
+        "--xla_llvm_disable_expensive_passes=true",
+    ]
 )
 os.environ["JAX_PLATFORMS"] = "cpu"
 
 from jaxtyping import install_import_hook
 
+import tests.checking  # noqa: F401  (the hook below looks it up by name)
+
 # Before the first import of the package: from here on its shape annotations are checked.
-install_import_hook("flowjax_glow", "beartype.beartype")
+install_import_hook("flowjax_glow", "tests.checking.checked")
 
 import jax
 import pytest

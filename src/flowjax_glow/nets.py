@@ -3,11 +3,10 @@
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
 
 from flowjax_glow.convolution import convolve
 from flowjax_glow.numerics import LOG_SCALE_FACTOR, channel_statistics
-from flowjax_glow.types import Image
+from flowjax_glow.types import Image, Key, Params
 
 
 class ConvActNorm(nn.Module):
@@ -63,11 +62,11 @@ class CouplingNet(nn.Module):
         return ZeroConv(channels_out, name="last")(x)
 
 
-def init_net(net: nn.Module, key: Array, x: Image, *args: int) -> dict[str, Float[Array, "..."]]:
+def init_net(net: nn.Module, key: Key, x: Image, *args: int) -> Params:
     """The net's parameters, started on the values of `x`."""
     return net.init(key, x, *args)["params"]
 
 
-def apply_net(net: nn.Module, params: dict, x: Image, *args: int) -> Image:
+def apply_net(net: nn.Module, params: Params, x: Image, *args: int) -> Image:
     """The net's output at `x`."""
     return net.apply({"params": params}, x, *args)

@@ -1,4 +1,7 @@
-"""One test per law, over every row of the table, on perturbed parameters, in both precisions."""
+"""One test per law, over every row of the table, on perturbed parameters.
+
+The numerical laws run in float32, the promise, and in float64, the algebra; the others in float32.
+"""
 
 import chex
 import jax
@@ -22,130 +25,116 @@ def relative_error(got, wanted) -> float:
     return float(np.linalg.norm(got - wanted) / np.linalg.norm(wanted))
 
 
-def test_images_come_back(name, dtype):
-    bijector, params, x = build(name, dtype)
-    z, log_det = jax.jit(bijector.forward)(params, x)
-    back, inverse_log_det = jax.jit(bijector.inverse)(params, z)
-    assert relative_error(back, x) < TOLERANCES[dtype].relative
-    np.testing.assert_allclose(
-        log_det / event_size(x), -inverse_log_det / event_size(x), atol=TOLERANCES[dtype].log_det
-    )
+def test_images_come_back_and_log_dets_cancel(name, dtype):
+    case = build(name, dtype)
+    z, log_det = case.forward(case.params, case.x)
+    back, inverse_log_det = case.inverse(case.params, z)
+    assert relative_error(back, case.x) < TOLERANCES[dtype].relative
+    per_dim = (log_det + inverse_log_det) / event_size(case.x)
+    assert jnp.abs(per_dim).max() < TOLERANCES[dtype].log_det
 
 
-def test_latents_come_back(name, dtype):
-    bijector, params, x = build(name, dtype)
-    z = fg.sample_latents(bijector, params, jax.random.key(3), x.shape, dtype=x.dtype)
-    x, log_det = jax.jit(bijector.inverse)(params, z)
-    back, forward_log_det = jax.jit(bijector.forward)(params, x)
+def test_latents_come_back_and_log_dets_cancel(name, dtype):
+    case = build(name, dtype)
+    key = jax.random.key(3)
+    z = fg.sample_latents(case.bijector, case.params, key, case.x.shape, dtype=case.x.dtype)
+    x, log_det = case.inverse(case.params, z)
+    back, forward_log_det = case.forward(case.params, x)
     assert relative_error(back, z) < TOLERANCES[dtype].relative
-    np.testing.assert_allclose(
-        log_det / event_size(x), -forward_log_det / event_size(x), atol=TOLERANCES[dtype].log_det
-    )
+    per_dim = (log_det + forward_log_det) / event_size(case.x)
+    assert jnp.abs(per_dim).max() < TOLERANCES[dtype].log_det
 
 
 def test_log_det_is_that_of_the_jacobian(name, dtype):
-    bijector, params, x = build(name, dtype)
+    case = build(name, dtype)
 
     def flat(x: jax.Array) -> jax.Array:
-        z = bijector.forward(params, x[None])[0]
+        z, _ = case.bijector.forward(case.params, x[None])
         return jnp.concatenate([leaf.ravel() for leaf in jax.tree.leaves(z)])
 
-    jacobian = np.asarray(jax.jit(jax.jacrev(flat))(x[0])).reshape(x[0].size, -1)
-    wanted = np.linalg.slogdet(jacobian.astype(np.float64))[1]
-    got = bijector.log_det(params, x)[0]
-    assert abs(got - wanted) / x[0].size < TOLERANCES[dtype].log_det
+    example = case.x[0]
+    jacobian = np.asarray(jax.jit(jax.jacrev(flat))(example), np.float64)
+    _, wanted = np.linalg.slogdet(jacobian.reshape(example.size, example.size))
+    got = case.forward(case.params, case.x)[1][0]
+    assert abs(got - wanted) / example.size < TOLERANCES[dtype].log_det
 
 
 def test_shapes_and_dtypes(name, dtype):
-    bijector, params, x = build(name, dtype)
-    z, log_det = bijector.forward(params, x)
-    back, inverse_log_det = bijector.inverse(params, z)
-    chex.assert_shape([log_det, inverse_log_det], x.shape[:1])
-    chex.assert_equal_shape([back, x])
-    chex.assert_type([*jax.tree.leaves(z), log_det, back, inverse_log_det], x.dtype)
-    assert event_size(z) == event_size(x)
+    case = build(name, dtype)
+    z, log_det = case.forward(case.params, case.x)
+    back, inverse_log_det = case.inverse(case.params, z)
+    chex.assert_shape([log_det, inverse_log_det], case.x.shape[:1])
+    chex.assert_equal_shape([back, case.x])
+    chex.assert_type([*jax.tree.leaves(z), log_det, back, inverse_log_det], case.x.dtype)
+    assert event_size(z) == event_size(case.x)
 
 
-def test_log_det_alone_is_that_of_forward(name, dtype):
-    bijector, params, x = build(name, dtype)
-    np.testing.assert_array_equal(
-        bijector.log_det(params, x), bijector.forward(params, x)[1]
+def test_examples_do_not_influence_each_other(name):
+    case = build(name, "float32")
+    changed = case.x.at[0].set(0.25)
+    chex.assert_trees_all_equal(
+        jax.tree.map(lambda leaf: leaf[1:], case.forward(case.params, case.x)),
+        jax.tree.map(lambda leaf: leaf[1:], case.forward(case.params, changed)),
     )
 
 
-def test_examples_do_not_influence_each_other(name, dtype):
-    bijector, params, x = build(name, dtype)
-    changed = x.at[0].set(0.25)
-    for whole, other in zip(
-        jax.tree.leaves(bijector.forward(params, x)),
-        jax.tree.leaves(bijector.forward(params, changed)),
-        strict=True,
-    ):
-        np.testing.assert_array_equal(whole[1:], other[1:])
+def test_jit_equals_eager_and_log_det_alone_is_that_of_forward(name):
+    case = build(name, "float32")
+    z, log_det = case.forward(case.params, case.x)
+    eager_z, _ = case.bijector.forward(case.params, case.x)
+    assert relative_error(eager_z, z) < TOLERANCES["float32"].relative
+    alone = case.bijector.log_det(case.params, case.x)
+    assert jnp.abs(alone - log_det).max() / event_size(z) < TOLERANCES["float32"].log_det
 
 
-def test_jit_equals_eager_and_does_not_retrace(name, dtype):
-    bijector, params, x = build(name, dtype)
-    traces = []
-
-    def forward(params, x):
-        traces.append(None)
-        return bijector.forward(params, x)
-
-    compiled = jax.jit(forward)
-    z, log_det = compiled(params, x)
-    compiled(params, x + 0.01)
-    assert len(traces) == 1
-    eager_z, eager_log_det = bijector.forward(params, x)
-    assert relative_error(z, eager_z) < TOLERANCES[dtype].relative
-    np.testing.assert_allclose(
-        log_det / event_size(x), eager_log_det / event_size(x), atol=TOLERANCES[dtype].log_det
-    )
+def test_one_trace_serves_all_values(name):
+    case = build(name, "float32")
+    traced = chex.assert_max_traces(case.bijector.forward, n=1)
+    compiled = jax.jit(traced)
+    compiled(case.params, case.x)
+    compiled(jax.tree.map(lambda leaf: leaf * 1, case.params), case.x + 0.01)
 
 
-def test_vmap_over_parameters(name, dtype):
-    bijector, params, x = build(name, dtype)
-    stacked = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), params)
-    batches = jnp.stack([x, x + 0.01])
-    z, _ = jax.vmap(bijector.forward)(stacked, batches)
-    wanted, _ = bijector.forward(params, x + 0.01)
+def test_vmap_over_parameters(name):
+    case = build(name, "float32")
+    stacked = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), case.params)
+    batches = jnp.stack([case.x, case.x + 0.01])
+    z, _ = jax.jit(jax.vmap(case.bijector.forward))(stacked, batches)
+    wanted, _ = case.forward(case.params, batches[1])
     second = jax.tree.map(lambda leaf: leaf[1], z)
-    assert relative_error(second, wanted) < TOLERANCES[dtype].relative
+    assert relative_error(second, wanted) < TOLERANCES["float32"].relative
 
 
-def test_gradients_are_finite(name, dtype):
-    bijector, params, x = build(name, dtype)
-    floats, structure = jax.tree.flatten(params)
-    trained = [i for i, p in enumerate(floats) if jnp.issubdtype(p.dtype, jnp.floating)]
+def test_gradients_are_finite(name):
+    case = build(name, "float32")
 
-    def loss(values, x):
-        leaves = list(floats)
-        for i, value in zip(trained, values, strict=True):
-            leaves[i] = value
-        return fg.log_prob(bijector, jax.tree.unflatten(structure, leaves), x).sum()
+    def loss(params, x):
+        return fg.log_prob(case.bijector, params, x).sum()
 
-    gradients = jax.grad(loss, argnums=(0, 1))([floats[i] for i in trained], x)
-    chex.assert_tree_all_finite(gradients)
+    gradients = jax.jit(jax.grad(loss, argnums=(0, 1), allow_int=True))(case.params, case.x)
+    floats = [g for g in jax.tree.leaves(gradients) if g.dtype != jax.dtypes.float0]
+    chex.assert_tree_all_finite(floats)
 
 
-def test_init_is_pure_and_has_the_shapes_it_announces(name, dtype):
-    bijector, _, x = build(name, dtype)
+def test_init_is_pure_and_has_the_shapes_it_announces(name):
+    case = build(name, "float32")
     key = jax.random.key(5)
-    params = bijector.init(key, x)
-    chex.assert_trees_all_equal(params, bijector.init(key, x))
-    announced = jax.eval_shape(bijector.init, key, x)
+    init = jax.jit(case.bijector.init)
+    params = init(key, case.x)
+    chex.assert_trees_all_equal(params, init(key, case.x))
+    announced = jax.eval_shape(case.bijector.init, key, case.x)
     chex.assert_trees_all_equal_shapes_and_dtypes(params, announced)
 
 
-def test_frozen_parameters_give_the_same_inverse(name, dtype):
-    bijector, params, x = build(name, dtype)
-    z, _ = bijector.forward(params, x)
-    back, _ = bijector.inverse(bijector.freeze(params), z)
-    assert relative_error(back, x) < TOLERANCES[dtype].relative
+def test_frozen_parameters_give_the_same_inverse(name):
+    case = build(name, "float32")
+    z, _ = case.forward(case.params, case.x)
+    back, _ = case.inverse(case.bijector.freeze(case.params), z)
+    assert relative_error(back, case.x) < TOLERANCES["float32"].relative
 
 
-def test_configuration_prints_hashes_and_compares_by_value(name, dtype):
+def test_configuration_prints_hashes_and_compares_by_value(name):
     bijector = CASES[name][0]
     assert type(bijector).__name__ in repr(bijector)
-    assert hash(bijector) == hash(CASES[name][0])
     assert bijector == CASES[name][0]
+    assert hash(bijector) == hash(CASES[name][0])
