@@ -20,8 +20,9 @@ from flowjax_glow.types import Image, Latents, LogDet, Params
 
 Record = TypeVar("Record")
 
-#: ``visit(bijector, params, z, x) -> (x, record)`` with ``x`` what the bijector made of ``z``.
-Visitor = Callable[[Bijector, Params, Latents, Image], tuple[Image, Record]]
+#: ``visit(bijector, params, z, x, log_det) -> (x, record)``, where ``x`` and ``log_det`` are what
+#: ``bijector.inverse(params, z)`` gave.
+Visitor = Callable[[Bijector, Params, Latents, Image, LogDet], tuple[Image, Record]]
 
 
 @runtime_checkable
@@ -44,7 +45,7 @@ def walk_inverse(
     combinator takes part by ``walk_inverse.register``.
     """
     x, log_det = bijector.inverse(params, z)
-    x, record = visit(bijector, params, z, x)
+    x, record = visit(bijector, params, z, x, log_det)
     return x, log_det, record
 
 
