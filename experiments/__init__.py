@@ -1,0 +1,1 @@
+"""The paper's experiments: variants, presets, runs, figures and verdicts."""

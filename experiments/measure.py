@@ -1,0 +1,234 @@
+"""What the figures rest on: arrays of a trained flow's inverse, as docs/run-folder.md lists them."""
+
+from collections.abc import Iterator
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments.presets import CLIPS, TAUS, TEMPERATURES, Experiment
+from flowjax_glow.bijector import Bijector
+from flowjax_glow.bijectors import ActNorm, AffineCoupling, ChannelMixing
+from flowjax_glow.density import bin_midpoints, sample_latents
+from flowjax_glow.diagnostics import (
+    Decoded,
+    image_round_trip,
+    latent_round_trip,
+    decode_observed,
+    stack,
+    summed_log_det,
+)
+from flowjax_glow.numerics import event_size
+from flowjax_glow.types import Key, Latents, Params, Pixels
+
+Arrays = dict[str, np.ndarray]
+
+LOG10_S_EDGES = np.linspace(-8.0, 1.0, 181)
+QUANTILES = (1e-4, 1e-3, 1e-2, 0.5)
+THRESHOLDS = (1e-2, 1e-3)
+SHOWN = 8  # pictures kept per panel
+
+_forward = jax.jit(lambda flow, params, x: flow.forward(params, x)[0], static_argnums=0)
+_image_round_trip = jax.jit(image_round_trip, static_argnames="n_bits")
+_latent_round_trip = jax.jit(latent_round_trip)
+
+
+@partial(jax.jit, static_argnums=(0, 3))
+def _noise(flow: Bijector, params: Params, key: Key, shape: tuple[int, ...]) -> Latents:
+    return sample_latents(flow, params, key, shape)
+
+
+class Measurement:
+    """One flow and its parameters, looked at in chunks of one size, so each program compiles once."""
+
+    def __init__(
+        self, flow: Bijector, params: Params, experiment: Experiment, images: Pixels
+    ) -> None:
+        self._flow = flow
+        self._params = params
+        self._experiment = experiment
+        self._images = images  # held-out, uint8
+        self._shape = (experiment.chunk, *images.shape[1:])
+        self._key = jax.random.key(experiment.seed)
+
+    def look(self, samples: int) -> Arrays:
+        """The arrays of look-*.npz, `samples` per tau."""
+        taus = [self._look_at_noise(tau, samples) for tau in TAUS]
+        images = self._look_at_images()
+        scales = [tau.pop("scales") for tau in taus] + [images.pop("scales")]
+        return {
+            "taus": np.array(TAUS),
+            **{name: np.stack([tau[name] for tau in taus]) for name in taus[0]},
+            **images,
+            **_scale_statistics(scales),
+        }
+
+    def clipping(self) -> Arrays:
+        """The arrays of clipping-*.npz."""
+        return {
+            "clips": np.array(CLIPS),
+            **self._clip_zero(),
+            **self._clip_samples(),
+            **self._clip_images(),
+            **self._temperatures(),
+        }
+
+    def _decode(self, z: Latents, limit: float = np.inf) -> Decoded:
+        return decode_observed(self._flow, self._params, z, limit)
+
+    def _latents(self, tau: float, samples: int) -> Iterator[Latents]:
+        """The same noise at every tau, step and clip of a run."""
+        for index in range(samples // self._experiment.chunk):
+            key = jax.random.fold_in(self._key, index)
+            noise = _noise(self._flow, self._params, key, self._shape)
+            yield jax.tree.map(lambda leaf: tau * leaf, noise)
+
+    def _codes(self, images: int) -> Iterator[tuple[jax.Array, Latents]]:
+        """Held-out images at their bins' midpoints, and their latents."""
+        for start in range(0, images, self._experiment.chunk):
+            pixels = self._images[start : start + self._experiment.chunk]
+            x = bin_midpoints(jnp.asarray(pixels), n_bits=self._experiment.n_bits)
+            yield x, _forward(self._flow, self._params, x)
+
+    def _look_at_noise(self, tau: float, samples: int) -> dict:
+        rows, scales = [], []
+        for z in self._latents(tau, samples):
+            decoded = self._decode(z)
+            back = _forward(self._flow, self._params, decoded.x)
+            lowest = stack(decoded.layers, "min_log_scale")
+            rows.append(
+                {
+                    "z_error": np.asarray(_latent_round_trip(z, back)),
+                    "max_activation": stack(decoded.layers, "largest").max(0),
+                    "min_log_s": lowest.min(0),
+                    "chain_log_gain": -lowest.sum(0),
+                }
+            )
+            scales.append(decoded.scales)
+        return {**_concatenate(rows), "scales": _join_places(scales)}
+
+    def _look_at_images(self) -> dict:
+        rows, scales = [], []
+        for x, z in self._codes(self._experiment.held_out):
+            decoded = self._decode(z)
+            trip = _image_round_trip(x, decoded.x, n_bits=self._experiment.n_bits)
+            dims = event_size(x)
+            rows.append(
+                {
+                    "x_error": np.asarray(trip.relative),
+                    "x_max_error": np.asarray(trip.largest),
+                    "x_bin_error": np.asarray(trip.bins),
+                    "bit_exact": np.asarray(trip.bit_exact),
+                    # log-dets of the inverse, so the forward ones have the other sign
+                    "sum_log_s": -summed_log_det(decoded.layers, AffineCoupling) / dims,
+                    "sum_log_actnorm": -summed_log_det(decoded.layers, ActNorm) / dims,
+                    "sum_log_conv": -summed_log_det(decoded.layers, ChannelMixing) / dims,
+                }
+            )
+            scales.append(decoded.scales)
+        arrays = _concatenate(rows)
+        for name in ("sum_log_actnorm", "sum_log_conv"):  # the same for every image
+            arrays[name] = arrays[name][0]
+        return {**arrays, "scales": _join_places(scales)}
+
+    def _clip_zero(self) -> Arrays:
+        (z,) = self._latents(0.0, self._experiment.chunk)
+        decodes = [self._decode(z, clip) for clip in CLIPS]
+        free = decodes[-1].layers
+        largest = stack(free, "largest")[:, 0]
+        return {
+            "layers": np.array([layer.name for layer in free]),
+            "zero_images": np.stack([np.asarray(decoded.x[0]) for decoded in decodes]),
+            "zero_clipped": np.stack([stack(d.layers, "clipped")[:, 0] for d in decodes]),
+            "zero_max": largest,
+            "zero_nonfinite": stack(free, "nonfinite")[:, 0],
+            "zero_first_over": np.array([_first_over(largest, clip) for clip in CLIPS]),
+        }
+
+    def _clip_samples(self) -> Arrays:
+        images, hits, largest = [], [], []
+        for clip in CLIPS:
+            decodes = [self._decode(z, clip) for z in self._latents(1.0, self._experiment.clip_samples)]
+            images.append(np.asarray(decodes[0].x[:SHOWN]))
+            hits.append(np.concatenate([_hit(decoded) for decoded in decodes]))
+            largest = [stack(decoded.layers, "largest").max(1) for decoded in decodes]
+        return {
+            "sample_images": np.stack(images),
+            "sample_hit": np.stack(hits),
+            "sample_max": np.max(largest, axis=0),  # of the last clip, which is none
+        }
+
+    def _clip_images(self) -> Arrays:
+        images, errors, hits = [], [], []
+        codes = list(self._codes(self._experiment.clip_samples))
+        for clip in CLIPS:
+            decodes = [self._decode(z, clip) for _, z in codes]
+            trips = [
+                _image_round_trip(x, decoded.x, n_bits=self._experiment.n_bits)
+                for (x, _), decoded in zip(codes, decodes)
+            ]
+            images.append(np.asarray(decodes[0].x[:SHOWN]))
+            errors.append(np.concatenate([np.asarray(trip.relative) for trip in trips]))
+            hits.append(np.concatenate([_hit(decoded) for decoded in decodes]))
+        return {
+            "originals": np.asarray(codes[0][0][:SHOWN]),
+            "reconstructions": np.stack(images),
+            "reconstruction_error": np.stack(errors),
+            "reconstruction_hit": np.stack(hits),
+        }
+
+    def _temperatures(self) -> Arrays:
+        decoded = [
+            self._decode(z).x[:SHOWN]
+            for temperature in TEMPERATURES
+            for z in self._latents(temperature, self._experiment.chunk)
+        ]
+        return {
+            "temperatures": np.array(TEMPERATURES),
+            "temperature_images": np.stack([np.asarray(x) for x in decoded]),
+        }
+
+
+def _concatenate(rows: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    return {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
+
+
+def _join_places(chunks: list[tuple[jax.Array, ...]]) -> list[np.ndarray]:
+    """All log s of each place, flat."""
+    return [np.concatenate([np.ravel(chunk) for chunk in place]) for place in zip(*chunks)]
+
+
+def _scale_statistics(log_s: list[list[np.ndarray]]) -> Arrays:
+    """Histograms and tails of s by place and row (one row per tau, then the data's)."""
+    places = list(zip(*log_s))
+
+    def table(measure) -> np.ndarray:
+        return np.array([[measure(values) for values in place] for place in places])
+
+    return {
+        "log10_s_edges": LOG10_S_EDGES,
+        "s_counts": table(_histogram),
+        "s_quantiles": table(lambda values: np.exp(np.nanquantile(values, QUANTILES))),
+        "s_below": table(lambda values: [np.mean(~(values >= np.log(t))) for t in THRESHOLDS]),
+        "s_min": table(lambda values: np.exp(np.nanmin(values))),
+    }
+
+
+def _histogram(log_s: np.ndarray) -> np.ndarray:
+    """Counts of log10 s; what lies outside of the edges counts in the outermost bins."""
+    inside = np.clip(log_s / np.log(10.0), LOG10_S_EDGES[0], LOG10_S_EDGES[-1])
+    return np.histogram(inside, LOG10_S_EDGES)[0]
+
+
+def _hit(decoded: Decoded) -> np.ndarray:
+    """Per example: was any activation beyond the clip, or not finite."""
+    return (stack(decoded.layers, "clipped") > 0).any(0) | (
+        stack(decoded.layers, "nonfinite") > 0
+    ).any(0)
+
+
+def _first_over(largest: np.ndarray, clip: float) -> int:
+    """The first sub-layer in generation order beyond `clip`, -1 if none; NaN counts as beyond."""
+    over = np.flatnonzero(~np.isfinite(largest) | (largest > clip))
+    return int(over[0]) if over.size else -1

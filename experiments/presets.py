@@ -1,0 +1,178 @@
+"""An experiment is a frozen dataclass; a preset is a control experiment that variants change."""
+
+import dataclasses
+from dataclasses import dataclass, field
+
+from experiments.variants import apply_variant
+from flowjax_glow.errors import check_positive, expected
+from flowjax_glow.glow import GlowConfig
+from flowjax_glow.training import OptimizerConfig
+
+#: Noise levels tau at which the inverse is looked at; latents are tau * N(0, I).
+TAUS = (1.0, 0.7, 0.5, 0.25, 0.1, 0.0)
+
+#: The paper's limits of the activations, and none.
+CLIPS = (10.0, 20.0, 30.0, 40.0, 50.0, 100.0, 500.0, 1000.0, float("inf"))
+
+#: Temperatures of the sample figure (openai/glow's).
+TEMPERATURES = (0.0, 0.25, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One run, whole: the same experiment gives the same bits on the same machine.
+
+    Attributes:
+        variant: its name; `model` already has what it changes.
+        seed: of the initial parameters, the data order and the dequantization.
+        dataset: as `flowjax_glow.data.load` takes it.
+        image_size: side in pixels, None for the data set's own.
+        n_bits: of the images.
+        batch: images per step, over all devices.
+        accumulate: micro-batches per step.
+        steps: how long to train; more trains on.
+        init_images: in the batch of the data-dependent init.
+        held_out: test images for bits/dim and round trips.
+        look_every: steps between looks at the inverse; also at the start and the end.
+        look_samples: per tau and look.
+        final_samples: per tau at the end, since the failure is heavy-tailed.
+        clip_samples: samples and images decoded under each clip.
+        chunk: images per compiled call of the measurements.
+        save_every: steps between checkpoints.
+    """
+
+    variant: str = "control"
+    seed: int = 0
+    model: GlowConfig = field(default_factory=GlowConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    dataset: str = "photos"
+    image_size: int | None = 16
+    n_bits: int = 5
+    batch: int = 16
+    accumulate: int = 1
+    steps: int = 400
+    init_images: int = 256
+    held_out: int = 512
+    look_every: int = 100
+    look_samples: int = 256
+    final_samples: int = 1024
+    clip_samples: int = 128
+    chunk: int = 64
+    save_every: int = 100
+
+    def __post_init__(self) -> None:
+        for name in (
+            "batch",
+            "accumulate",
+            "steps",
+            "init_images",
+            "held_out",
+            "look_every",
+            "look_samples",
+            "final_samples",
+            "clip_samples",
+            "chunk",
+            "save_every",
+        ):
+            check_positive(f"Experiment.{name}", getattr(self, name))
+        for name in ("held_out", "look_samples", "final_samples", "clip_samples"):
+            if getattr(self, name) % self.chunk:
+                raise expected(
+                    f"Experiment.{name}",
+                    f"a multiple of the chunk of {self.chunk}",
+                    got=getattr(self, name),
+                    advice="change one of the two",
+                )
+
+    @property
+    def name(self) -> str:
+        """The name of its run folder."""
+        return f"{self.variant}-seed{self.seed}"
+
+    @property
+    def look_steps(self) -> tuple[int, ...]:
+        """The steps after which the inverse is looked at."""
+        return (*range(0, self.steps, self.look_every), self.steps)
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A control experiment, the seeds it is run with by default, and one line about it."""
+
+    control: Experiment
+    seeds: int
+    about: str
+
+
+#: Fast enough to see that everything works; far too small to judge anything by.
+SMOKE = Experiment(
+    model=GlowConfig(levels=2, depth=2, width=16),
+    optimizer=OptimizerConfig(learning_rate=1e-3, warmup_steps=10),
+    image_size=8,
+    batch=16,
+    steps=60,
+    held_out=64,
+    look_every=30,
+    look_samples=64,
+    final_samples=64,
+    clip_samples=64,
+    save_every=30,
+)
+
+#: Deep rather than large: depth is what makes an inverse break on a laptop (docs/laptop.md).
+LAPTOP = Experiment(
+    model=GlowConfig(levels=2, depth=32, width=64, memory="remat"),
+    optimizer=OptimizerConfig(learning_rate=1e-3, warmup_steps=50),
+)
+
+#: Kingma & Dhariwal's CIFAR-10 run: 8 bits, Adamax, warm-up over ten epochs of 50,000 images.
+OPENAI_CIFAR10 = Experiment(
+    model=GlowConfig(levels=3, depth=32, width=512, memory="remat"),
+    optimizer=OptimizerConfig(name="adamax", learning_rate=1e-3, warmup_steps=7810),
+    dataset="tfds:cifar10",
+    image_size=32,
+    n_bits=8,
+    batch=64,
+    steps=1_000_000,
+    held_out=10_240,
+    look_every=50_000,
+    final_samples=10_240,
+    chunk=256,
+    clip_samples=256,
+    save_every=5_000,
+)
+
+#: The paper's data, with the settings of its author's public code but a batch that fills a device.
+PAPER = Experiment(
+    model=GlowConfig(levels=4, depth=48, width=512, memory="remat"),
+    optimizer=OptimizerConfig(learning_rate=1e-4, warmup_steps=10_000, clip_norm=50.0),
+    dataset="tfds:celeb_a",
+    image_size=64,
+    n_bits=5,
+    batch=64,
+    steps=200_000,
+    held_out=2_048,
+    look_every=20_000,
+    final_samples=2_048,
+    save_every=5_000,
+)
+
+PRESETS: dict[str, Preset] = {
+    "smoke": Preset(SMOKE, 1, "everything at once, in under two minutes; judges nothing"),
+    "laptop": Preset(LAPTOP, 3, "16x16 crops at depth 32, two cores, under 45 minutes for `all`"),
+    "openai-cifar10": Preset(OPENAI_CIFAR10, 3, "Kingma & Dhariwal's CIFAR-10 size"),
+    "paper": Preset(PAPER, 3, "CelebA 64x64, the paper's size"),
+}
+
+
+def plan(
+    control: Experiment, variants: list[str], seeds: list[int]
+) -> list[Experiment]:
+    """One experiment per variant and seed, seed by seed, so that all variants stand after the first."""
+    return [
+        dataclasses.replace(
+            control, variant=variant, seed=seed, model=apply_variant(variant, control.model)
+        )
+        for seed in seeds
+        for variant in variants
+    ]

@@ -1,0 +1,136 @@
+"""Decoding under a clip, with a record of every sub-layer (D3 and D4)."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from flowjax_glow.bijector import Bijector
+from flowjax_glow.bijectors import Split
+from flowjax_glow.numerics import sum_events
+from flowjax_glow.types import Image, Latents, LogDet, Params
+from flowjax_glow.walk import CarriesScale, flatten_records, walk_inverse
+
+PerExample = Float[Array, " batch"]
+
+
+class Observation(NamedTuple):
+    """What one sub-layer of the inverse gave, before clipping; one number per example each.
+
+    Attributes:
+        largest: the largest absolute activation, inf if any is not finite.
+        clipped: the fraction of activations beyond the limit; NaN counts as beyond.
+        nonfinite: how many activations are NaN or infinite.
+        log_det: of the sub-layer's inverse, nats.
+        min_log_scale: the smallest log s, None for a bijector that carries no scale.
+        log_scale: all of them, `(batch, height, width, channels)`, or None.
+    """
+
+    largest: Array
+    clipped: Array
+    nonfinite: Array
+    log_det: Array
+    min_log_scale: Array | None
+    log_scale: Array | None
+
+
+def clip_and_observe(limit: float | Float[Array, ""]) -> Callable:
+    """A visitor for `walk_inverse` that clips activations to [-limit, limit]; NaN stays NaN."""
+
+    def visit(
+        bijector: Bijector, params: Params, z: Latents, x: Image, log_det: LogDet
+    ) -> tuple[Image, Observation]:
+        finite = jnp.isfinite(x)
+        size = jnp.where(finite, jnp.abs(x), jnp.inf)
+        events = tuple(range(1, x.ndim))
+        carries = isinstance(bijector, CarriesScale)
+        log_scale = bijector.log_scale(params, z) if carries else None
+        observation = Observation(
+            largest=size.max(events),
+            clipped=(size > limit).mean(events),
+            nonfinite=(~finite).sum(events),
+            log_det=log_det,
+            min_log_scale=None if log_scale is None else log_scale.min(events),
+            log_scale=log_scale,
+        )
+        return jnp.clip(x, -limit, limit), observation
+
+    return visit
+
+
+class Layer(NamedTuple):
+    """One sub-layer's name, bijector and observation, `log_scale` left out."""
+
+    name: str
+    bijector: Bijector
+    seen: Observation
+
+
+class Decoded(NamedTuple):
+    """The result of `decode_observed`.
+
+    Attributes:
+        x: the decoded images.
+        layers: every sub-layer in the order of generation.
+        scales: log s of the first step after each split in generation, finest level first.
+    """
+
+    x: Image
+    layers: list[Layer]
+    scales: tuple[Image, ...]
+
+
+def decode_observed(
+    flow: Bijector, params: Params, z: Latents, limit: float = jnp.inf
+) -> Decoded:
+    """Inverts `flow` with every activation clipped to [-limit, limit] after each sub-layer.
+
+    One compiled program serves all limits and all latents of one shape.
+    """
+    x, records, scales = _decode(flow, params, z, limit)
+    named = flatten_records(flow, jax.device_get(records))
+    return Decoded(x, [Layer(*row) for row in named], scales)
+
+
+@partial(jax.jit, static_argnums=0)
+def _decode(flow: Bijector, params: Params, z: Latents, limit: Array) -> tuple:
+    x, _, records = walk_inverse(flow, params, z, clip_and_observe(limit))
+    scales = scales_after_splits(flow, records)
+    return x, _map_observations(lambda seen: seen._replace(log_scale=None), records), scales
+
+
+def scales_after_splits(flow: Bijector, records: object) -> tuple[Image, ...]:
+    """log s of the first scale-carrying bijector after each `Split` in generation order.
+
+    These are the places where a coupling's net may read fresh noise. Finest level first.
+    """
+    places, after_split = [], False
+    for _, bijector, seen in flatten_records(flow, records):
+        if isinstance(bijector, Split):
+            after_split = True
+        elif after_split and seen.log_scale is not None:
+            places.append(seen.log_scale)
+            after_split = False
+    return tuple(reversed(places))
+
+
+def _map_observations(change: Callable[[Observation], Observation], records: object) -> object:
+    return jax.tree.map(change, records, is_leaf=lambda node: isinstance(node, Observation))
+
+
+def stack(layers: list[Layer], field: str) -> np.ndarray:
+    """One field of every layer that has it, `(layers, batch)`."""
+    values = [getattr(layer.seen, field) for layer in layers]
+    return np.stack([value for value in values if value is not None])
+
+
+def summed_log_det(layers: list[Layer], kind: type) -> np.ndarray:
+    """``log|det|`` of the inverses of all bijectors of one `kind`, summed, `(batch,)`."""
+    return sum(
+        (layer.seen.log_det for layer in layers if isinstance(layer.bijector, kind)),
+        start=np.zeros_like(layers[0].seen.log_det),
+    )
