@@ -1,0 +1,195 @@
+"""One experiment, from its folder's first file to its summary."""
+
+import io
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+from jaxtyping import Array, Float
+
+from experiments.folders import open_run, read_json, write_json
+from experiments.measure import Arrays, Measurement
+from experiments.presets import Experiment
+from experiments.summary import summarize
+from flowjax_glow import data
+from flowjax_glow.bijector import Bijector
+from flowjax_glow.density import bits_per_dim, dequantize
+from flowjax_glow.glow import glow
+from flowjax_glow.training import (
+    Checkpoints,
+    Diverged,
+    MetricsLog,
+    OptimizerConfig,
+    StepFn,
+    TrainState,
+    data_mesh,
+    evaluate_state,
+    fitting_decay,
+    initial_state,
+    make_optimizer,
+    make_train_step,
+    progress,
+    train,
+    write_atomically,
+)
+from flowjax_glow.types import Key, Params, Pixels
+
+HELD_OUT_KEY = 1  # the noise of the held-out bits/dim, the same for all runs and steps
+
+
+@dataclass(frozen=True)
+class BitsPerDim:
+    """The loss; a value rather than a closure, so that equal flows share compiled programs."""
+
+    flow: Bijector
+    n_bits: int
+
+    def __call__(self, params: Params, key: Key, images: Pixels) -> Float[Array, " batch"]:
+        return bits_per_dim(self.flow, params, key, images, n_bits=self.n_bits)
+
+
+@cache
+def _train_step(
+    loss: BitsPerDim, optimizer: OptimizerConfig, steps: int, accumulate: int, mesh: Mesh
+) -> StepFn:
+    """One compiled step for all seeds of a variant."""
+    return make_train_step(
+        lambda params, key, images: loss(params, key, images).mean(),
+        make_optimizer(optimizer, steps),
+        mesh,
+        ema_decay=fitting_decay(steps),
+        accumulate=accumulate,
+    )
+
+
+# It runs once, so compiling it fast matters more than running it fast.
+@partial(jax.jit, static_argnums=(0, 3), compiler_options={"xla_backend_optimization_level": 0})
+def _init(flow: Bijector, key: Key, images: Pixels, n_bits: int) -> Params:
+    init_key, noise_key = jax.random.split(key)
+    return flow.init(init_key, dequantize(noise_key, images, n_bits=n_bits))
+
+
+def start(experiment: Experiment, source: data.Source) -> TrainState:
+    """The state before the first step; a function of the experiment alone."""
+    key = jax.random.key(experiment.seed)
+    # Steps draw batches 0, 1, ...; a seed beyond every run's keeps this batch apart from them.
+    images = source.batch("train", seed=2**31 + experiment.seed, step=0, size=experiment.init_images)
+    flow = glow(experiment.model)
+    params = _init(flow, jax.random.fold_in(key, 0), images, experiment.n_bits)
+    optimizer = make_optimizer(experiment.optimizer, experiment.steps)
+    return initial_state(params, optimizer, jax.random.fold_in(key, 1))
+
+
+def is_finished(folder: Path, experiment: Experiment) -> bool:
+    """Whether the folder's run has come to its end, be it by diverging."""
+    summary = read_json(folder / "summary.json")
+    return summary is not None and (
+        summary["status"] == "diverged" or summary["steps"] >= experiment.steps
+    )
+
+
+def run(experiment: Experiment, folder: Path) -> dict[str, Any]:
+    """Trains, looks at the inverse on the way, and returns the summary it wrote last.
+
+    A run that was interrupted goes on; one that is finished returns its summary at once. A run
+    whose loss diverges ends with the status `diverged`; anything else that goes wrong is raised,
+    with the status `failed`.
+    """
+    if is_finished(folder, experiment):
+        return read_json(folder / "summary.json")
+    open_run(folder, experiment)
+    status = Status(folder)
+    try:
+        with status.running():
+            status.write("done", _train(experiment, folder, status))
+    except Diverged as error:
+        status.write("diverged", error.step)
+        print(f"{folder.name}: {error}")
+    summary = summarize(folder)
+    write_json(folder / "summary.json", summary)
+    return summary
+
+
+def _train(experiment: Experiment, folder: Path, status: "Status") -> int:
+    source = data.load(experiment.dataset, size=experiment.image_size)
+    held_out = source.examples("test", experiment.held_out)
+    batches = [
+        held_out[i : i + experiment.chunk] for i in range(0, len(held_out), experiment.chunk)
+    ]
+    flow, mesh = glow(experiment.model), data_mesh()
+    loss = BitsPerDim(flow, experiment.n_bits)
+
+    def look(state: TrainState) -> dict[str, float]:
+        step = int(state.step)
+        measurement = Measurement(flow, state.params, experiment, held_out)
+        last = step == experiment.steps
+        samples = experiment.final_samples if last else experiment.look_samples
+        _write_arrays(folder / f"arrays/look-{step:06}.npz", measurement.look(samples))
+        if last or step == 0:
+            _write_arrays(folder / f"arrays/clipping-{step:06}.npz", measurement.clipping())
+        status.write("running", step)
+        return evaluate_state(loss, state, jax.random.key(HELD_OUT_KEY), batches, mesh=mesh)
+
+    with (
+        MetricsLog(folder / "metrics.jsonl") as log,
+        Checkpoints(folder / "checkpoints") as checkpoints,
+        progress(experiment.steps, experiment.name) as display,
+    ):
+        state = start(experiment, source)
+        state = train(
+            checkpoints.restore(state) or state,
+            _train_step(
+                loss, experiment.optimizer, experiment.steps, experiment.accumulate, mesh
+            ),
+            lambda step: source.batch(
+                "train", seed=experiment.seed, step=step, size=experiment.batch
+            ),
+            steps=experiment.steps,
+            mesh=mesh,
+            log=log,
+            checkpoints=checkpoints,
+            save_every=experiment.save_every,
+            on_step=dict.fromkeys(experiment.look_steps, look),
+            progress=display,
+        )
+    return int(state.step)
+
+
+class Status:
+    """status.json: where the run stands, and how long it took over all its attempts."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "status.json"
+        self._before = (read_json(self._path) or {}).get("seconds", 0.0)
+        self._start = time.monotonic()
+        self._step = 0
+
+    def write(self, status: str, step: int) -> None:
+        self._step = step
+        seconds = self._before + time.monotonic() - self._start
+        write_json(self._path, {"status": status, "step": step, "seconds": round(seconds, 1)})
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Notes `failed` if anything but divergence ends the run."""
+        self.write("running", 0)
+        try:
+            yield
+        except Diverged:
+            raise
+        except BaseException:
+            self.write("failed", self._step)
+            raise
+
+
+def _write_arrays(path: Path, arrays: Arrays) -> None:
+    content = io.BytesIO()
+    np.savez_compressed(content, **arrays)  # type: ignore[arg-type]
+    write_atomically(path, content.getvalue())

@@ -1,0 +1,91 @@
+"""summary.json: the numbers of the final table, from what a run has written."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from experiments.config import read_config
+from flowjax_glow.training import read_metrics
+
+#: A latent that comes back with a relative error above this counts as broken.
+BROKEN = 1e-2
+
+#: The clip whose hits the table counts (the paper's Figure 5).
+TABLE_CLIP = 50.0
+
+
+def summarize(folder: Path) -> dict[str, Any]:
+    """The summary of a run folder; what was never measured is None, what overflowed a string."""
+    experiment = read_config(folder)
+    status = json.loads((folder / "status.json").read_text())
+    metrics = read_metrics(folder / "metrics.jsonl")
+    return _strict(
+        {
+            "variant": experiment.variant,
+            "seed": experiment.seed,
+            "status": status["status"],
+            "steps": status["step"],
+            "seconds_total": status["seconds"],
+            "bits_per_dim": _last(metrics, "held_out"),
+            "bits_per_dim_averaged": _last(metrics, "held_out_averaged"),
+            "window_loss": _last(metrics, "window_loss"),
+            **_look(folder),
+            **_clip_hits(folder),
+        }
+    )
+
+
+def _last(metrics: list[dict[str, Any]], field: str) -> Any:
+    return next((row[field] for row in reversed(metrics) if field in row), None)
+
+
+def _latest(folder: Path, kind: str) -> dict[str, np.ndarray] | None:
+    """The arrays of the last look; None before the first."""
+    paths = sorted((folder / "arrays").glob(f"{kind}-*.npz"))
+    if not paths:
+        return None
+    with np.load(paths[-1], allow_pickle=False) as arrays:
+        return dict(arrays)
+
+
+def _look(folder: Path) -> dict[str, Any]:
+    look = _latest(folder, "look")
+    if look is None:
+        return {}
+    taus = [f"{tau:g}" for tau in look["taus"]]
+    broken = ~(look["z_error"] <= BROKEN)
+    return {
+        "x_error": float(look["x_error"].max()),
+        "bit_exact": float(look["bit_exact"].mean()),
+        "z_error": dict(zip(taus, look["z_error"].max(1).tolist())),
+        "broken": dict(zip(taus, broken.mean(1).tolist())),
+        "max_activation": dict(zip(taus, look["max_activation"].max(1).tolist())),
+        "min_s": float(np.exp(np.nanmin(look["min_log_s"]))),
+    }
+
+
+def _clip_hits(folder: Path) -> dict[str, Any]:
+    clipping = _latest(folder, "clipping")
+    if clipping is None:
+        return {}
+    row = int(np.flatnonzero(clipping["clips"] == TABLE_CLIP)[0])
+    zero = clipping["zero_first_over"][row] >= 0
+    return {
+        "clip_hits": {
+            "z=0": float(zero),
+            "tau=1": float(clipping["sample_hit"][row].mean()),
+            "images": float(clipping["reconstruction_hit"][row].mean()),
+        }
+    }
+
+
+def _strict(value: Any) -> Any:
+    """JSON has no infinity and no NaN: they become strings that `float` reads back."""
+    if isinstance(value, dict):
+        return {name: _strict(inner) for name, inner in value.items()}
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
+    return value

@@ -1,0 +1,208 @@
+"""Variants, presets, configurations and the options of the sweep, without training anything."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from experiments.command import choose, describe, parse_seeds
+from experiments.config import differences, from_json, to_json
+from experiments.estimate import estimate, multiply_adds
+from experiments.folders import (
+    ConfigChangedError,
+    FolderInUseError,
+    check_same,
+    claimed,
+    open_run,
+    set_aside,
+)
+from experiments.presets import PRESETS, SMOKE, Experiment, plan
+from experiments.run import start
+from experiments.variants import GROUPS, VARIANTS, apply_variant, resolve
+from flowjax_glow import data
+from flowjax_glow.glow import GlowConfig, glow
+from flowjax_glow.scales import DepthScaled
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_groups_and_names_are_listed_once_and_in_order():
+    assert resolve("paper") == ["control", "additive", "biased", "bounded", "randomized"]
+    assert resolve("all") == [*GROUPS["paper"], "depth-scaled"]
+    assert resolve("openai, control,paper,openai")[:2] == ["openai", "control"]
+    assert len(resolve("openai, control,paper,openai")) == 6
+
+
+def test_unknown_variant_names_the_known_ones():
+    with pytest.raises(ValueError, match=r"--variant: expected names .*control.* got 'glow'"):
+        resolve("control,glow")
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_every_variant_builds_and_changes_only_its_row(name):
+    model = apply_variant(name, GlowConfig(levels=2, depth=2, width=4))
+    for field in dataclasses.fields(model):
+        if field.name not in VARIANTS[name][0]:
+            assert getattr(model, field.name) == getattr(SMOKE.model, field.name) or (
+                field.name == "width"
+            )
+    glow(model)
+
+
+def test_the_depth_scaled_variant_is_told_the_depth():
+    flow = glow(apply_variant("depth-scaled", GlowConfig(levels=2, depth=32, width=4)))
+    assert "DepthScaled(alpha=4.0, steps=32)" in repr(flow)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_build(name):
+    control = PRESETS[name].control
+    shape = (control.image_size, control.image_size, 3)
+    assert estimate(control, shape, 1e11).parameters > 0
+
+
+def test_the_runs_of_a_sweep_come_seed_by_seed():
+    names = [e.name for e in plan(SMOKE, ["control", "biased"], [0, 1])]
+    assert names == ["control-seed0", "biased-seed0", "control-seed1", "biased-seed1"]
+
+
+@pytest.mark.parametrize(
+    ("text", "seeds"), [(None, [0, 1, 2]), ("2", [0, 1]), ("5,6", [5, 6]), ("5,", [5])]
+)
+def test_seeds(text, seeds):
+    assert parse_seeds(text, 3) == seeds
+
+
+@pytest.mark.parametrize("text", ["0", "x", "1,1", "-1,2", ""])
+def test_impossible_seeds(text):
+    with pytest.raises(ValueError, match="--seeds: expected a count"):
+        parse_seeds(text or "0", 3)
+
+
+def test_configurations_come_back_from_json():
+    for variant in VARIANTS:
+        (experiment,) = plan(SMOKE, [variant], [3])
+        assert from_json(json.loads(json.dumps(to_json(experiment)))) == experiment
+
+
+def test_more_steps_go_on_and_other_changes_do_not(tmp_path):
+    open_run(tmp_path, SMOKE)
+    check_same(tmp_path, dataclasses.replace(SMOKE, steps=90))
+    assert differences(SMOKE, dataclasses.replace(SMOKE, batch=32)) == ["batch: 16 -> 32"]
+    with pytest.raises(ConfigChangedError, match=r"batch: 16 -> 32; use --restart"):
+        check_same(tmp_path, dataclasses.replace(SMOKE, batch=32))
+    deeper = dataclasses.replace(SMOKE, model=dataclasses.replace(SMOKE.model, depth=3))
+    with pytest.raises(ConfigChangedError, match=r"model\.depth: 2 -> 3"):
+        check_same(tmp_path, deeper)
+
+
+def test_a_folder_is_held_by_one_at_a_time(tmp_path):
+    with claimed(tmp_path), pytest.raises(FolderInUseError, match="held by process"):  # noqa: SIM117
+        with claimed(tmp_path):
+            pass
+    with claimed(tmp_path):
+        pass
+
+
+def test_restarting_keeps_the_old_run(tmp_path):
+    folder = tmp_path / "control-seed0"
+    open_run(folder, SMOKE)
+    set_aside(folder)
+    (kept,) = tmp_path.iterdir()
+    assert kept.name.startswith("control-seed0.replaced-")
+    assert (kept / "config.json").exists()
+
+
+def test_the_default_folder_names_preset_and_data_set():
+    sweep = choose(variant="control", preset="smoke", dataset="folder:/some/where")
+    assert sweep.folder == Path("runs/smoke-folder--some-where")
+
+
+def test_the_description_names_everything():
+    text = describe()
+    for name in [*VARIANTS, *GROUPS, *PRESETS, "photos"]:
+        assert name in text
+
+
+def test_a_dry_run_writes_nothing(tmp_path):
+    sweep = choose(variant="all", preset="smoke", output=tmp_path / "out")
+    assert "in all about" in sweep.describe()
+    assert not (tmp_path / "out").exists()
+
+
+def test_multiply_adds_are_those_of_the_parameters():
+    # one level, one step, no coupling net worth counting: 12 x 12 matrix at 4 x 4 positions
+    shape = (8, 8, 3)
+    flow = glow(GlowConfig(levels=1, depth=1, width=1))
+    params = jax.eval_shape(flow.init, jax.random.key(0), jnp.zeros((2, *shape)))
+    net = 9 * 6 * 1 + 1 * 1 + 9 * 1 * 12
+    assert multiply_adds(params, shape) == 4 * 4 * (12 * 12 + net)
+
+
+def test_variants_share_their_start():
+    """Same seed: same data order, same initializing batch, same keys for what they share."""
+    source = data.load("photos", size=8)
+    experiments = plan(SMOKE, ["control", "bounded", "randomized"], [0])
+    control, bounded, randomized = (start(e, source).params for e in experiments)
+
+    def weights(params):
+        return params["levels"][0][1][1]["weight"]
+
+    # a scale draws nothing, so rotations agree in all steps; the nets too, before any training
+    np.testing.assert_array_equal(weights(control), weights(bounded))
+    np.testing.assert_array_equal(weights(control), weights(randomized))
+    other = start(plan(SMOKE, ["control"], [1])[0], source).params
+    assert not np.array_equal(weights(control), weights(other))
+
+
+def test_wrong_experiments_fail_before_they_run():
+    with pytest.raises(ValueError, match=r"Experiment.held_out: expected a multiple"):
+        dataclasses.replace(SMOKE, held_out=65)
+    with pytest.raises(ValueError, match=r"Experiment.batch: expected a number above 0"):
+        Experiment(batch=0)
+
+
+def sweep(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "experiments.sweep", *arguments],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--variant=glow"], 2, "error: --variant: expected names"),
+        (["--preset=huge"], 2, "error: --preset: expected one of smoke"),
+        (["--preset=smoke", "--batch=0"], 2, "error: Experiment.batch"),
+        (["--dataset=folder:/nowhere"], 3, "error: "),
+        (["--dataset=tfds:cifar10"], 3, "error: "),
+    ],
+)
+def test_mistakes_are_one_line_and_a_code(arguments, code, message, tmp_path):
+    result = sweep(*arguments, f"--output={tmp_path / 'out'}")
+    assert result.returncode == code
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_help_does_not_import_jax():
+    code = (
+        "import sys; from click.testing import CliRunner; from experiments.sweep import main;"
+        "assert CliRunner().invoke(main, ['--help']).exit_code == 0; assert 'jax' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+def test_scales_know_their_depth_only_when_told():
+    assert DepthScaled(4.0).shared_by(8).limit == 0.5

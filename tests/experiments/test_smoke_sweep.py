@@ -1,0 +1,100 @@
+"""The main job, as a user runs it: `--variant=all` at the smoke size, to its figures and verdicts."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from experiments.variants import GROUPS
+
+ROOT = Path(__file__).parents[2]
+
+
+def run_sweep(output: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
+    command = [sys.executable, "-m", "experiments.sweep", "--preset=smoke", f"--output={output}"]
+    return subprocess.run(
+        [*command, *arguments],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+    )
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    output = tmp_path_factory.mktemp("sweep") / "out"
+    result = run_sweep(output, "--variant=all")
+    assert result.returncode == 0, result.stderr
+    return output, result.stdout
+
+
+def modified(folder: Path) -> dict[Path, int]:
+    return {
+        path: path.stat().st_mtime_ns
+        for path in folder.rglob("*")
+        if path.is_file() and "figures" not in path.parts and path.name != "lock"
+        and path.parent != folder
+    }
+
+
+def test_every_run_is_whole(swept):
+    output, _ = swept
+    for variant in GROUPS["all"]:
+        folder = output / f"{variant}-seed0"
+        summary = json.loads((folder / "summary.json").read_text())
+        assert summary["status"] == "done"
+        assert summary["steps"] == 60
+        assert summary["bit_exact"] == 1.0
+        assert 1.0 < summary["bits_per_dim"] < 5.0
+        losses = [
+            json.loads(line)["loss"]
+            for line in (folder / "metrics.jsonl").read_text().splitlines()
+            if '"loss"' in line
+        ]
+        assert len(losses) == 60
+        assert sum(losses[-20:]) < sum(losses[:20])
+
+
+def test_every_figure_is_drawn(swept):
+    output, _ = swept
+    for number in (1, 3, 4, 5):
+        for kind in ("png", "svg", "npz"):
+            assert (output / "figures" / f"figure{number}.{kind}").stat().st_size > 0
+
+
+def test_one_seed_proves_nothing(swept):
+    output, _ = swept
+    verdicts = json.loads((output / "claims.json").read_text())
+    text = json.dumps(verdicts)
+    assert '"inconclusive"' in text
+    assert '"reproduced"' not in text
+
+
+def test_the_table_names_every_variant(swept):
+    _, printed = swept
+    for variant in GROUPS["all"]:
+        assert variant in printed
+
+
+def test_the_same_command_again_does_nothing_and_more_steps_train_on(swept):
+    output, _ = swept
+    before = modified(output)
+    again = run_sweep(output, "--variant=all")
+    assert again.returncode == 0, again.stderr
+    assert modified(output) == before
+
+    more = run_sweep(output, "--variant=control", "--steps=75")
+    assert more.returncode == 0, more.stderr
+    summary = json.loads((output / "control-seed0" / "summary.json").read_text())
+    assert summary["steps"] == 75
+
+    changed = run_sweep(output, "--variant=control", "--batch=8")
+    assert changed.returncode == 2
+    assert "batch: 16 -> 8" in changed.stderr
