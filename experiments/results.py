@@ -1,0 +1,165 @@
+"""Finished and unfinished runs, read from their folders (docs/run-folder.md is the format)."""
+
+import json
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from flowjax_glow.errors import expected
+from flowjax_glow.training.metrics import Row, read_metrics
+
+Arrays = Mapping[str, np.ndarray]
+
+_NON_FINITE = ("NaN", "Infinity", "-Infinity")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run, as far as it came.
+
+    Attributes:
+        folder: where it lies.
+        variant: the name of its row in `experiments.variants`.
+        seed: its seed.
+        status: `running`, `done`, `diverged` or `failed`; `unknown` if nothing tells.
+        config: the experiment, as JSON.
+        metrics: the rows of metrics.jsonl, without a torn last line.
+        looks: the arrays of look-*.npz by step, read when asked for.
+        clippings: the arrays of clipping-*.npz by step, read when asked for.
+        summary: the numbers of the table; None while the run is unfinished.
+    """
+
+    folder: Path
+    variant: str
+    seed: int
+    status: str
+    config: Mapping[str, Any]
+    metrics: tuple[Row, ...]
+    looks: Mapping[int, Arrays]
+    clippings: Mapping[int, Arrays]
+    summary: Mapping[str, Any] | None
+
+    @property
+    def finished(self) -> bool:
+        """Whether training came to its end, be it by diverging."""
+        return self.summary is not None
+
+
+class ArrayFiles(Mapping[int, Arrays]):
+    """Files like ``look-000100.npz`` of a folder by step; each is read once, when asked for."""
+
+    def __init__(self, folder: Path, kind: str) -> None:
+        files = sorted(folder.glob(f"{kind}-[0-9]*.npz"))
+        self._files = {int(file.stem.rpartition("-")[2]): file for file in files}
+        self._arrays: dict[int, Arrays] = {}
+
+    def __getitem__(self, step: int) -> Arrays:
+        if step not in self._arrays:
+            self._arrays[step] = _read_arrays(self._files[step])
+        return self._arrays[step]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(sorted(self._files))
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+
+def load_sweep(path: str | Path) -> list[Run]:
+    """The runs of a sweep folder that exist, in its order, or the one run of a run folder.
+
+    Raises:
+        ValueError: if `path` is neither, or a file in it is broken.
+    """
+    path = Path(path)
+    index = path / "sweep.json"
+    if not index.is_file():
+        return [load_run(path)]
+    folders = [path / name for name in _read_json(index).get("runs", ())]
+    return [load_run(folder) for folder in folders if (folder / "config.json").is_file()]
+
+
+def load_run(folder: Path) -> Run:
+    """The run of a run folder, finished or not.
+
+    Raises:
+        ValueError: if it is none, or a file in it is broken.
+    """
+    if not (folder / "config.json").is_file():
+        raise expected(
+            f"load_sweep({folder})",
+            "a sweep folder (with sweep.json) or a run folder (with config.json)",
+            got="neither" if folder.is_dir() else "no such folder",
+            advice="train with python -m experiments.sweep, which prints where its folder lies",
+        )
+    config = _read_json(folder / "config.json")
+    summary = _read_if_there(folder / "summary.json")
+    metrics = folder / "metrics.jsonl"
+    return Run(
+        folder=folder,
+        variant=_field(folder, config, "variant", str),
+        seed=_field(folder, config, "seed", int),
+        status=(summary or _read_if_there(folder / "status.json") or {}).get("status", "unknown"),
+        config=config,
+        metrics=tuple(read_metrics(metrics)) if metrics.is_file() else (),
+        looks=ArrayFiles(folder / "arrays", "look"),
+        clippings=ArrayFiles(folder / "arrays", "clipping"),
+        summary=summary,
+    )
+
+
+def _field(folder: Path, config: Mapping[str, Any], name: str, kind: type) -> Any:
+    value = config.get(name)
+    if not isinstance(value, kind):
+        raise expected(
+            f"{folder / 'config.json'}[{name!r}]",
+            f"a value of type {kind.__name__}",
+            got=repr(value),
+            advice="restore the file, or delete the run folder and train again",
+        )
+    return value
+
+
+def _read_if_there(file: Path) -> Mapping[str, Any] | None:
+    return _read_json(file) if file.is_file() else None
+
+
+def _read_json(file: Path) -> Mapping[str, Any]:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        content = str(error)
+    if not isinstance(content, dict):
+        raise expected(
+            str(file),
+            "a JSON object",
+            got=repr(content)[:80],
+            advice="restore the file, or delete it and run the sweep again",
+        )
+    return _with_numbers(content)
+
+
+def _with_numbers(value: Any) -> Any:
+    """Numbers in place of the strings that JSON needs for those that are not finite."""
+    if isinstance(value, dict):
+        return {name: _with_numbers(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_with_numbers(inner) for inner in value]
+    return float(value) if isinstance(value, str) and value in _NON_FINITE else value
+
+
+def _read_arrays(file: Path) -> Arrays:
+    try:
+        with np.load(file, allow_pickle=False) as arrays:
+            return dict(arrays)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise expected(
+            str(file),
+            "an .npz file of plain arrays",
+            got=f"{type(error).__name__}: {error}",
+            advice="delete it and run the sweep again with --restart",
+        ) from error
