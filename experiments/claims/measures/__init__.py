@@ -1,0 +1,1 @@
+"""What is measured of one run: a number or a count, None where the run does not tell."""

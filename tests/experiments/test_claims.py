@@ -1,0 +1,433 @@
+"""Every verdict of every claim, from runs that are made up."""
+
+import dataclasses
+import json
+import math
+import re
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from experiments.claims import claims_table, judge, thresholds, write_claims
+from experiments.claims.__main__ import main
+from experiments.presets import CLIPS, TAUS
+from tests.experiments.synthetic import (
+    IMAGES,
+    SAMPLES,
+    SEEDS,
+    clipping,
+    look,
+    run,
+    runs,
+    shifted,
+    tails,
+)
+
+CLAIMS = ["C1", "C1-tau1", "C2", "C3", "C4", "C4-faster", "C4-tau1", "C5", "D"]
+HARM, NOISY = (0.05, 0.06, 0.05), (-0.2, 0.0, 0.3)
+BROKEN = clipping(errors=math.inf)
+REPRODUCED, NOT, UNCLEAR = "reproduced", "not reproduced", "inconclusive"
+
+
+def verdict(claim, *groups):
+    verdicts = {each.claim: each for each in judge(list(chain(*groups)))}
+    return verdicts[claim]
+
+
+def result(claim, *groups):
+    return verdict(claim, *groups).verdict
+
+
+def remedies(**changes):
+    """Biased and bounded runs, the second of them changed."""
+    return [*runs("biased"), *runs("bounded", **changes)]
+
+
+def test_one_verdict_per_claim_in_order():
+    assert [each.claim for each in judge([])] == CLAIMS
+    assert [each.claim for each in judge([]) if each.ours] == ["C1-tau1", "C4-tau1", "D"]
+
+
+def test_without_runs_all_is_inconclusive():
+    assert {each.verdict for each in judge([])} == {UNCLEAR}
+
+
+@pytest.mark.parametrize("seeds", [(0,), (0, 1)])
+def test_fewer_than_three_seeds_are_inconclusive_always(seeds):
+    everything = [
+        *runs(seeds=seeds, clips=clipping(1e9, 0.2), looks=look(hits=SAMPLES)),
+        *runs("additive", seeds=seeds, shifts=HARM),
+        *runs("biased", seeds=seeds, shifts=HARM),
+        *runs("bounded", seeds=seeds, looks=look(hits=9)),
+        *runs("randomized", seeds=seeds, clips=BROKEN),
+        *runs("depth-scaled", seeds=seeds, looks=look(broken=9)),
+    ]
+    verdicts = judge(everything)
+    assert {each.verdict for each in verdicts} == {UNCLEAR}
+    assert all(f"{len(seeds)} of 3 seeds" in each.statement for each in verdicts)
+
+
+def test_a_seed_that_the_variant_lacks_does_not_count():
+    assert result("C3", runs(), runs("additive", seeds=(0, 1), shifts=HARM)) == UNCLEAR
+
+
+@pytest.mark.parametrize("status", ["running", "failed", "unknown"])
+def test_unfinished_runs_are_no_runs(status):
+    found = verdict("C3", runs(), runs("additive", shifts=HARM, status=["done", "done", status]))
+    assert (found.verdict, found.seeds) == (UNCLEAR, (0, 1))
+
+
+# C1
+
+
+@pytest.mark.parametrize(
+    ("zero_max", "gap", "expected"),
+    [
+        ([1e9, math.inf, math.nan], 0.2, REPRODUCED),
+        ([2.5, 2.3, 2.4], 0.0, NOT),
+        ([2.5, 2.3, 2.4], 0.2, NOT),
+        ([1e9, math.inf, 1e9], 0.0, NOT),  # the clip makes no visible difference
+        ([2.5, math.inf, 2.4], 0.2, UNCLEAR),
+    ],
+)
+def test_c1(zero_max, gap, expected):
+    assert result("C1", runs(clips=[clipping(each, gap) for each in zero_max])) == expected
+
+
+def test_c1_counts_pixels_that_are_finite_in_one_image_only():
+    lost = clipping(math.inf)
+    lost["zero_images"][0] = np.nan
+    found = verdict("C1", runs(clips=lost))
+    assert found.measurements["difference between clips"]["mean"] == 1.0
+    lost["zero_images"][:] = np.nan
+    found = verdict("C1", runs(clips=lost))
+    assert found.measurements["difference between clips"]["mean"] == 0.0
+
+
+def test_c1_ignores_the_decode_without_a_clip():
+    lost = clipping(math.inf)
+    lost["zero_images"][-1] = np.nan
+    assert result("C1", runs(clips=lost)) == NOT
+
+
+@pytest.mark.parametrize(
+    ("hits", "expected"),
+    [((500, 600, 700), REPRODUCED), ((40, 50, 60), REPRODUCED), ((0, 0, 0), NOT),
+     ((0, 5, 200), UNCLEAR), ((9, 11, 10), UNCLEAR)],
+)  # fmt: skip
+def test_c1_at_full_noise(hits, expected):
+    assert result("C1-tau1", runs(looks=[look(hits=each) for each in hits])) == expected
+
+
+def test_activations_that_are_nan_are_hits():
+    seen = look()
+    seen["max_activation"][0] = np.nan
+    found = verdict("C1-tau1", runs(looks=seen)).measurements["rate of samples that hit the clip"]
+    assert found["counts"] == {seed: [SAMPLES, SAMPLES] for seed in SEEDS}
+
+
+# C2
+
+
+@pytest.mark.parametrize(
+    ("low", "expected", "direction"),
+    [
+        ((0.05, 0.04, 0.06), REPRODUCED, "the tail grows"),
+        ((0.0, 0.0, 0.0), REPRODUCED, "the tail grows"),
+        ((0.45, 0.46, 0.45), NOT, "the tail grows"),  # by less than a factor of two
+        ((0.9, 0.95, 0.85), NOT, "the tail shrinks"),
+        ((0.9, 0.05, 0.01), UNCLEAR, "no direction is shown"),
+    ],
+)
+def test_c2(low, expected, direction):
+    found = verdict("C2", runs(looks=[look(tail=tails(0.5, max(each, 1e-30))) for each in low]))
+    assert found.verdict == expected
+    assert found.statement.startswith(direction)
+
+
+def test_c2_asks_for_a_trend_over_all_noise_levels():
+    zigzag = np.array([0.5, 0.01, 0.6, 0.02, 0.1, 0.9])
+    found = verdict("C2", runs(looks=look(tail=zigzag)))
+    assert found.verdict == NOT
+    assert found.measurements["trend with tau (Kendall)"]["outcome"] == "fails"
+
+
+def test_c2_says_nothing_of_a_flow_without_splits():
+    seen = look()
+    seen["s_quantiles"], seen["s_below"] = np.ones((0, 7, 4)), np.ones((0, 7, 2))
+    assert result("C2", runs(looks=seen)) == UNCLEAR
+
+
+def test_c2_looks_at_the_coarsest_split():
+    seen = look(tail=tails(0.5, 0.01))
+    healthy = np.full((1, len(TAUS) + 1, 4), 0.5)
+    seen["s_quantiles"] = np.concatenate([healthy, seen["s_quantiles"]])
+    seen["s_below"] = np.zeros((2, len(TAUS) + 1, 2))
+    assert result("C2", runs(looks=seen)) == REPRODUCED
+
+
+# C3
+
+
+@pytest.mark.parametrize(
+    ("shifts", "expected"),
+    [(HARM, REPRODUCED), ((0.0, 0.001, 0.0), NOT), ((-0.05, -0.06, -0.05), NOT), (NOISY, UNCLEAR)],
+)
+def test_c3(shifts, expected):
+    assert result("C3", runs(), runs("additive", shifts=shifts)) == expected
+
+
+def test_differences_are_paired_by_seed():
+    """Seeds that differ by far more than the variants do not hide the difference."""
+    spread = (0.0, 1.0, 2.0)
+    harmed = tuple(shift + harm for shift, harm in zip(spread, HARM))
+    assert result("C3", runs(shifts=spread), runs("additive", shifts=harmed)) == REPRODUCED
+
+
+def test_only_the_last_third_of_the_common_windows_is_late():
+    early = [run("additive", seed, losses=[9.0] * 7 + shifted(seed, 0.0)[7:]) for seed in SEEDS]
+    assert result("C3", runs(), early) == NOT
+    longer = [run("additive", seed, losses=[*shifted(seed, 0.0), 9.0, 9.0]) for seed in SEEDS]
+    assert result("C3", runs(), longer) == NOT
+
+
+def test_runs_without_a_window_cannot_be_compared():
+    short = [dataclasses.replace(each, metrics=()) for each in runs("additive")]
+    found = verdict("C3", runs(), short)
+    assert (found.verdict, found.seeds) == (UNCLEAR, SEEDS)
+
+
+@pytest.mark.parametrize(
+    ("diverged", "expected"), [((2,), UNCLEAR), ((1, 2), UNCLEAR), ((0, 1, 2), REPRODUCED)]
+)
+def test_a_diverged_run_has_an_infinite_loss(diverged, expected):
+    status = ["diverged" if seed in diverged else "done" for seed in SEEDS]
+    found = verdict("C3", runs(), runs("additive", status=status))
+    assert (found.verdict, found.seeds) == (expected, SEEDS)
+    assert all(f"additive seed {seed}" in found.statement for seed in diverged)
+
+
+def test_where_both_diverged_there_is_no_difference():
+    status = ["diverged", "done", "done"]
+    found = verdict("C3", runs(status=status), runs("additive", shifts=HARM, status=status))
+    assert found.verdict == UNCLEAR
+    late = found.measurements["additive: late loss minus control"]
+    assert sorted(late["per_seed"]) == [1, 2]
+
+
+def test_a_window_that_is_nan_is_an_infinite_loss():
+    lost = [run("additive", seed, losses=[*shifted(seed, 0.0)[:-1], math.nan]) for seed in SEEDS]
+    assert result("C3", runs(), lost) == REPRODUCED
+
+
+# C4
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, REPRODUCED),
+        ({"shifts": (-0.05, -0.06, -0.05)}, REPRODUCED),
+        ({"shifts": HARM}, NOT),
+        ({"shifts": NOISY}, UNCLEAR),
+        ({"clips": [clipping(), clipping(), clipping(60.0)]}, NOT),
+        ({"clips": [clipping(3.0), clipping(0.1), clipping(49.0)]}, UNCLEAR),
+        ({"clips": [clipping(), clipping(), clipping(image_hits=1)]}, NOT),
+        ({"looks": [look(), look(), look(inexact=1)]}, NOT),
+        ({"looks": look(hits=SAMPLES)}, REPRODUCED),  # C4-tau1 judges samples
+        ({"status": ["done", "done", "diverged"]}, UNCLEAR),
+        ({"status": "diverged"}, NOT),
+    ],
+)
+def test_c4(changes, expected):
+    assert result("C4", runs(), remedies(**changes)) == expected
+
+
+def test_c4_needs_both_remedies():
+    assert result("C4", runs(), runs("biased")) == UNCLEAR
+
+
+def test_none_of_too_few_images_is_undecided():
+    few = clipping()
+    few["reconstruction_hit"] = few["reconstruction_hit"][:, :64]
+    assert result("C4", runs(), remedies(clips=few)) == UNCLEAR
+
+
+@pytest.mark.parametrize(
+    ("shifts", "expected"),
+    [((-0.05, -0.06, -0.05), REPRODUCED), ((0.0, 0.001, 0.0), NOT), (HARM, NOT), (NOISY, UNCLEAR)],
+)
+def test_c4_faster(shifts, expected):
+    found = [*runs("biased", shifts=(-0.05, -0.06, -0.05)), *runs("bounded", shifts=shifts)]
+    assert result("C4-faster", runs(), found) == expected
+
+
+def test_the_first_window_is_not_faster():
+    ahead = [
+        run(name, seed, losses=[-9.0, *shifted(seed, 0.0)[1:]])
+        for name in ("biased", "bounded")
+        for seed in SEEDS
+    ]
+    assert result("C4-faster", runs(), ahead) == NOT
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, REPRODUCED),
+        ({"looks": [look(hits=1), look(), look()]}, NOT),
+        ({"looks": [look(broken=1), look(), look()]}, NOT),
+        ({"looks": look(hits=9, at=2)}, REPRODUCED),  # at another noise level
+        ({"status": ["diverged", "done", "done"]}, UNCLEAR),
+    ],
+)
+def test_c4_at_full_noise(changes, expected):
+    assert result("C4-tau1", remedies(**changes)) == expected
+
+
+# C5
+
+
+def kindest(clip, error=1e-6):
+    """Every clip breaks all images but one clip."""
+    errors = np.full(len(CLIPS), math.nan)
+    errors[CLIPS.index(clip)] = error
+    return clipping(errors=errors)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"clips": BROKEN}, REPRODUCED),
+        ({"clips": kindest(math.inf)}, REPRODUCED),  # no clip is no clip value
+        ({"clips": kindest(50.0)}, NOT),
+        ({}, NOT),
+        ({"clips": BROKEN, "shifts": HARM}, NOT),
+        ({"clips": BROKEN, "shifts": (-0.05, -0.06, -0.05)}, NOT),
+        ({"clips": BROKEN, "shifts": NOISY}, UNCLEAR),
+        ({"clips": BROKEN, "before": kindest(10.0)}, NOT),
+        ({"clips": [BROKEN, BROKEN, clipping()]}, UNCLEAR),
+        ({"clips": BROKEN, "status": ["done", "done", "diverged"]}, UNCLEAR),
+    ],
+)
+def test_c5(changes, expected):
+    assert result("C5", runs(), runs("randomized", **changes)) == expected
+
+
+def test_c5_is_about_more_than_the_control_does():
+    assert result("C5", runs(clips=BROKEN), runs("randomized", clips=BROKEN)) == NOT
+
+
+# D
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, REPRODUCED),
+        ({"shifts": HARM}, NOT),
+        ({"shifts": NOISY}, UNCLEAR),
+        ({"looks": [look(), look(broken=1, at=3), look()]}, NOT),
+        ({"looks": [look(), look(hits=1, at=5), look()]}, NOT),
+        ({"looks": [look(), look(inexact=1), look()]}, NOT),
+        ({"clips": [clipping(), clipping(math.inf), clipping()]}, NOT),
+        ({"clips": [clipping(), clipping(image_hits=2), clipping()]}, NOT),
+        ({"status": ["done", "done", "diverged"]}, UNCLEAR),
+    ],
+)
+def test_depth_scaled(changes, expected):
+    assert result("D", runs(), runs("depth-scaled", **changes)) == expected
+
+
+# What is written
+
+
+def test_measurements_hold_the_numbers_behind_the_verdict():
+    found = verdict("C3", runs(), runs("additive", shifts=HARM))
+    late = found.measurements["additive: late loss minus control"]
+    assert late["per_seed"] == pytest.approx(dict(zip(SEEDS, HARM)))
+    assert late["mean"] == pytest.approx(np.mean(HARM))
+    assert late["interval"][0] > late["threshold"] == thresholds.LOSS_MARGIN
+    assert (late["asked"], late["outcome"]) == ("above 0.02", "holds")
+    beside = found.measurements["additive: held-out minus control"]
+    assert "outcome" not in beside
+    assert beside["mean"] == pytest.approx(np.mean(HARM))
+
+
+def test_rates_say_how_many_of_how_many():
+    found = verdict("D", runs(), runs("depth-scaled", looks=look(inexact=1)))
+    images = found.measurements["depth-scaled: images not bit-exact"]
+    assert images["counts"] == {seed: [1, IMAGES] for seed in SEEDS}
+    assert f"3 of {3 * IMAGES}" in found.statement
+
+
+def test_claims_json_is_strict(tmp_path):
+    path = tmp_path / "claims.json"
+    status = ["done", "done", "diverged"]
+    write_claims(path, judge([*runs(), *runs("additive", status=status)]))
+    content = json.loads(path.read_text(), parse_constant=pytest.fail)
+    assert [each["claim"] for each in content["claims"]] == CLAIMS
+    late = content["claims"][3]["measurements"]["additive: late loss minus control"]
+    assert late["per_seed"]["2"] == late["mean"] == "Infinity"
+    assert late["interval"] == ["-Infinity", "Infinity"]
+    assert content["claims"][0]["rests_on"][0] == "figure1"
+
+
+def test_the_table_has_all_columns_at_any_width():
+    verdicts = judge([*runs(), *runs("additive", shifts=HARM)])
+    for width in (100, 120, 200):
+        lines = claims_table(verdicts, width).splitlines()
+        assert max(map(len, lines)) <= width
+        words = " ".join(lines)
+        for each in verdicts:
+            assert re.search(rf"{each.claim}( \*)? +{each.verdict} ", words)
+        for heading in ("claim", "verdict", "seeds", "what is claimed", "what was measured"):
+            assert heading in words
+        assert "\x1b" not in words
+        assert "[0.0" in words  # intervals are not taken for markup
+
+
+def test_the_page_quotes_every_threshold():
+    page = (Path(__file__).parents[2] / "docs" / "claims.md").read_text()
+    names = [name for name in vars(thresholds) if name.isupper()]
+    assert len(names) == 15
+    for name in names:
+        assert f"| `{name}` | {getattr(thresholds, name):g} |" in page
+
+
+def test_the_page_has_a_rule_per_claim():
+    page = (Path(__file__).parents[2] / "docs" / "claims.md").read_text()
+    assert re.findall(r"^### ([\w-]+):", page, re.MULTILINE) == [*CLAIMS[:-1], "C6", CLAIMS[-1]]
+
+
+@pytest.mark.parametrize("name", ["nowhere", "."])
+def test_the_command_refuses_other_folders_in_one_line(tmp_path, name):
+    answer = CliRunner().invoke(main, [str(tmp_path / name)])
+    assert answer.exit_code == 2
+    assert answer.stderr.startswith("error: ")
+    assert answer.stderr.count("\n") == 1
+
+
+def sweep_folder(path):
+    folder = path / "control-seed0"
+    folder.mkdir()
+    (path / "sweep.json").write_text(json.dumps({"runs": ["control-seed0", "control-seed1"]}))
+    (folder / "config.json").write_text(json.dumps({"variant": "control", "seed": 0}))
+    return folder
+
+
+def test_the_command_judges_a_sweep_again(tmp_path):
+    sweep_folder(tmp_path)
+    answer = CliRunner().invoke(main, [str(tmp_path)])
+    assert answer.exit_code == 0, answer.output
+    assert "inconclusive" in answer.output
+    assert len(json.loads((tmp_path / "claims.json").read_text())["claims"]) == len(CLAIMS)
+
+
+def test_the_command_writes_nothing_into_a_run_folder(tmp_path):
+    folder = sweep_folder(tmp_path)
+    assert CliRunner().invoke(main, [str(folder)]).exit_code == 0
+    assert [file.name for file in folder.iterdir()] == ["config.json"]
