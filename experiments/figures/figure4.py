@@ -1,0 +1,99 @@
+"""Figure 4: the training loss, and its difference to the control."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from experiments import style
+from experiments.figures.panels import CROSS, band, note, say, variant_legend
+from experiments.figures.selection import (
+    Drawing,
+    by_variant,
+    in_order,
+    names_and_seeds,
+    require,
+    rows_of,
+    side_by_side,
+)
+from experiments.results import Run
+
+
+def draw(runs: Sequence[Run]) -> Drawing:
+    """Means over windows of batches; mean over seeds with a band from lowest to highest."""
+    runs = in_order(require(runs, _windows, "no window of training losses is full yet"))
+    steps, losses = side_by_side([_windows(run) for run in runs])
+    differences = losses - _controls(runs, losses)
+    variants = list(by_variant(runs))
+
+    figure = style.new_figure(4.6)
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 2])
+    for variant in variants:
+        rows = rows_of(runs, variant)
+        band(above, steps, losses[rows], np.mean, **style.pen(variant, marker=True))
+        if variant != "control" and np.isfinite(differences[rows]).any():
+            band(below, steps, differences[rows], np.mean, **style.pen(variant, marker=True))
+    _limit(above, losses)
+    _mark_diverged(above, runs, steps, losses)
+    _finish_differences(below, differences)
+    above.set_ylabel("training loss (bits/dim)")
+    below.set_ylabel("loss minus control's\n(bits/dim)")
+    below.set_xlabel("training step")
+    variant_legend(figure, variants, marker=True)
+    note(
+        figure,
+        f"Each point is the mean loss of {_window(runs)} batches; lines: mean over seeds, bands: "
+        "lowest to highest seed. Below, differences are taken per seed (same data order). "
+        f"Cross: a seed that diverged. Largest, perhaps beyond the axis: {np.nanmax(losses):.4g}.",
+    )
+    return figure, {
+        "steps": steps,
+        "window_loss": losses,
+        "difference_to_control": differences,
+        **names_and_seeds(runs),
+    }
+
+
+def _windows(run: Run) -> dict[int, float]:
+    return {row["step"]: row["window_loss"] for row in run.metrics if "window_loss" in row}
+
+
+def _window(runs: Sequence[Run]) -> int:
+    return next(row["window"] for run in runs for row in run.metrics if "window" in row)
+
+
+def _controls(runs: Sequence[Run], losses: np.ndarray) -> np.ndarray:
+    """For every run the losses of the control of its seed; NaN where there is none."""
+    controls = {run.seed: row for run, row in zip(runs, losses) if run.variant == "control"}
+    missing = np.full(losses.shape[1], np.nan)
+    return np.array([controls.get(run.seed, missing) for run in runs])
+
+
+def _limit(axes: Axes, values: np.ndarray) -> None:
+    """Limits from the second half of training: early losses may be a hundred times larger."""
+    late = values[:, values.shape[1] // 2 :]
+    late = late[np.isfinite(late)] if np.isfinite(late).any() else values[np.isfinite(values)]
+    if late.size:
+        low, high = late.min(), np.quantile(late, 0.98)
+        room = max(high - low, 0.02)
+        axes.set_ylim(low - 0.15 * room, high + 0.6 * room)
+
+
+def _mark_diverged(axes: Axes, runs: Sequence[Run], steps: np.ndarray, losses: np.ndarray) -> None:
+    """A cross at the last loss of each diverged run, at the edge if that is beyond the axis."""
+    low, high = axes.get_ylim()
+    for run, row in zip(runs, losses):
+        if run.status == "diverged":
+            place = np.flatnonzero(~np.isnan(row))[-1]
+            color = style.pen(run.variant)["color"]
+            height = np.clip(row[place], low, high)
+            axes.plot(steps[place], height, color=color, clip_on=False, **CROSS)
+
+
+def _finish_differences(axes: Axes, differences: np.ndarray) -> None:
+    axes.axhline(0.0, color=style.pen("control")["color"], linewidth=0.8)
+    if np.any(differences[np.isfinite(differences)]):
+        _limit(axes, differences)
+    else:
+        say(axes, "a variant and the control of the same seed are needed")
+        axes.set_yticks([])

@@ -1,0 +1,114 @@
+"""Figure 5: image to latents to image, before training and after it, under every clip."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from experiments import style
+from experiments.figures import clips, pictures
+from experiments.figures.panels import band, logarithmic, note, variant_legend
+from experiments.figures.selection import (
+    Drawing,
+    by_variant,
+    clipped_at_end,
+    in_order,
+    last,
+    last_steps,
+    names_and_seeds,
+    of_first_seed,
+    rows_of,
+)
+from experiments.results import Arrays, Run
+
+#: Relative errors outside are drawn at the edge; above 1 no image is left.
+_LOWEST, _HIGHEST = 1e-8, 1e2
+
+
+def draw(runs: Sequence[Run]) -> Drawing:
+    """Pictures of the first image and seed; below, errors over all images and seeds."""
+    runs = [run for run in in_order(clipped_at_end(runs)) if 0 in run.clippings]
+    seed, shown = of_first_seed(runs)
+    figure, images, errors = _draw_pictures(seed, shown)
+    limits = last(runs[0].clippings)["clips"]
+    curves = {
+        "worst_before": _errors([run.clippings[0] for run in runs], np.max),
+        "median_after": _errors([last(run.clippings) for run in runs], np.median),
+        "worst_after": _errors([last(run.clippings) for run in runs], np.max),
+    }
+    panels = figure.subfigs[1].subplots(1, 3, sharey=True)
+    for axes, (name, values) in zip(panels, curves.items()):
+        _draw_curves(axes, runs, limits, values)
+        axes.set_title(f"{name.replace('_', ' image, ')} training")
+    panels[0].set_ylabel("relative L2 error")
+    variant_legend(figure.subfigs[1], list(by_variant(runs)), marker=True)
+    note(
+        figure.subfigs[1],
+        f"Before: after the data-dependent init; the last layers of the nets are zero there, so s "
+        f"is constant and this reconstruction is nearly free. After: "
+        f"{last_steps([run.clippings for run in runs])}. Numbers: relative L2 error; magenta: not "
+        "finite. Below, lines: median over seeds, bands: lowest to highest; above 100 or "
+        "not finite is drawn at 100.",
+    )
+    return figure, {
+        "clips": limits,
+        "images": images,
+        "image_errors": errors,
+        "image_variants": np.array(list(shown)),
+        "image_seed": np.array(seed),
+        **names_and_seeds(runs),
+        **curves,
+    }
+
+
+def _draw_pictures(seed: int, shown: dict[str, Run]) -> tuple[Figure, np.ndarray, np.ndarray]:
+    rows = [_row(run.clippings[0], last(run.clippings)) for run in shown.values()]
+    images = np.stack([row for row, _ in rows])
+    errors = np.stack([error for _, error in rows])
+    limits = last(next(iter(shown.values())).clippings)["clips"]
+    names = clips.clip_names(limits)
+    before = f"before\nc = {names[clips.clip_index(limits)]}"
+    columns = ["image", before, f"after\nc = {names[0]}", *names[1:]]
+    captions = [["", *(_short(error) for error in row)] for row in errors]
+    figure, axes = pictures.figure_with_mosaic(images.shape, below=2.6)
+    figure.subfigs[0].suptitle(
+        f"Image, latents, image, activations clipped to [-c, c], seed {seed}"
+    )
+    pictures.mosaic(axes, images, list(shown), columns, captions)
+    return figure, images, errors
+
+
+def _row(before: Arrays, after: Arrays) -> tuple[np.ndarray, np.ndarray]:
+    """The first image, it before training under the paper's clip and after under all; errors."""
+    image = after["originals"][0]
+    first = before["reconstructions"][clips.clip_index(before["clips"]), 0]
+    back = np.stack([first, *after["reconstructions"][:, 0]])
+    finite = np.isfinite(back).all((1, 2, 3))
+    distance = np.linalg.norm(
+        np.where(np.isfinite(back), back - image, 0).reshape(len(back), -1), axis=1
+    )
+    errors = np.where(finite, distance / np.linalg.norm(image), np.inf)
+    return np.concatenate([image[None], back]), errors
+
+
+def _short(number: float) -> str:
+    """``3e-6`` rather than ``3.0e-06``, to fit under a small picture."""
+    return f"{number:.2g}".replace("e-0", "e-").replace("e+0", "e")
+
+
+def _errors(files: Sequence[Arrays], over_images) -> np.ndarray:
+    """(runs, clips)."""
+    return np.array([over_images(arrays["reconstruction_error"], axis=1) for arrays in files])
+
+
+def _draw_curves(axes: Axes, runs: Sequence[Run], limits: np.ndarray, values: np.ndarray) -> None:
+    places = np.arange(len(limits))
+    visible = np.clip(values, _LOWEST, _HIGHEST)
+    for variant in by_variant(runs):
+        pen = style.pen(variant, marker=True)
+        band(axes, places, visible[rows_of(runs, variant)], **pen)
+    axes.set_xticks(places, clips.clip_names(limits), rotation=60)
+    axes.set_xlabel("clip c")
+    logarithmic(axes)
+    axes.margins(y=0.08)

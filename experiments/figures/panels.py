@@ -1,0 +1,126 @@
+"""What several figures draw: bands over seeds, grids of panels, legends, notes."""
+
+import math
+import textwrap
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, FigureBase
+from matplotlib.lines import Line2D
+from matplotlib.ticker import NullLocator
+
+from experiments import style
+
+#: Keywords of a line about latents of data rather than noise.
+DATA_PEN: dict[str, Any] = {"color": "#D55E00", "linestyle": (0, (3, 1.5))}
+
+_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+#: Keywords of a point that marks what has no place on an axis.
+CROSS: dict[str, Any] = {
+    "marker": "x",
+    "linestyle": "none",
+    "markeredgewidth": 1.5,
+    "markersize": 6,
+}
+
+
+def logarithmic(axes: Axes) -> None:
+    """A logarithmic vertical axis; without minor ticks and TeX labels, which are slow to draw."""
+    axes.set_yscale("log")
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(lambda value, _: power_of_ten(value))
+
+
+def power_of_ten(value: float) -> str:
+    """``10⁻²``; other numbers as they are."""
+    exponent = math.log10(value) if value > 0 else 0.5
+    if not math.isclose(exponent, round(exponent), abs_tol=1e-9):
+        return f"{value:g}"
+    return "10" + str(round(exponent)).translate(_SUPERSCRIPTS)
+
+
+def band(
+    axes: Axes,
+    x: np.ndarray,
+    values: np.ndarray,
+    center: Callable[..., np.ndarray] = np.median,
+    **pen: Any,
+) -> None:
+    """A line at the center of all seeds that reach a place, and a band from lowest to highest.
+
+    Args:
+        axes: where to draw.
+        x: (places,).
+        values: (seeds, places); NaN where a seed has no value.
+        center: of the values of one place.
+        pen: keywords of the line.
+    """
+    reached = ~np.isnan(values)
+    places = reached.any(0)
+    columns = [column[have] for column, have in zip(values.T, reached.T) if have.any()]
+    x = x[places]
+    axes.plot(x, [center(column) for column in columns], **pen)
+    if max(map(len, columns), default=0) > 1:
+        low, high = [c.min() for c in columns], [c.max() for c in columns]
+        axes.fill_between(x, low, high, color=pen["color"], alpha=0.15, linewidth=0)
+
+
+def variant_grid(figure: Figure, variants: Sequence[str], **shared) -> dict[str, Axes]:
+    """A panel per variant, titled, three in a row."""
+    columns = min(3, len(variants))
+    rows = -(-len(variants) // columns)
+    grid = figure.subplots(rows, columns, squeeze=False, **shared).ravel()
+    for axes in grid[len(variants) :]:
+        axes.remove()
+    for axes, variant in zip(grid, variants):
+        axes.set_title(variant, fontweight="bold", color=style.pen(variant)["color"])
+    return dict(zip(variants, grid))
+
+
+def grid_height(variants: Collection[str]) -> float:
+    """The height in inches of a figure that is one `variant_grid` with legend and note."""
+    return 1.0 + 1.65 * -(-len(variants) // 3)
+
+
+def variant_legend(figure: FigureBase, variants: Sequence[str], *, marker: bool = False) -> None:
+    """The variants above all panels."""
+    lines = [Line2D([], [], **style.pen(name, marker=marker)) for name in variants]
+    _legend(figure, lines, list(variants), columns=6)
+
+
+def tau_legend(
+    figure: FigureBase, taus: np.ndarray, *, marker: bool = False, data: bool = False
+) -> None:
+    """The noise levels above all panels, and perhaps the latents of data."""
+    pens = [tau_pen(index, len(taus), marker=marker) for index in range(len(taus))]
+    lines = [Line2D([], [], **pen) for pen in pens]
+    labels = [f"τ = {tau:g}" for tau in taus]
+    if data:
+        lines.append(Line2D([], [], **DATA_PEN))
+        labels.append("latents of held-out images")
+    _legend(figure, lines, labels, columns=7)
+
+
+def tau_pen(index: int, count: int, *, marker: bool = False) -> dict[str, Any]:
+    """Keywords of the line of one of `count` noise levels."""
+    pen = {"color": style.shade(index, count), "linestyle": "-"}
+    return pen | {"marker": "os^vDPX<>h"[index % 10]} if marker else pen
+
+
+def note(figure: FigureBase, text: str) -> None:
+    """Small print below all panels."""
+    columns = int(20 * style.WIDTH)
+    figure.supxlabel(textwrap.fill(text, columns), fontsize=6.5, x=0.01, ha="left", color="#444444")
+
+
+def say(axes: Axes, text: str) -> None:
+    """A remark in the middle of a panel that has nothing to show."""
+    axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color="#666666")
+
+
+def _legend(figure: FigureBase, lines: list[Line2D], labels: list[str], columns: int) -> None:
+    count = min(columns, len(lines))
+    figure.legend(lines, labels, loc="outside upper center", ncols=count, columnspacing=1.2)

@@ -1,0 +1,83 @@
+"""Small images as one mosaic with labels and captions."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from experiments import style
+
+
+def show(images: np.ndarray) -> np.ndarray:
+    """Images around zero as RGB in [0, 1], clipped; pixels that are not finite are magenta."""
+    finite = np.isfinite(images).all(-1, keepdims=True)
+    visible = np.clip(np.where(finite, images, 0.0), -0.5, 0.5) + 0.5
+    return np.where(finite, visible, style.MAGENTA)  # the three colors make gray images RGB too
+
+
+def count_not_finite(image: np.ndarray) -> int:
+    """How many pixels of an image have a value that is not finite."""
+    return int((~np.isfinite(image)).any(-1).sum())
+
+
+def block(images: np.ndarray, columns: int) -> np.ndarray:
+    """Images (count, h, w, c) as one image, `columns` beside each other."""
+    count, height, width, channels = images.shape
+    grid = images.reshape(count // columns, columns, height, width, channels)
+    return grid.swapaxes(1, 2).reshape(-1, columns * width, channels)
+
+
+def mosaic(
+    axes: Axes,
+    images: np.ndarray,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    captions: Sequence[Sequence[str]] | None = None,
+) -> None:
+    """Draws images (rows, columns, h, w, c), labelled, with a caption under each."""
+    height, width = images.shape[2:4]
+    gap_x = max(1, width // 10)
+    gap_y = max(2, round(0.28 * height)) if captions else gap_x
+    canvas = np.ones((len(rows) * (height + gap_y), len(columns) * (width + gap_x), 3))
+    tops = np.arange(len(rows)) * (height + gap_y)
+    lefts = np.arange(len(columns)) * (width + gap_x)
+    for row, top in zip(show(images), tops):
+        for image, left in zip(row, lefts):
+            canvas[top : top + height, left : left + width] = image
+    axes.imshow(canvas, interpolation="nearest", interpolation_stage="data")
+    axes.set_yticks(tops + height / 2 - 0.5, rows)
+    axes.set_xticks(lefts + width / 2 - 0.5, columns)
+    axes.xaxis.tick_top()
+    axes.tick_params(length=0)
+    axes.grid(visible=False)
+    axes.spines[:].set_visible(False)
+    for top, texts in zip(tops, captions or ()):
+        for left, text in zip(lefts, texts):
+            axes.text(
+                left + width / 2 - 0.5,
+                top + height - 0.5 + 0.08 * gap_y,
+                text,
+                fontsize=5.5,
+                ha="center",
+                va="top",
+            )
+
+
+def mosaic_height(rows: int, columns: int, aspect: float = 1.0, *, captions: bool = False) -> float:
+    """The height in inches of a mosaic as wide as the page; `aspect` is height over width."""
+    cell = (style.WIDTH - 1.1) / columns
+    return rows * cell * aspect * (1.17 if captions else 1.0) + 0.3
+
+
+def figure_with_mosaic(shape: Sequence[int], below: float) -> tuple[Figure, Axes]:
+    """A figure of two subfigures: one with axes for a mosaic, and an empty one below.
+
+    Args:
+        shape: (rows, columns, height, width, channels) of the mosaic.
+        below: the height in inches of the lower subfigure.
+    """
+    above = mosaic_height(shape[0], shape[1], shape[2] / shape[3], captions=True) + 0.1
+    figure = style.new_figure(above + below)
+    figure.subfigures(2, 1, height_ratios=[above, below])
+    return figure, figure.subfigs[0].subplots()
