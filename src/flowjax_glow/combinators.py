@@ -199,10 +199,10 @@ class Invert(Bijector):
     def init(self, key: Key, x: Image) -> Params:
         return self.bijector.init(key, x)
 
-    def forward(self, params: Params, x: Image) -> tuple[Latents, LogDet]:
+    def forward(self, params: Params, x: Latents) -> tuple[Image, LogDet]:
         return self.bijector.inverse(params, x)
 
-    def inverse(self, params: Params, z: Latents) -> tuple[Image, LogDet]:
+    def inverse(self, params: Params, z: Image) -> tuple[Latents, LogDet]:
         return self.bijector.forward(params, z)
 
     def freeze(self, params: Params) -> Params:

@@ -128,6 +128,15 @@ def test_latents_come_finest_first():
     np.testing.assert_array_equal(latents[2], fg.Squeeze().forward((), again[..., :12])[0])
 
 
+def test_an_inverted_flow_takes_all_latents():
+    x = images((2, 8, 8, 3), "float32")
+    latents, _ = LEVELS.forward(LEVEL_PARAMS, x)
+    np.testing.assert_array_equal(fg.Invert(LEVELS).forward(LEVEL_PARAMS, latents)[0], x)
+    back, _ = fg.Invert(LEVELS).inverse(LEVEL_PARAMS, x)
+    for got, wanted in zip(back, latents, strict=True):
+        np.testing.assert_array_equal(got, wanted)
+
+
 def test_squeeze_keeps_the_values_of_a_block_together():
     x = images((2, 4, 6, 3), "float32")
     z, _ = fg.Squeeze().forward((), x)
