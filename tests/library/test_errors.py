@@ -1,0 +1,112 @@
+"""Complaints of single bijectors: where, what was expected, what came, what to do."""
+
+import re
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+import flowjax_glow as fg
+from flowjax_glow.numerics import check_image
+
+KEY = jax.random.key(0)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda: fg.Squeeze().forward((), jnp.zeros((1, 7, 8, 3))),
+            "squeeze: expected even height and width, got (7, 8); pad or crop the images first",
+        ),
+        (
+            lambda: fg.Squeeze().forward((), jnp.zeros((1, 8, 7, 3))),
+            "squeeze: expected even height and width, got (8, 7); pad or crop the images first",
+        ),
+        (
+            lambda: fg.Squeeze().inverse((), jnp.zeros((1, 8, 8, 6))),
+            "squeeze.inverse: expected channels in multiples of 4, got 6; "
+            "pass what forward returned",
+        ),
+        (
+            lambda: fg.AffineCoupling().init(KEY, jnp.zeros((1, 4, 4, 1))),
+            "AffineCoupling: expected at least 2 channels, got 1; squeeze the images first",
+        ),
+        (
+            lambda: fg.Split().init(KEY, jnp.zeros((1, 4, 4, 1))),
+            "Split: expected at least 2 channels, got 1; squeeze the images first",
+        ),
+        (
+            lambda: fg.Split(leaves="both"),
+            "Split.leaves: expected one of read, moved, got 'both'; choose one of these",
+        ),
+        (
+            lambda: fg.Split(prior="uniform"),
+            "Split.prior: expected one of standard, learned, got 'uniform'; choose one of these",
+        ),
+        (
+            lambda: check_image("here", jnp.zeros((4, 4, 3))),
+            "here: expected a batch of images (batch, height, width, channels), "
+            "got shape (4, 4, 3); add the missing axes, x[None] for a single image",
+        ),
+        (
+            lambda: check_image("here", jnp.zeros((1, 4, 4, 3), jnp.uint8)),
+            "here: expected floating-point images, got uint8; "
+            "turn uint8 images into floats with density.dequantize",
+        ),
+        (
+            lambda: check_image("here", jnp.zeros((1, 4, 4, 3), jnp.bfloat16)),
+            "here: expected float32 or float64 images, got bfloat16; "
+            "cast to float32: what is inverted must keep its digits",
+        ),
+    ],
+)
+def test_messages(call, message, unchecked):
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        call()
+
+
+@pytest.mark.parametrize(
+    "bijector",
+    [
+        fg.ActNorm(),
+        fg.AffineCoupling(),
+        fg.InvertibleConv(),
+        fg.InvertibleConvLU(),
+        fg.LearnedPrior(),
+        fg.Permutation(),
+        fg.Reverse(),
+        fg.Split(),
+        fg.Squeeze(),
+    ],
+    ids=lambda bijector: type(bijector).__name__,
+)
+@pytest.mark.parametrize(
+    ("x", "got"),
+    [
+        (jnp.zeros((2, 4, 4, 4), jnp.uint8), "got uint8"),
+        (jnp.zeros((2, 4, 4, 4), jnp.bfloat16), "got bfloat16"),
+        (jnp.zeros((2, 4, 4, 4), jnp.float16), "got float16"),
+        (jnp.zeros((4, 4, 4)), r"got shape \(4, 4, 4\)"),
+    ],
+    ids=["uint8", "bfloat16", "float16", "3d"],
+)
+def test_every_bijector_refuses_what_it_could_not_invert(bijector, x, got, unchecked):
+    with pytest.raises(ValueError, match=f"(?i)^{type(bijector).__name__}: expected .*{got};"):
+        bijector.init(KEY, x)
+
+
+def test_a_bijector_of_ones_own_is_told_what_it_lacks():
+    @dataclass(frozen=True)
+    class Mine(fg.Bijector):
+        pass
+
+    x = jnp.zeros((1, 2, 2, 1))
+    with pytest.raises(NotImplementedError, match=r"^Mine must define init$"):
+        Mine().init(KEY, x)
+    for call in (Mine().forward, Mine().log_det):
+        with pytest.raises(NotImplementedError, match=r"^Mine must define forward$"):
+            call((), x)
+    with pytest.raises(NotImplementedError, match=r"^Mine must define inverse$"):
+        Mine().inverse((), x)

@@ -1,0 +1,37 @@
+"""Every python block of the README and of the pages under docs/ runs, in order, page by page."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+BLOCK = re.compile(r"^( *)```python\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
+
+
+def blocks(page: Path) -> list[str]:
+    """The python blocks of a page, each moved to its line so that tracebacks tell the place."""
+    text = page.read_text(encoding="utf-8")
+    found = []
+    for match in BLOCK.finditer(text):
+        indent, code = match.groups()
+        line = text.count("\n", 0, match.start(2))
+        found.append("\n" * line + re.sub(f"^{indent}", "", code, flags=re.MULTILINE))
+    return found
+
+
+PAGES = [page for page in [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))] if blocks(page)]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_python_blocks_run(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = {"__name__": f"docs_{page.stem}"}
+    for block in blocks(page):
+        exec(compile(block, str(page), "exec"), names)
+
+
+def test_every_python_fence_is_found():
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        assert len(blocks(page)) == len(re.findall(r"^ *```(?:python|py)\b", text, re.MULTILINE))

@@ -1,0 +1,130 @@
+"""Imports only go down: the table of docs/design.md, read from the sources."""
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = "flowjax_glow"
+SOURCE = Path(__file__).parents[1] / "src" / PACKAGE
+MODULES = {
+    ".".join(path.relative_to(SOURCE).with_suffix("").parts): path for path in SOURCE.rglob("*.py")
+}
+
+#: Rooms from the ground up. Each imports from rooms below its own, never from its own row.
+ROWS = (
+    {"types", "errors"},
+    {"numerics", "convolution", "halves"},
+    {"scales", "nets", "bijector"},
+    {"bijectors"},
+    {"combinators"},
+    {"walk"},
+    {"glow", "density"},
+    {"training", "diagnostics", "data"},
+)
+ROW = {room: row for row, rooms in enumerate(ROWS) for room in rooms}
+
+#: Beyond the rows: training takes a loss function and data gives arrays; neither knows a flow.
+NEVER = {room: {"glow", "density", "walk", "combinators"} for room in ("training", "data")}
+
+#: All that importing any part of the package may need; the rest is imported where it is used.
+AT_IMPORT = {"jax", "jaxtyping", "flax", "optax", "numpy", PACKAGE, *sys.stdlib_module_names}
+
+
+def imports(tree: ast.AST, *, at_import: bool = False) -> Iterator[str]:
+    """Dotted names of all modules imported, or only of those outside of functions."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            start = "." * node.level + (node.module or "")
+            yield start if start != PACKAGE else f"{PACKAGE}.{node.names[0].name}"
+        elif not (at_import and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)):
+            yield from imports(node, at_import=at_import)
+
+
+def complaints(module: str, source: str) -> list[str]:
+    """What is wrong with the imports of `module`, dotted and without the package's name."""
+    tree, room = ast.parse(source), module.split(".")[0]
+    found = []
+    for name in imports(tree, at_import=True):
+        if name.split(".")[0] not in AT_IMPORT:
+            found.append(
+                f"{name} is imported at import time; import it in the function that uses it"
+            )
+    for name in imports(tree):
+        top, *rest = name.split(".")
+        if name.startswith("."):
+            found.append(f"{name} is relative; write {PACKAGE}. and so on")
+        elif top in ("experiments", "benchmarks", "tests"):
+            found.append(f"{name} is not part of the package")
+        elif top == PACKAGE and room != "__init__":
+            found += _inside(module, room, ".".join(rest))
+    return found
+
+
+def _inside(module: str, room: str, target: str) -> list[str]:
+    other = target.split(".")[0]
+    if other not in ROW:
+        return [
+            f"{PACKAGE}.{other} is no room of the table; add it to ROWS in tests/test_imports.py"
+        ]
+    if room == other:
+        if room == "bijectors" and module != "bijectors.__init__":
+            return [f"{target}: bijectors import none of each other"]
+        return []
+    if ROW[other] >= ROW[room] or other in NEVER.get(room, ()):
+        return [f"{target} is not below {room}"]
+    return []
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_imports_go_down(module):
+    room = module.split(".")[0]
+    assert room == "__init__" or room in ROW, f"add {room} to ROWS in tests/test_imports.py"
+    assert complaints(module, MODULES[module].read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    ("module", "source", "word"),
+    [
+        ("numerics", "from flowjax_glow.scales import Sigmoid", "not below"),
+        ("density", "from flowjax_glow.glow import glow", "not below"),
+        ("glow", "import flowjax_glow.density", "not below"),
+        ("nets", "def f():\n    from flowjax_glow.bijectors import ActNorm", "not below"),
+        ("training.loop", "from flowjax_glow.density import bits_per_dim", "not below"),
+        ("training.loop", "from flowjax_glow import density", "not below"),
+        ("data.photos", "from flowjax_glow.glow import glow", "not below"),
+        ("bijectors.split", "from flowjax_glow.bijectors.coupling import x", "none of each other"),
+        ("bijectors.split", "from flowjax_glow.bijectors import ActNorm", "none of each other"),
+        ("bijectors.split", "from .coupling import AffineCoupling", "relative"),
+        ("walk", "from flowjax_glow import ActNorm", "no room"),
+        ("diagnostics.observe", "from experiments.run import run", "not part"),
+        ("__init__", "import experiments", "not part"),
+        ("training.checkpoints", "import orbax.checkpoint", "at import time"),
+        (
+            "training.display",
+            "try:\n    import rich\nexcept ImportError:\n    pass",
+            "at import time",
+        ),
+        ("data.photos", "class A:\n    from PIL import Image", "at import time"),
+    ],
+)
+def test_the_table_is_able_to_complain(module, source, word):
+    assert any(word in complaint for complaint in complaints(module, source))
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("training.checkpoints", "def save():\n    import orbax.checkpoint"),
+        ("training.loop", "from flowjax_glow.training.step import StepFn"),
+        ("diagnostics.round_trip", "from flowjax_glow.density import quantize"),
+        ("bijectors.__init__", "from flowjax_glow.bijectors.split import Split"),
+        ("bijectors.split", "import math\nfrom flowjax_glow.nets import ZeroConv"),
+    ],
+)
+def test_the_table_allows_what_goes_down(module, source):
+    assert complaints(module, source) == []
