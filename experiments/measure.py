@@ -1,6 +1,6 @@
 """What the figures rest on: arrays of a trained flow's inverse, as docs/run-folder.md lists them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import jax
@@ -46,7 +46,7 @@ class Measurement:
         self, flow: Bijector, params: Params, experiment: Experiment, images: Pixels
     ) -> None:
         self._flow = flow
-        self._params = params
+        self._params = flow.freeze(params)
         self._experiment = experiment
         self._images = images  # held-out, uint8
         self._shape = (experiment.chunk, *images.shape[1:])
@@ -132,9 +132,15 @@ class Measurement:
             arrays[name] = arrays[name][0]
         return {**arrays, "scales": _join_places(scales)}
 
+    def _under_clips(self, z: Latents) -> list[Decoded]:
+        """One decode per clip of CLIPS; a clip that no activation reaches changes nothing."""
+        free = self._decode(z)
+        reach = stack(free.layers, "largest").max()
+        return [free if reach <= clip else self._decode(z, clip) for clip in CLIPS]
+
     def _clip_zero(self) -> Arrays:
         (z,) = self._latents(0.0, self._experiment.chunk)
-        decodes = [self._decode(z, clip) for clip in CLIPS]
+        decodes = self._under_clips(z)
         free = decodes[-1].layers
         largest = stack(free, "largest")[:, 0]
         return {
@@ -147,35 +153,26 @@ class Measurement:
         }
 
     def _clip_samples(self) -> Arrays:
-        images, hits, largest = [], [], []
-        for clip in CLIPS:
-            decodes = [self._decode(z, clip) for z in self._latents(1.0, self._experiment.clip_samples)]
-            images.append(np.asarray(decodes[0].x[:SHOWN]))
-            hits.append(np.concatenate([_hit(decoded) for decoded in decodes]))
-            largest = [stack(decoded.layers, "largest").max(1) for decoded in decodes]
+        chunks = [self._under_clips(z) for z in self._latents(1.0, self._experiment.clip_samples)]
+        largest = [stack(chunk[-1].layers, "largest").max(1) for chunk in chunks]
         return {
-            "sample_images": np.stack(images),
-            "sample_hit": np.stack(hits),
-            "sample_max": np.max(largest, axis=0),  # of the last clip, which is none
+            "sample_images": _pictures(chunks[0]),
+            "sample_hit": _per_clip(_hit, chunks),
+            "sample_max": np.max(largest, axis=0),
         }
 
     def _clip_images(self) -> Arrays:
-        images, errors, hits = [], [], []
         codes = list(self._codes(self._experiment.clip_samples))
-        for clip in CLIPS:
-            decodes = [self._decode(z, clip) for _, z in codes]
-            trips = [
-                _image_round_trip(x, decoded.x, n_bits=self._experiment.n_bits)
-                for (x, _), decoded in zip(codes, decodes)
-            ]
-            images.append(np.asarray(decodes[0].x[:SHOWN]))
-            errors.append(np.concatenate([np.asarray(trip.relative) for trip in trips]))
-            hits.append(np.concatenate([_hit(decoded) for decoded in decodes]))
+        chunks = [self._under_clips(z) for _, z in codes]
+        errors = [
+            [np.asarray(_image_round_trip(x, decoded.x).relative) for decoded in chunk]
+            for (x, _), chunk in zip(codes, chunks)
+        ]
         return {
             "originals": np.asarray(codes[0][0][:SHOWN]),
-            "reconstructions": np.stack(images),
-            "reconstruction_error": np.stack(errors),
-            "reconstruction_hit": np.stack(hits),
+            "reconstructions": _pictures(chunks[0]),
+            "reconstruction_error": np.concatenate(errors, axis=1),
+            "reconstruction_hit": _per_clip(_hit, chunks),
         }
 
     def _temperatures(self) -> Arrays:
@@ -219,6 +216,18 @@ def _histogram(log_s: np.ndarray) -> np.ndarray:
     """Counts of log10 s; what lies outside of the edges counts in the outermost bins."""
     inside = np.clip(log_s / np.log(10.0), LOG10_S_EDGES[0], LOG10_S_EDGES[-1])
     return np.histogram(inside, LOG10_S_EDGES)[0]
+
+
+def _pictures(decodes: list[Decoded]) -> np.ndarray:
+    """The first images under every clip."""
+    return np.stack([np.asarray(decoded.x[:SHOWN]) for decoded in decodes])
+
+
+def _per_clip(
+    measure: Callable[[Decoded], np.ndarray], chunks: list[list[Decoded]]
+) -> np.ndarray:
+    """A number per example, `(clips, examples)`."""
+    return np.concatenate([[measure(decoded) for decoded in chunk] for chunk in chunks], axis=1)
 
 
 def _hit(decoded: Decoded) -> np.ndarray:

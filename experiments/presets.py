@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from experiments.variants import apply_variant
 from flowjax_glow.errors import check_positive, expected
 from flowjax_glow.glow import GlowConfig
-from flowjax_glow.training import OptimizerConfig
+from flowjax_glow.training import OptimizerConfig, make_optimizer
 
 #: Noise levels tau at which the inverse is looked at; latents are tau * N(0, I).
 TAUS = (1.0, 0.7, 0.5, 0.25, 0.1, 0.0)
@@ -52,10 +52,10 @@ class Experiment:
     accumulate: int = 1
     steps: int = 400
     init_images: int = 256
-    held_out: int = 512
+    held_out: int = 256
     look_every: int = 100
-    look_samples: int = 256
-    final_samples: int = 1024
+    look_samples: int = 128
+    final_samples: int = 512
     clip_samples: int = 128
     chunk: int = 64
     save_every: int = 100
@@ -83,6 +83,8 @@ class Experiment:
                     got=getattr(self, name),
                     advice="change one of the two",
                 )
+
+        make_optimizer(self.optimizer, self.steps)  # complains of a warm-up longer than the run
 
     @property
     def name(self) -> str:
@@ -136,6 +138,7 @@ OPENAI_CIFAR10 = Experiment(
     steps=1_000_000,
     held_out=10_240,
     look_every=50_000,
+    look_samples=256,
     final_samples=10_240,
     chunk=256,
     clip_samples=256,
