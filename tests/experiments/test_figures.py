@@ -1,0 +1,261 @@
+"""Figures and the table, from run folders that are made up, broken and unfinished ones included."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from experiments import style
+from experiments.figures import draw_all
+from experiments.figures.__main__ import main
+from experiments.figures.clips import flow_steps
+from experiments.figures.drawing import FIGURES
+from experiments.figures.panels import power_of_ten
+from experiments.figures.pictures import show
+from experiments.figures.selection import NoDataError
+from experiments.results import load_run, load_sweep
+from experiments.table import over_seeds, summary_table
+from experiments.variants import VARIANTS
+from tests.experiments.run_folders import write_json, write_run, write_sweep
+
+ROOT = Path(__file__).parents[2]
+SMALL = {"depth": 2, "samples": 16, "steps": 120, "every": 60}
+
+RUNS = [
+    ("control", 0, "done"),
+    ("additive", 0, "done"),
+    ("control", 1, "diverged"),
+    ("additive", 1, "running"),
+]
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory):
+    """A sweep with every figure drawn."""
+    folder = write_sweep(tmp_path_factory.mktemp("sweeps") / "sweep", RUNS, **SMALL)
+    return folder, draw_all(folder)
+
+
+def arrays_of(folder, name):
+    with np.load(folder / "figures" / f"{name}.npz", allow_pickle=False) as arrays:
+        return dict(arrays)
+
+
+def test_every_figure_is_drawn_in_three_files(sweep):
+    folder, files = sweep
+    names = {f"{name}.{kind}" for name in FIGURES for kind in ("png", "svg", "npz")}
+    assert {file.name for file in files} == names
+    assert {file.name for file in (folder / "figures").iterdir()} == names
+    for file in files:
+        limit = 300 if file.suffix == ".png" else 2000
+        assert 0 < file.stat().st_size < limit * 1024
+
+
+def test_drawing_again_gives_the_same_bytes(sweep):
+    folder, files = sweep
+    before = {file: file.read_bytes() for file in files}
+    assert draw_all(folder) == files
+    assert {file: file.read_bytes() for file in files} == before
+
+
+def test_arrays_are_those_of_the_runs(sweep):
+    folder, _ = sweep
+    runs = load_sweep(folder)
+    loss = arrays_of(folder, "figure4")
+    assert loss["variants"].tolist() == ["control", "control", "additive", "additive"]
+    assert loss["seeds"].tolist() == [0, 1, 0, 1]
+    windows = [row["window_loss"] for row in runs[0].metrics if "window_loss" in row]
+    np.testing.assert_array_equal(loss["window_loss"][0], windows)
+    assert np.isnan(loss["window_loss"][3, 2:]).all()
+    np.testing.assert_array_equal(
+        loss["difference_to_control"][2], loss["window_loss"][2] - loss["window_loss"][0]
+    )
+    np.testing.assert_array_equal(
+        arrays_of(folder, "figure1")["images"][0], runs[0].clippings[120]["zero_images"]
+    )
+    region = arrays_of(folder, "failing_region")
+    assert region["steps"].tolist() == [0, 60, 120]
+    broken = np.mean(runs[0].looks[120]["z_error"] > 1e-2, axis=1)
+    np.testing.assert_array_equal(region["broken"][0, 2], broken)
+    assert np.isinf(arrays_of(folder, "figure5")["worst_after"][0, -1])
+
+
+def test_densities_integrate_to_one(sweep):
+    arrays = arrays_of(sweep[0], "figure3")
+    total = np.nansum(arrays["density/control"] * np.diff(arrays["edges/control"]), axis=1)
+    np.testing.assert_allclose(total, 1.0)
+
+
+@pytest.mark.parametrize("variant", ["openai", "additive"])
+def test_one_run_alone_fills_every_figure(tmp_path, variant):
+    write_run(tmp_path / "run", variant, 3, "done", **SMALL)
+    runs = load_sweep(tmp_path / "run")
+    for draw in FIGURES.values():
+        figure, arrays = draw(runs)
+        assert figure.get_figwidth() > 0
+        assert arrays
+
+
+def test_an_unfinished_run_shows_its_training_only(tmp_path, capsys):
+    write_run(tmp_path / "run", "biased", 0, "running", **SMALL)
+    names = {file.stem for file in draw_all(tmp_path / "run")}
+    assert names == {"figure3_growth", "figure4", "failing_region", "largest_activation"}
+    assert "figure1: skipped, no run is finished yet" in capsys.readouterr().out
+
+
+def test_a_sweep_that_has_not_begun(tmp_path, capsys):
+    write_sweep(tmp_path / "sweep", [])
+    assert draw_all(tmp_path / "sweep") == []
+    assert capsys.readouterr().out.count("skipped") == len(FIGURES)
+
+
+def test_one_level_has_no_split(tmp_path):
+    folder = tmp_path / "run"
+    write_run(folder, "control", 0, "done", **SMALL)
+    for file in folder.glob("arrays/look-*.npz"):
+        with np.load(file) as arrays:
+            changed = {name: arrays[name] for name in arrays}
+        changed |= {name: changed[name][:0] for name in changed if name.startswith("s_")}
+        np.savez(file, **changed)
+    for name in ("figure3", "figure3_tails", "figure3_growth"):
+        with pytest.raises(NoDataError, match="no model has a split"):
+            FIGURES[name](load_sweep(folder))
+
+
+def test_runs_are_loaded_as_far_as_they_came(sweep):
+    done, _, diverged, running = load_sweep(sweep[0])
+    assert (done.variant, done.seed, done.status, done.finished) == ("control", 0, "done", True)
+    assert list(done.looks) == [0, 60, 120]
+    assert done.looks[60] is done.looks[60]
+    assert diverged.summary is not None
+    assert diverged.status == "diverged"
+    assert diverged.summary["bits_per_dim"] is None
+    assert diverged.summary["z_error"]["1"] == np.inf
+    assert (running.status, running.finished) == ("running", False)
+    assert running.metrics[-1]["step"] == 60
+    assert list(running.clippings) == [0]
+
+
+def test_a_missing_folder(tmp_path):
+    message = (
+        f"load_sweep({tmp_path / 'no'}): expected a sweep folder (with sweep.json) or a run folder "
+        "(with config.json), got no such folder; train with python -m experiments.sweep, which "
+        "prints where its folder lies"
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        load_sweep(tmp_path / "no")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('{"seed"', "config.json: expected a JSON object, got "),
+        ('{"variant": 3}', "config.json['variant']: expected a value of type str, got 3; "),
+        ('{"variant": "control"}', "config.json['seed']: expected a value of type int, got None; "),
+    ],
+)
+def test_a_broken_config(tmp_path, content, message):
+    (tmp_path / "config.json").write_text(content)
+    with pytest.raises(ValueError, match=re.escape(message)):
+        load_run(tmp_path)
+
+
+def test_broken_arrays(tmp_path):
+    write_run(tmp_path / "run", "control", 0, "done", **SMALL)
+    file = tmp_path / "run/arrays/look-000000.npz"
+    file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(ValueError, match=r"look-000000.npz: expected an .npz file of plain arrays"):
+        draw_all(tmp_path / "run")
+
+
+def test_the_command_needs_no_device(tmp_path):
+    write_run(tmp_path / "run", "control", 0, "running", **SMALL)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-m", "experiments.figures", tmp_path / "run"],
+        cwd=ROOT,
+        env={**os.environ, "JAX_PLATFORMS": "none_there_is"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    assert str(tmp_path / "run/figures/figure4.png") in done.stdout.split()
+
+
+def test_the_command_on_a_bad_path(tmp_path):
+    result = CliRunner().invoke(main, [str(tmp_path)])
+    assert result.exit_code == 2
+    assert result.stderr.count("\n") == 1
+    assert "got neither" in result.stderr
+
+
+def test_help_does_not_wait_for_jax_or_matplotlib():
+    code = (
+        "import sys; from click.testing import CliRunner; from experiments.figures.__main__ import "
+        "main; assert CliRunner().invoke(main, ['--help']).exit_code == 0;"
+        "assert not {'jax', 'matplotlib', 'numpy'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=60)
+
+
+def test_the_table(sweep, tmp_path):
+    text = summary_table(load_sweep(sweep[0]))
+    for part in (
+        "control",
+        "additive",
+        "1 done",
+        "1 diverged",
+        "1 unfinished",
+        "1: inf [inf, inf]",
+    ):
+        assert part in text
+    write_run(tmp_path / "run", "control", 0, "failed", **SMALL)
+    write_json(tmp_path / "run/summary.json", {"status": "failed"})
+    assert "1 failed" in summary_table(load_sweep(tmp_path / "run"))
+
+
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [
+        ([], "-"),
+        ([None, 2.0], "2"),
+        ([1.0, 2.0], "1.5 [1, 2]"),
+        ([1.0, np.inf], "inf [1, inf]"),
+        ([1.0, np.nan], "nan [nan, nan]"),
+        ([3e-6, 5e-6], "4e-6 [3e-6, 5e-6]"),
+    ],
+)
+def test_numbers_over_seeds(values, text):
+    assert over_seeds(values) == text
+
+
+def test_every_variant_has_a_pen_of_its_own():
+    pens = [style.pen(variant) for variant in VARIANTS]
+    assert len({pen["color"] for pen in pens}) == len(VARIANTS)
+    assert style.order({"new", *VARIANTS})[-1] == "new"
+
+
+def test_not_finite_pixels_are_magenta_and_others_are_clipped():
+    gray = np.array([[[0.0], [np.nan], [-9.0], [0.5]]])
+    rgb = show(gray)
+    assert rgb.tolist() == [[[0.5] * 3, [1.0, 0.0, 1.0], [0.0] * 3, [1.0] * 3]]
+
+
+def test_flow_steps_counts_steps_not_sub_layers():
+    names = ["level1/step0/A", "level1/step0/B", "level1/Squeeze", "level0/step0/A"]
+    assert flow_steps(names).tolist() == [0.5, 1.0, 1.0, 2.0]
+
+
+def test_powers_of_ten():
+    assert [power_of_ten(value) for value in (1e-2, 1.0, 1e10, 0.0, 3.0)] == [
+        "10⁻²",
+        "10⁰",
+        "10¹⁰",
+        "0",
+        "3",
+    ]
