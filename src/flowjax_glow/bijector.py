@@ -24,7 +24,7 @@ class Bijector:
     """
 
     def init(self, key: Key, x: Image) -> Params:
-        """Parameters for inputs shaped like `x`, a real batch, since some starts read its values."""
+        """Parameters for inputs shaped like `x`, a real batch: some starts read its values."""
         raise NotImplementedError(f"{type(self).__name__} must define init")
 
     def forward(self, params: Params, x: Image) -> tuple[Latents, LogDet]:

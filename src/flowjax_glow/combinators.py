@@ -16,7 +16,7 @@ Memory = Literal["store", "remat"]
 
 @dataclass(frozen=True, init=False)
 class Chain(Bijector):
-    """``Chain(a, b, c)``: `forward` applies a, then b, then c. Params are a tuple, one entry each."""
+    """``Chain(a, b, c)``: `forward` applies a, then b, then c. Params are a tuple, one each."""
 
     bijectors: tuple[Bijector, ...]
 
@@ -191,7 +191,7 @@ class Invert(Bijector):
     """The same map the other way: its `forward` is the inner `inverse`.
 
     `init` hands its batch to the inner bijector, which sees it from the wrong side: right for maps
-    whose start ignores the values; an actnorm inside gets valid parameters that standardize nothing.
+    whose start ignores the values; an actnorm inside gets valid parameters, standardizing nothing.
     """
 
     bijector: Bijector

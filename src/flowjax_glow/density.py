@@ -58,8 +58,9 @@ def sample(
     Returns:
         floats, mostly within [-0.5, 0.5); `to_pixels` turns them into uint8.
     """
-    return flow.inverse(params, sample_latents(
-        flow, params, key, shape, temperature=temperature, dtype=dtype))[0]
+    return flow.inverse(
+        params, sample_latents(flow, params, key, shape, temperature=temperature, dtype=dtype)
+    )[0]
 
 
 def sample_latents(
@@ -117,7 +118,7 @@ def bin_midpoints(images: Pixels, *, n_bits: int = 8, dtype: Any = jnp.float32) 
 
 
 def quantize(x: Image, *, n_bits: int = 8) -> Image:
-    """The bin of each value, ``floor(2^n_bits (x + 0.5))``, unclipped, NaN where x is not finite."""
+    """Each value's bin, ``floor(2^n_bits (x + 0.5))``, unclipped, NaN where x is not finite."""
     bins = jnp.floor((x + 0.5) * 2**n_bits)
     return jnp.where(jnp.isfinite(x), bins, jnp.nan)
 

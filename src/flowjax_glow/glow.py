@@ -26,14 +26,14 @@ class GlowConfig:
     """What a GLOW is made of.
 
     Attributes:
-        levels: resolutions; images must be divisible by ``2 ** levels``. The last one does not split.
+        levels: resolutions; images must be divisible by ``2 ** levels``. The last does not split.
         depth: steps per level.
         width: hidden channels of the coupling nets.
         scale: a `Scale`, or its name in `SCALES`; one that knows the depth is told it.
         reads: what a coupling's net reads right after a split, in generation: the fresh `"noise"`
             (the paper) or the `"signal"` (openai/glow).
         split_prior: of the noise that leaves: `"standard"` normal, or `"learned"` from what stays.
-        top_prior: of the last latent: `"standard"`, or a `"learned"` mean and deviation per channel.
+        top_prior: of the last latent: `"standard"`, or `"learned"` mean and deviation per channel.
         mixing: of the channels, before each coupling: `"conv1x1"`, `"reverse"`, or `"shuffle"`.
         conv1x1: `"dense"`, or `"lu"`.
         permutation: an extra fixed random one: `"none"`, after the coupling of `"every_step"` (the
@@ -61,7 +61,9 @@ class GlowConfig:
         check_choice("GlowConfig.top_prior", self.top_prior, ("standard", "learned"))
         check_choice("GlowConfig.mixing", self.mixing, ("conv1x1", "reverse", "shuffle"))
         check_choice("GlowConfig.conv1x1", self.conv1x1, ("dense", "lu"))
-        check_choice("GlowConfig.permutation", self.permutation, ("none", "every_step", "level_end"))
+        check_choice(
+            "GlowConfig.permutation", self.permutation, ("none", "every_step", "level_end")
+        )
         check_choice("GlowConfig.memory", self.memory, ("store", "remat"))
         if isinstance(self.scale, str):
             check_choice("GlowConfig.scale", self.scale, tuple(SCALES))
@@ -81,6 +83,7 @@ def glow(config: GlowConfig) -> MultiScale:
     Latents are a tuple, finest level first: ``(height/2, width/2, 2c)`` from the first split, and
     so on; each is standard normal under the model.
     """
+    assert isinstance(config.scale, Scale)  # a name became its scale when config was made
     coupling = AffineCoupling(CouplingNet(config.width), config.scale.shared_by(config.depth))
     step: tuple[Bijector, ...] = (ActNorm(), _mixing(config), coupling)
     if config.permutation == "every_step":

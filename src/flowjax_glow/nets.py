@@ -1,5 +1,7 @@
 """The nets inside couplings and learned priors: conditioned on, never inverted."""
 
+from typing import cast
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -69,4 +71,4 @@ def init_net(net: nn.Module, key: Key, x: Image, *args: int) -> Params:
 
 def apply_net(net: nn.Module, params: Params, x: Image, *args: int) -> Image:
     """The net's output at `x`."""
-    return net.apply({"params": params}, x, *args)
+    return cast(Image, net.apply({"params": params}, x, *args))

@@ -61,7 +61,7 @@ class Scale:
         return math.exp(lower), math.exp(upper)
 
     def shared_by(self, steps: int) -> "Scale":
-        """The scale to use when `steps` of it act in a chain; itself, unless its bound knows depth."""
+        """The scale to use when `steps` of it act in a chain; most ignore how many they are."""
         del steps
         return self
 
@@ -171,7 +171,7 @@ class DepthScaled(Scale):
     r"""``log s = c tanh(h / c)`` with ``c = alpha / steps``: a bound that knows the depth.
 
     When `steps` of them act in a chain, ``|sum log s| < alpha``: the gain of the whole chain's
-    diagonal stays below ``e^alpha`` at any depth, in both directions, and ``log s`` is ``h`` near 0.
+    diagonal stays below ``e^alpha`` at any depth, in both directions; ``log s`` is ``h`` near 0.
     """
 
     alpha: float = 4.0

@@ -2,7 +2,8 @@
 
 from typing import Any, TypeAlias
 
-from jaxtyping import Array, Float, Key as TypedKey, PyTree, UInt8
+from jaxtyping import Array, Float, PyTree, UInt8
+from jaxtyping import Key as TypedKey
 
 #: A batch of images or of feature maps, NHWC. Only the batch axis is named, since squeezes and
 #: splits change the other three.

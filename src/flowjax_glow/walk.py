@@ -79,9 +79,7 @@ def _(
             bijector.splits[index], params["splits"][index], (x, latents[index]), visit
         )
         splits.append(record)
-        x, log_det, record = walk_inverse(
-            bijector.levels[index], params["levels"][index], x, visit
-        )
+        x, log_det, record = walk_inverse(bijector.levels[index], params["levels"][index], x, visit)
         levels.append(record)
         total += split_log_det + log_det
     return x, total, {"levels": tuple(reversed(levels)), "splits": tuple(reversed(splits))}

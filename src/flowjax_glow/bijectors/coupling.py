@@ -15,7 +15,7 @@ from flowjax_glow.types import Image, Key, LogDet, Params
 
 @dataclass(frozen=True)
 class AffineCoupling(Bijector):
-    r"""``z_read = x_read`` and ``z_moved = (x_moved + shift) s`` with shift, s from ``net(x_read)``.
+    r"""``z_read = x_read``, ``z_moved = (x_moved + shift) s``; ``net(x_read)`` gives shift and s.
 
     ``log|det dz/dx| = sum(log s)``. The shift comes first, so that the inverse
     ``x_moved = z_moved / s - shift`` does not amplify errors of the shift. The net reads the same
@@ -46,7 +46,7 @@ class AffineCoupling(Bijector):
         return jnp.concatenate([read, moved], axis=-1), sum_events(-log_scale)
 
     def log_scale(self, params: Params, z: Image) -> Image:
-        """``log s`` of the moved half, from either end of the coupling: both carry the read half."""
+        """``log s`` of the moved half, from either end of the coupling: both have the read half."""
         return self._fields(params, *halves(z))[1]
 
     def _fields(self, params: Params, read: Image, moved: Image) -> tuple[Image, Image]:

@@ -85,7 +85,7 @@ class InvertibleConvLU(ChannelMixing):
     r"""The LU form ``W = P L (U + diag(sign exp(log_diagonal)))``.
 
     P and the signs are those of a random rotation and stay fixed (integer leaves); L is unit lower
-    and U strictly upper triangular. ``log|det W| = sum(log_diagonal)``, so it can never be singular.
+    and U strictly upper triangular. ``log|det W| = sum(log_diagonal)``, so it is never singular.
     """
 
     def init(self, key: Key, x: Image) -> Params:
