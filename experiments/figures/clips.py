@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from experiments import style
 from experiments.figures import pictures
@@ -80,6 +81,7 @@ def _draw_along_generation(axes: Axes, runs: Sequence[Run], values: Sequence[np.
         axes.plot(flow_steps(layers_of(run)), shown, linewidth=0.8, **pen)
     logarithmic(axes)
     axes.set_xlim(0, flow_steps(layers_of(runs[0]))[-1])
+    axes.xaxis.set_major_locator(MaxNLocator(7, integer=True))
     axes.set_xlabel("flow steps inverted")
     _mark_levels(axes, layers_of(runs[0]))
 

@@ -91,4 +91,4 @@ def _draw_hits(axes: Axes, runs: Sequence[Run], limits: np.ndarray, fractions: n
     axes.set_xticks(places, clips.clip_names(limits))
     axes.set_ylim(-0.04, 1.04)
     axes.set_xlabel("clip c")
-    axes.set_ylabel("fraction of samples that hit the clip")
+    axes.set_ylabel("fraction of samples clipped")

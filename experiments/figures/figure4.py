@@ -70,13 +70,13 @@ def _controls(runs: Sequence[Run], losses: np.ndarray) -> np.ndarray:
 
 
 def _limit(axes: Axes, values: np.ndarray) -> None:
-    """Limits from the second half of training: early losses may be a hundred times larger."""
-    late = values[:, values.shape[1] // 2 :]
+    """Limits from all but the first quarter: early losses may be a hundred times larger."""
+    late = values[:, values.shape[1] // 4 :]
     late = late[np.isfinite(late)] if np.isfinite(late).any() else values[np.isfinite(values)]
     if late.size:
         low, high = late.min(), np.quantile(late, 0.98)
         room = max(high - low, 0.02)
-        axes.set_ylim(low - 0.15 * room, high + 0.6 * room)
+        axes.set_ylim(low - 0.15 * room, high + 0.25 * room)
 
 
 def _mark_diverged(axes: Axes, runs: Sequence[Run], steps: np.ndarray, losses: np.ndarray) -> None:

@@ -27,7 +27,7 @@ _LOWEST, _HIGHEST = 1e-8, 1e2
 
 
 def draw(runs: Sequence[Run]) -> Drawing:
-    """Pictures of the first image and seed; below, errors over all images and seeds."""
+    """Pictures of one image and the first seed; below, errors over all images and seeds."""
     runs = [run for run in in_order(clipped_at_end(runs)) if 0 in run.clippings]
     seed, shown = of_first_seed(runs)
     figure, images, errors = _draw_pictures(seed, shown)
@@ -48,8 +48,8 @@ def draw(runs: Sequence[Run]) -> Drawing:
         f"Before: after the data-dependent init; the last layers of the nets are zero there, so s "
         f"is constant and this reconstruction is nearly free. After: "
         f"{last_steps([run.clippings for run in runs])}. Numbers: relative L2 error; magenta: not "
-        "finite. Below, lines: median over seeds, bands: lowest to highest; above 100 or "
-        "not finite is drawn at 100.",
+        "finite; the image has the most contrast of eight. Below, lines: median over seeds, "
+        "bands: lowest to highest; above 100 or not finite is drawn at 100.",
     )
     return figure, {
         "clips": limits,
@@ -80,10 +80,11 @@ def _draw_pictures(seed: int, shown: dict[str, Run]) -> tuple[Figure, np.ndarray
 
 
 def _row(before: Arrays, after: Arrays) -> tuple[np.ndarray, np.ndarray]:
-    """The first image, it before training under the paper's clip and after under all; errors."""
-    image = after["originals"][0]
-    first = before["reconstructions"][clips.clip_index(before["clips"]), 0]
-    back = np.stack([first, *after["reconstructions"][:, 0]])
+    """An image, it before training under the paper's clip and after it under all; errors."""
+    index = after["originals"].std((1, 2, 3)).argmax()  # some photographs are nearly black
+    image = after["originals"][index]
+    first = before["reconstructions"][clips.clip_index(before["clips"]), index]
+    back = np.stack([first, *after["reconstructions"][:, index]])
     finite = np.isfinite(back).all((1, 2, 3))
     distance = np.linalg.norm(
         np.where(np.isfinite(back), back - image, 0).reshape(len(back), -1), axis=1

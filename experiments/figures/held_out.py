@@ -27,7 +27,7 @@ def draw(runs: Sequence[Run]) -> Drawing:
     averaged = _numbers(runs, "bits_per_dim_averaged")
     variants = list(by_variant(runs))
     limit = _limit(np.concatenate([raw, averaged]))
-    figure = style.new_figure(2.8, width=1.4 + 0.75 * len(variants))
+    figure = style.new_figure(2.8, width=max(4.0, 1.4 + 0.75 * len(variants)))
     axes = figure.subplots()
     for place, variant in enumerate(variants):
         rows = rows_of(runs, variant)

@@ -7,7 +7,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments import style
-from experiments.figures.panels import band, grid_height, tau_legend, tau_pen, variant_grid
+from experiments.figures.panels import (
+    band,
+    grid_height,
+    label_lowest,
+    tau_legend,
+    tau_pen,
+    variant_grid,
+)
 from experiments.figures.selection import (
     by_variant,
     in_order,
@@ -44,10 +51,7 @@ def draw_over_steps(
         rows = np.minimum(values[rows_of(runs, variant)], ceiling)
         for index in range(len(taus)):
             band(axes, steps, rows[:, :, index], **tau_pen(index, len(taus), marker=True))
-    for axes in list(panels.values())[-min(3, len(panels)) :]:
-        axes.set_xlabel("training step")
-    for axes in panels.values():
-        axes.tick_params(labelbottom=axes.get_xlabel() != "")
+    label_lowest(list(panels.values()), "training step")
     tau_legend(figure, taus, marker=True)
     return (
         figure,

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure, FigureBase
+from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import NullLocator
+from matplotlib.ticker import LogLocator, NullLocator
 
 from experiments import style
 
@@ -30,16 +30,25 @@ CROSS: dict[str, Any] = {
 def logarithmic(axes: Axes) -> None:
     """A logarithmic vertical axis; without minor ticks and TeX labels, which are slow to draw."""
     axes.set_yscale("log")
+    axes.yaxis.set_major_locator(_Ticks())
     axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(lambda value, _: power_of_ten(value))
 
 
 def power_of_ten(value: float) -> str:
-    """``10⁻²``; other numbers as they are."""
-    exponent = math.log10(value) if value > 0 else 0.5
-    if not math.isclose(exponent, round(exponent), abs_tol=1e-9):
-        return f"{value:g}"
+    """``10⁻²``; numbers that are none, or close to 1, as they are."""
+    exponent = math.log10(value) if value > 0 else 0.0
+    if abs(exponent) < 1.5 or not math.isclose(exponent, round(exponent), abs_tol=1e-9):
+        return f"{value:g}".replace("e-0", "e-")
     return "10" + str(round(exponent)).translate(_SUPERSCRIPTS)
+
+
+class _Ticks(LogLocator):
+    """Powers of ten, and where there are less than three of them also 2 and 5 times these."""
+
+    def tick_values(self, vmin: float, vmax: float) -> Any:
+        self.set_params(subs=(1.0, 2.0, 5.0) if vmax < 100 * vmin else (1.0,))
+        return super().tick_values(vmin, vmax)
 
 
 def band(
@@ -69,9 +78,8 @@ def band(
 
 
 def variant_grid(figure: Figure, variants: Sequence[str], **shared) -> dict[str, Axes]:
-    """A panel per variant, titled, three in a row."""
-    columns = min(3, len(variants))
-    rows = -(-len(variants) // columns)
+    """A panel per variant, titled."""
+    rows, columns = _grid_shape(len(variants))
     grid = figure.subplots(rows, columns, squeeze=False, **shared).ravel()
     for axes in grid[len(variants) :]:
         axes.remove()
@@ -82,17 +90,33 @@ def variant_grid(figure: Figure, variants: Sequence[str], **shared) -> dict[str,
 
 def grid_height(variants: Collection[str]) -> float:
     """The height in inches of a figure that is one `variant_grid` with legend and note."""
-    return 1.0 + 1.65 * -(-len(variants) // 3)
+    return 1.0 + 1.65 * _grid_shape(len(variants))[0]
 
 
-def variant_legend(figure: FigureBase, variants: Sequence[str], *, marker: bool = False) -> None:
+def label_lowest(panels: Sequence[Axes], text: str) -> None:
+    """Labels the shared horizontal axis below the lowest panel of every column of a grid."""
+    columns = _grid_shape(len(panels))[1]
+    for index, axes in enumerate(panels):
+        lowest = index + columns >= len(panels)
+        axes.tick_params(labelbottom=lowest)
+        axes.set_xlabel(text if lowest else "")
+
+
+def _grid_shape(count: int) -> tuple[int, int]:
+    columns = min(count, 3 if count <= 6 else 4)
+    return math.ceil(count / columns), columns
+
+
+def variant_legend(
+    figure: Figure | SubFigure, variants: Sequence[str], *, marker: bool = False
+) -> None:
     """The variants above all panels."""
     lines = [Line2D([], [], **style.pen(name, marker=marker)) for name in variants]
     _legend(figure, lines, list(variants), columns=6)
 
 
 def tau_legend(
-    figure: FigureBase, taus: np.ndarray, *, marker: bool = False, data: bool = False
+    figure: Figure | SubFigure, taus: np.ndarray, *, marker: bool = False, data: bool = False
 ) -> None:
     """The noise levels above all panels, and perhaps the latents of data."""
     pens = [tau_pen(index, len(taus), marker=marker) for index in range(len(taus))]
@@ -110,9 +134,9 @@ def tau_pen(index: int, count: int, *, marker: bool = False) -> dict[str, Any]:
     return pen | {"marker": "os^vDPX<>h"[index % 10]} if marker else pen
 
 
-def note(figure: FigureBase, text: str) -> None:
+def note(figure: Figure | SubFigure, text: str) -> None:
     """Small print below all panels."""
-    columns = int(20 * style.WIDTH)
+    columns = int(20 * figure.bbox.width / figure.dpi)
     figure.supxlabel(textwrap.fill(text, columns), fontsize=6.5, x=0.01, ha="left", color="#444444")
 
 
@@ -121,6 +145,8 @@ def say(axes: Axes, text: str) -> None:
     axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color="#666666")
 
 
-def _legend(figure: FigureBase, lines: list[Line2D], labels: list[str], columns: int) -> None:
+def _legend(
+    figure: Figure | SubFigure, lines: list[Line2D], labels: list[str], columns: int
+) -> None:
     count = min(columns, len(lines))
     figure.legend(lines, labels, loc="outside upper center", ncols=count, columnspacing=1.2)

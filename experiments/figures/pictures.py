@@ -1,5 +1,6 @@
 """Small images as one mosaic with labels and captions."""
 
+import textwrap
 from collections.abc import Sequence
 
 import numpy as np
@@ -46,7 +47,7 @@ def mosaic(
         for image, left in zip(row, lefts):
             canvas[top : top + height, left : left + width] = image
     axes.imshow(canvas, interpolation="nearest", interpolation_stage="data")
-    axes.set_yticks(tops + height / 2 - 0.5, rows)
+    axes.set_yticks(tops + height / 2 - 0.5, [_narrow(row) for row in rows])
     axes.set_xticks(lefts + width / 2 - 0.5, columns)
     axes.xaxis.tick_top()
     axes.tick_params(length=0)
@@ -64,6 +65,11 @@ def mosaic(
             )
 
 
+def _narrow(label: str) -> str:
+    """A label broken at spaces and hyphens, so that long names leave room for the pictures."""
+    return "\n".join(textwrap.fill(line, 13) for line in label.split("\n"))
+
+
 def mosaic_height(rows: int, columns: int, aspect: float = 1.0, *, captions: bool = False) -> float:
     """The height in inches of a mosaic as wide as the page; `aspect` is height over width."""
     cell = (style.WIDTH - 1.1) / columns
@@ -77,7 +83,7 @@ def figure_with_mosaic(shape: Sequence[int], below: float) -> tuple[Figure, Axes
         shape: (rows, columns, height, width, channels) of the mosaic.
         below: the height in inches of the lower subfigure.
     """
-    above = mosaic_height(shape[0], shape[1], shape[2] / shape[3], captions=True) + 0.1
+    above = mosaic_height(shape[0], shape[1], shape[2] / shape[3], captions=True) + 0.25
     figure = style.new_figure(above + below)
     figure.subfigures(2, 1, height_ratios=[above, below])
     return figure, figure.subfigs[0].subplots()

@@ -252,10 +252,10 @@ def test_flow_steps_counts_steps_not_sub_layers():
 
 
 def test_powers_of_ten():
-    assert [power_of_ten(value) for value in (1e-2, 1.0, 1e10, 0.0, 3.0)] == [
+    assert [power_of_ten(value) for value in (1e-2, 0.1, 1e10, 0.0, 300.0)] == [
         "10⁻²",
-        "10⁰",
+        "0.1",
         "10¹⁰",
         "0",
-        "3",
+        "300",
     ]
