@@ -18,6 +18,7 @@ from experiments.figures.selection import (
     last_steps,
     names_and_seeds,
     of_first_seed,
+    require,
     rows_of,
 )
 from experiments.results import Arrays, Run
@@ -28,7 +29,11 @@ _LOWEST, _HIGHEST = 1e-8, 1e2
 
 def draw(runs: Sequence[Run]) -> Drawing:
     """Pictures of one image and the first seed; below, errors over all images and seeds."""
-    runs = [run for run in in_order(clipped_at_end(runs)) if 0 in run.clippings]
+    runs = in_order(
+        require(
+            clipped_at_end(runs), lambda run: 0 in run.clippings, "nothing from before training"
+        )
+    )
     seed, shown = of_first_seed(runs)
     figure, images, errors = _draw_pictures(seed, shown)
     limits = last(runs[0].clippings)["clips"]
