@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import jax
 import pytest
 
 ROOT = Path(__file__).parents[1]
@@ -27,8 +28,9 @@ PAGES = [page for page in [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md")
 def test_python_blocks_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = {"__name__": f"docs_{page.stem}"}
-    for block in blocks(page):
-        exec(compile(block, str(page), "exec"), names)
+    with jax.numpy_dtype_promotion("standard"):  # as readers run it
+        for block in blocks(page):
+            exec(compile(block, str(page), "exec"), names)
 
 
 def test_every_python_fence_is_found():

@@ -2,7 +2,7 @@
 
 On the CPU it is made of matrix products. Inside a `jax.lax.scan` XLA falls back to a CPU
 convolution that is more than thirty times slower, and even outside one large product per
-convolution beats it (docs/design.md has the figures). GPUs and TPUs get `jax.lax`'s own.
+convolution beats it. GPUs and TPUs get `jax.lax`'s own.
 """
 
 import jax

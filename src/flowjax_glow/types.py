@@ -2,6 +2,7 @@
 
 from typing import Any, TypeAlias
 
+import numpy as np
 from jaxtyping import Array, Float, PyTree, UInt8
 from jaxtyping import Key as TypedKey
 
@@ -9,8 +10,8 @@ from jaxtyping import Key as TypedKey
 #: splits change the other three.
 Image: TypeAlias = Float[Array, "batch _ _ _"]
 
-#: A batch of quantized images, NHWC, as data sets store them.
-Pixels: TypeAlias = UInt8[Array, "batch height width channels"]
+#: A batch of quantized images, NHWC, as data sets store them: of NumPy or of JAX.
+Pixels: TypeAlias = UInt8[Array | np.ndarray, "batch height width channels"]
 
 #: What a flow maps images to: one image-shaped array, or a tuple of them, finest level first.
 Latents: TypeAlias = PyTree[Float[Array, "batch ..."]]

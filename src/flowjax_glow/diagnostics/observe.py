@@ -130,7 +130,6 @@ def stack(layers: list[Layer], field: str) -> np.ndarray:
 
 def summed_log_det(layers: list[Layer], kind: type) -> np.ndarray:
     """``log|det|`` of the inverses of all bijectors of one `kind`, summed, `(batch,)`."""
-    return sum(
-        (layer.seen.log_det for layer in layers if isinstance(layer.bijector, kind)),
-        start=np.zeros_like(layers[0].seen.log_det),
-    )
+    batch = len(layers[0].seen.log_det)
+    values = [layer.seen.log_det for layer in layers if isinstance(layer.bijector, kind)]
+    return np.sum(values, axis=0) if values else np.zeros(batch)
