@@ -55,7 +55,7 @@ def check_same(folder: Path, experiment: Experiment) -> None:
 
 
 def open_run(folder: Path, experiment: Experiment) -> None:
-    """Writes down what is about to run; the old summary goes, since it no longer is the last word."""
+    """Writes down what is about to run; an old summary goes, being the last word no longer."""
     folder.mkdir(parents=True, exist_ok=True)
     check_same(folder, experiment)
     (folder / "arrays").mkdir(exist_ok=True)

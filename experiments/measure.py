@@ -1,4 +1,4 @@
-"""What the figures rest on: arrays of a trained flow's inverse, as docs/run-folder.md lists them."""
+"""What the figures rest on: arrays of a flow's inverse, as docs/run-folder.md lists them."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -13,9 +13,9 @@ from flowjax_glow.bijectors import ActNorm, AffineCoupling, ChannelMixing
 from flowjax_glow.density import bin_midpoints, sample_latents
 from flowjax_glow.diagnostics import (
     Decoded,
+    decode_observed,
     image_round_trip,
     latent_round_trip,
-    decode_observed,
     stack,
     summed_log_det,
 )
@@ -41,7 +41,7 @@ def _noise(flow: Bijector, params: Params, key: Key, shape: tuple[int, ...]) -> 
 
 
 class Measurement:
-    """One flow and its parameters, looked at in chunks of one size, so each program compiles once."""
+    """A flow and its parameters, seen in chunks of one size, so that programs compile once."""
 
     def __init__(
         self, flow: Bijector, params: Params, experiment: Experiment, images: Pixels
@@ -224,9 +224,7 @@ def _pictures(decodes: list[Decoded]) -> np.ndarray:
     return np.stack([np.asarray(decoded.x[:SHOWN]) for decoded in decodes])
 
 
-def _per_clip(
-    measure: Callable[[Decoded], np.ndarray], chunks: list[list[Decoded]]
-) -> np.ndarray:
+def _per_clip(measure: Callable[[Decoded], np.ndarray], chunks: list[list[Decoded]]) -> np.ndarray:
     """A number per example, `(clips, examples)`."""
     return np.concatenate([[measure(decoded) for decoded in chunk] for chunk in chunks], axis=1)
 

@@ -168,10 +168,8 @@ PRESETS: dict[str, Preset] = {
 }
 
 
-def plan(
-    control: Experiment, variants: list[str], seeds: list[int]
-) -> list[Experiment]:
-    """One experiment per variant and seed, seed by seed, so that all variants stand after the first."""
+def plan(control: Experiment, variants: list[str], seeds: list[int]) -> list[Experiment]:
+    """One experiment per variant and seed, seed by seed: all variants stand after the first."""
     return [
         dataclasses.replace(
             control, variant=variant, seed=seed, model=apply_variant(variant, control.model)

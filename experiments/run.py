@@ -80,7 +80,9 @@ def start(experiment: Experiment, source: data.Source) -> TrainState:
     """The state before the first step; a function of the experiment alone."""
     key = jax.random.key(experiment.seed)
     # Steps draw batches 0, 1, ...; a seed beyond every run's keeps this batch apart from them.
-    images = source.batch("train", seed=2**31 + experiment.seed, step=0, size=experiment.init_images)
+    images = source.batch(
+        "train", seed=2**31 + experiment.seed, step=0, size=experiment.init_images
+    )
     flow = glow(experiment.model)
     params = _init(flow, jax.random.fold_in(key, 0), images, experiment.n_bits)
     optimizer = make_optimizer(experiment.optimizer, experiment.steps)
@@ -145,9 +147,7 @@ def _train(experiment: Experiment, folder: Path, status: "Status") -> int:
         state = start(experiment, source)
         state = train(
             checkpoints.restore(state) or state,
-            _train_step(
-                loss, experiment.optimizer, experiment.steps, experiment.accumulate, mesh
-            ),
+            _train_step(loss, experiment.optimizer, experiment.steps, experiment.accumulate, mesh),
             lambda step: source.batch(
                 "train", seed=experiment.seed, step=step, size=experiment.batch
             ),

@@ -1,4 +1,4 @@
-"""How the laptop recipe was chosen: the control's held-out bits/dim over learning rates and warm-ups.
+"""How the laptop recipe was chosen: the control's bits/dim over learning rates and warm-ups.
 
     python -m experiments.search
 
@@ -40,9 +40,8 @@ def main(output: Path) -> None:
         )
         summary = run(experiment, output / f"lr{learning_rate:g}-warmup{warmup_steps}")
         broken = "  ".join(f"{summary['broken'][tau]:.2f}" for tau in ("1", "0.7", "0"))
-        click.echo(
-            f"{learning_rate:13g}  {warmup_steps:7d}  {float(summary['bits_per_dim']):17.3f}  {broken}"
-        )
+        bits = float(summary["bits_per_dim"])
+        click.echo(f"{learning_rate:13g}  {warmup_steps:7d}  {bits:17.3f}  {broken}")
 
 
 if __name__ == "__main__":

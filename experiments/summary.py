@@ -32,6 +32,7 @@ def summarize(folder: Path) -> dict[str, Any]:
             "bits_per_dim": _last(metrics, "held_out"),
             "bits_per_dim_averaged": _last(metrics, "held_out_averaged"),
             "window_loss": _last(metrics, "window_loss"),
+            "loss_slope": _slope(metrics),
             **_look(folder),
             **_clip_hits(folder),
         }
@@ -40,6 +41,17 @@ def summarize(folder: Path) -> dict[str, Any]:
 
 def _last(metrics: list[dict[str, Any]], field: str) -> Any:
     return next((row[field] for row in reversed(metrics) if field in row), None)
+
+
+def _slope(metrics: list[dict[str, Any]]) -> float | None:
+    """Theil and Sen's slope of the window losses, bits/dim per 100 steps; None below two."""
+    windows = [(row["step"], row["window_loss"]) for row in metrics if "window_loss" in row]
+    if len(windows) < 2:
+        return None
+    steps, losses = np.array(windows, float).T
+    first, second = np.triu_indices(len(steps), 1)
+    slopes = (losses[second] - losses[first]) / (steps[second] - steps[first])
+    return float(100 * np.median(slopes))
 
 
 def _latest(folder: Path, kind: str) -> dict[str, np.ndarray] | None:

@@ -9,6 +9,7 @@ interrupted and does nothing where all is done.
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -26,7 +27,7 @@ import click
 @click.option("--list", "show", is_flag=True, help="Describe variants, presets and data sets.")
 @click.option("--dry-run", is_flag=True, help="Print the runs with estimates of time and disk.")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
-def main(show: bool, dry_run: bool, debug: bool, restart: bool, **choices: object) -> None:
+def main(show: bool, dry_run: bool, debug: bool, restart: bool, **choices: Any) -> None:
     """Train GLOW with every coupling remedy and redraw the paper's figures."""
     from experiments import command  # imports jax; --help does not need it
 

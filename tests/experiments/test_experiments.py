@@ -199,7 +199,8 @@ def test_mistakes_are_one_line_and_a_code(arguments, code, message, tmp_path):
 def test_help_does_not_import_jax():
     code = (
         "import sys; from click.testing import CliRunner; from experiments.sweep import main;"
-        "assert CliRunner().invoke(main, ['--help']).exit_code == 0; assert 'jax' not in sys.modules"
+        "assert CliRunner().invoke(main, ['--help']).exit_code == 0;"
+        "assert 'jax' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 

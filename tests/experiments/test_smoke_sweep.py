@@ -1,4 +1,4 @@
-"""The main job, as a user runs it: `--variant=all` at the smoke size, to its figures and verdicts."""
+"""The main job, as a user runs it: all variants at the smoke size, to figures and verdicts."""
 
 import json
 import os
@@ -39,7 +39,9 @@ def modified(folder: Path) -> dict[Path, int]:
     return {
         path: path.stat().st_mtime_ns
         for path in folder.rglob("*")
-        if path.is_file() and "figures" not in path.parts and path.name != "lock"
+        if path.is_file()
+        and "figures" not in path.parts
+        and path.name != "lock"
         and path.parent != folder
     }
 
@@ -53,6 +55,7 @@ def test_every_run_is_whole(swept):
         assert summary["steps"] == 60
         assert summary["bit_exact"] == 1.0
         assert 1.0 < summary["bits_per_dim"] < 5.0
+        assert summary["loss_slope"] < 0
         losses = [
             json.loads(line)["loss"]
             for line in (folder / "metrics.jsonl").read_text().splitlines()

@@ -11,7 +11,6 @@ from jaxtyping import Array, Float
 
 from flowjax_glow.bijector import Bijector
 from flowjax_glow.bijectors import Split
-from flowjax_glow.numerics import sum_events
 from flowjax_glow.types import Image, Latents, LogDet, Params
 from flowjax_glow.walk import CarriesScale, flatten_records, walk_inverse
 
@@ -84,9 +83,7 @@ class Decoded(NamedTuple):
     scales: tuple[Image, ...]
 
 
-def decode_observed(
-    flow: Bijector, params: Params, z: Latents, limit: float = jnp.inf
-) -> Decoded:
+def decode_observed(flow: Bijector, params: Params, z: Latents, limit: float = jnp.inf) -> Decoded:
     """Inverts `flow` with every activation clipped to [-limit, limit] after each sub-layer.
 
     One compiled program serves all limits and all latents of one shape.

@@ -55,12 +55,8 @@ def latent_round_trip(z: Latents, back: Latents) -> Float[Array, " batch"]:
 
 def _norm(z: Latents) -> Float[Array, " batch"]:
     leaves = jax.tree.leaves(z)
-    return jnp.sqrt(
-        sum((sum_events(jnp.square(leaf)) for leaf in leaves), zero_log_det(leaves[0]))
-    )
+    return jnp.sqrt(sum((sum_events(jnp.square(leaf)) for leaf in leaves), zero_log_det(leaves[0])))
 
 
-def _or_inf(
-    finite: Bool[Array, " batch"], error: Float[Array, " batch"]
-) -> Float[Array, " batch"]:
+def _or_inf(finite: Bool[Array, " batch"], error: Float[Array, " batch"]) -> Float[Array, " batch"]:
     return jnp.where(finite, error, jnp.inf)
