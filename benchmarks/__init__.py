@@ -1,0 +1,1 @@
+"""Our flows beside other libraries', on the same workloads."""
