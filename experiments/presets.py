@@ -4,7 +4,7 @@ import dataclasses
 from dataclasses import dataclass, field
 
 from experiments.variants import apply_variant
-from flowjax_glow.errors import check_positive, expected
+from flowjax_glow.errors import check_count, expected
 from flowjax_glow.glow import GlowConfig
 from flowjax_glow.training import OptimizerConfig, make_optimizer
 
@@ -74,7 +74,7 @@ class Experiment:
             "chunk",
             "save_every",
         ):
-            check_positive(f"Experiment.{name}", getattr(self, name))
+            check_count(f"Experiment.{name}", getattr(self, name))
         for name in ("held_out", "look_samples", "final_samples", "clip_samples"):
             if getattr(self, name) % self.chunk:
                 raise expected(

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import jax
 
 from flowjax_glow.bijector import Bijector
-from flowjax_glow.errors import check_choice, check_positive, expected
+from flowjax_glow.errors import check_choice, check_count, expected
 from flowjax_glow.numerics import zero_log_det
 from flowjax_glow.types import Image, Key, Latents, LogDet, Params
 
@@ -91,7 +91,7 @@ class Repeat(Bijector):
     memory: Memory = "store"
 
     def __post_init__(self) -> None:
-        check_positive("Repeat.depth", self.depth)
+        check_count("Repeat.depth", self.depth)
         check_choice("Repeat.memory", self.memory, ("store", "remat"))
 
     def init(self, key: Key, x: Image) -> Params:

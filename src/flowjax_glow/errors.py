@@ -1,5 +1,7 @@
 """The one form of complaint about a caller's mistake."""
 
+import math
+
 
 def expected(where: str, what: str, *, got: object, advice: str) -> ValueError:
     """Builds (does not raise) ``<where>: expected <what>, got <got>; <advice>``."""
@@ -15,6 +17,13 @@ def check_choice(where: str, value: object, choices: tuple[str, ...]) -> None:
 
 
 def check_positive(where: str, value: float) -> None:
-    """Raises unless `value` is above zero."""
-    if not value > 0:
-        raise expected(where, "a number above 0", got=value, advice="choose a larger one")
+    """Raises unless `value` is above zero and finite."""
+    if not 0 < value < math.inf:
+        advice = "choose a finite one" if value > 0 else "choose a larger one"
+        raise expected(where, "a number above 0", got=value, advice=advice)
+
+
+def check_count(where: str, value: object) -> None:
+    """Raises unless `value` is a whole number above zero."""
+    if not isinstance(value, int) or value < 1:
+        raise expected(where, "a whole number above 0", got=repr(value), advice="choose one")

@@ -16,7 +16,7 @@ from flowjax_glow.bijectors import (
     Squeeze,
 )
 from flowjax_glow.combinators import Chain, Memory, MultiScale, Repeat
-from flowjax_glow.errors import check_choice, check_positive, expected
+from flowjax_glow.errors import check_choice, check_count, expected
 from flowjax_glow.nets import CouplingNet
 from flowjax_glow.scales import SCALES, Scale, Sigmoid
 
@@ -55,7 +55,7 @@ class GlowConfig:
 
     def __post_init__(self) -> None:
         for name in ("levels", "depth", "width"):
-            check_positive(f"GlowConfig.{name}", getattr(self, name))
+            check_count(f"GlowConfig.{name}", getattr(self, name))
         check_choice("GlowConfig.reads", self.reads, ("noise", "signal"))
         check_choice("GlowConfig.split_prior", self.split_prior, ("standard", "learned"))
         check_choice("GlowConfig.top_prior", self.top_prior, ("standard", "learned"))

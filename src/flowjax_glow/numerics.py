@@ -38,7 +38,8 @@ TOLERANCES = {
 
 
 def log_det_dtype(x: Float[Array, "..."]) -> jnp.dtype:
-    """The dtype of x, but at least float32."""
+    """The dtype of x, but at least float32; whatever enters a flow passes here first."""
+    check_floating("flow", x)
     return x.dtype if jnp.finfo(x.dtype).bits >= 32 else jnp.dtype(jnp.float32)
 
 
@@ -70,6 +71,17 @@ def channel_statistics(
     return mean, jnp.where(deviation > 1e-6, deviation, 1.0)
 
 
+def check_floating(where: str, x: Array) -> None:
+    """Raises unless `x` holds floating-point numbers."""
+    if not jnp.issubdtype(x.dtype, jnp.floating):
+        raise expected(
+            where,
+            "floating-point images",
+            got=x.dtype,
+            advice="turn uint8 images into floats with density.dequantize",
+        )
+
+
 def check_image(where: str, x: Array, *, min_channels: int = 1) -> None:
     """Raises unless `x` is a float NHWC batch with at least `min_channels` channels."""
     if x.ndim != 4:
@@ -79,13 +91,7 @@ def check_image(where: str, x: Array, *, min_channels: int = 1) -> None:
             got=f"shape {x.shape}",
             advice="add the missing axes, x[None] for a single image",
         )
-    if not jnp.issubdtype(x.dtype, jnp.floating):
-        raise expected(
-            where,
-            "floating-point images",
-            got=x.dtype,
-            advice="turn uint8 images into floats with density.dequantize",
-        )
+    check_floating(where, x)
     if jnp.finfo(x.dtype).bits < 32:
         raise expected(
             where,

@@ -30,7 +30,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from flowjax_glow.errors import check_positive, expected
+from flowjax_glow.errors import check_count, check_positive, expected
 
 #: Kingma & Dhariwal's code starts the sigmoid at sigma(2) = 0.88 instead of 0.5, so that a chain of
 #: fresh steps does not shrink its input to nothing.
@@ -172,6 +172,7 @@ class DepthScaled(Scale):
 
     When `steps` of them act in a chain, ``|sum log s| < alpha``: the gain of the whole chain's
     diagonal stays below ``e^alpha`` at any depth, in both directions; ``log s`` is ``h`` near 0.
+    GLOW shares it over the steps of a level; what passes L levels is bounded by ``e^(L alpha)``.
     """
 
     alpha: float = 4.0
@@ -179,7 +180,7 @@ class DepthScaled(Scale):
 
     def __post_init__(self) -> None:
         check_positive("DepthScaled.alpha", self.alpha)
-        check_positive("DepthScaled.steps", self.steps)
+        check_count("DepthScaled.steps", self.steps)
 
     @property
     def limit(self) -> float:

@@ -164,7 +164,7 @@ def test_variants_share_their_start():
 def test_wrong_experiments_fail_before_they_run():
     with pytest.raises(ValueError, match=r"Experiment.held_out: expected a multiple"):
         dataclasses.replace(SMOKE, held_out=65)
-    with pytest.raises(ValueError, match=r"Experiment.batch: expected a number above 0"):
+    with pytest.raises(ValueError, match=r"Experiment.batch: expected a whole number above 0"):
         Experiment(batch=0)
 
 

@@ -168,7 +168,9 @@ def test_a_split_between_levels_and_nowhere_else(levels, splits):
 
 @pytest.mark.parametrize("depth", [0, -1])
 def test_repeat_at_least_once(depth):
-    with pytest.raises(ValueError, match=f"^Repeat.depth: expected a number above 0, got {depth}"):
+    with pytest.raises(
+        ValueError, match=f"^Repeat.depth: expected a whole number above 0, got {depth}"
+    ):
         fg.Repeat(STEP, depth)
 
 

@@ -110,3 +110,11 @@ def test_a_bijector_of_ones_own_is_told_what_it_lacks():
             call((), x)
     with pytest.raises(NotImplementedError, match=r"^Mine must define inverse$"):
         Mine().inverse((), x)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "bfloat16"])
+def test_a_flow_refuses_images_that_would_lose_digits(unchecked, dtype):
+    flow = fg.glow(fg.GlowConfig(levels=1, depth=1, width=2))
+    params = flow.init(jax.random.key(0), jnp.zeros((2, 4, 4, 1)))
+    with pytest.raises(ValueError, match=r"^(squeeze|flow): expected float.* images, got"):
+        flow.forward(params, jnp.zeros((2, 4, 4, 1), dtype))

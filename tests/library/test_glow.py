@@ -34,10 +34,10 @@ def level_parts(flow, index):
     [
         (
             {"levels": 0},
-            "GlowConfig.levels: expected a number above 0, got 0; choose a larger one$",
+            "GlowConfig.levels: expected a whole number above 0, got 0; choose one$",
         ),
-        ({"depth": -1}, "GlowConfig.depth: expected a number above 0, got -1"),
-        ({"width": 0}, "GlowConfig.width: expected a number above 0, got 0"),
+        ({"depth": -1}, "GlowConfig.depth: expected a whole number above 0, got -1"),
+        ({"width": 0}, "GlowConfig.width: expected a whole number above 0, got 0"),
         ({"reads": "both"}, "GlowConfig.reads: expected one of noise, signal, got 'both'; choose"),
         ({"split_prior": "none"}, "GlowConfig.split_prior: expected one of standard, learned, got"),
         ({"top_prior": "none"}, "GlowConfig.top_prior: expected one of standard, learned, got"),

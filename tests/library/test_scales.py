@@ -217,11 +217,15 @@ def test_the_net_gives_as_many_numbers_as_the_scale_asks_for(name):
             "Bounded: expected 0 < a < b, got a=0.0, b=1.0; raise a above 0 and keep it below b",
         ),
         (lambda: fg.Bounded(1.0, 0.5), "Bounded: expected 0 < a < b, got a=1.0, b=0.5"),
+        (
+            lambda: fg.Biased(math.inf),
+            "Biased.b: expected a number above 0, got inf; choose a finite",
+        ),
         (lambda: fg.SoftClamp(0.0), "SoftClamp.alpha: expected a number above 0, got 0.0"),
         (lambda: fg.TanhExponential(-1.0), "TanhExponential.alpha: expected a number above 0"),
         (lambda: fg.DepthScaled(alpha=-4.0), "DepthScaled.alpha: expected a number above 0"),
-        (lambda: fg.DepthScaled(steps=0), "DepthScaled.steps: expected a number above 0, got 0"),
-        (lambda: fg.DepthScaled().shared_by(-1), "DepthScaled.steps: expected a number above 0"),
+        (lambda: fg.DepthScaled(steps=0), "DepthScaled.steps: expected a whole number"),
+        (lambda: fg.DepthScaled().shared_by(-1), "DepthScaled.steps: expected a whole number"),
     ],
 )
 def test_impossible_constants_are_refused(build, message):

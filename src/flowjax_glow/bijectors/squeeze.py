@@ -21,6 +21,7 @@ class Squeeze(Bijector):
 
     def forward(self, params: Params, x: Image) -> tuple[Image, LogDet]:
         del params
+        check_image("squeeze", x)  # GLOW's first bijector: what reaches it comes from the user
         batch, height, width, channels = x.shape
         if height % 2 or width % 2:
             raise expected(
