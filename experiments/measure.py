@@ -231,9 +231,9 @@ def _per_clip(measure: Callable[[Decoded], np.ndarray], chunks: list[list[Decode
 
 def _hit(decoded: Decoded) -> np.ndarray:
     """Per example: was any activation beyond the clip, or not finite."""
-    return (stack(decoded.layers, "clipped") > 0).any(0) | (
-        stack(decoded.layers, "nonfinite") > 0
-    ).any(0)
+    clipped = stack(decoded.layers, "clipped") > 0
+    nonfinite = stack(decoded.layers, "nonfinite") > 0
+    return np.any(clipped | nonfinite, axis=0)
 
 
 def _first_over(largest: np.ndarray, clip: float) -> int:
