@@ -9,11 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import jax
+import jax.numpy as jnp
+
 from experiments.claims import claims_table, judge, write_claims
 from experiments.config import read_config
 from experiments.estimate import estimate, matmul_peak
 from experiments.figures import draw_all
 from experiments.folders import (
+    ConfigChangedError,
     FolderInUseError,
     check_same,
     claimed,
@@ -28,7 +32,9 @@ from experiments.table import summary_table
 from experiments.variants import GROUPS, VARIANTS, resolve
 from flowjax_glow import data
 from flowjax_glow.data import DataError
+from flowjax_glow.data.indexed import IndexedSource
 from flowjax_glow.errors import expected
+from flowjax_glow.glow import glow
 from flowjax_glow.training import CheckpointError
 
 #: Exit codes beside 0; docs/run-folder.md explains them.
@@ -123,6 +129,19 @@ def choose(
     )
 
 
+def fit_to_data(control: Experiment, source: data.Source) -> Experiment:
+    """`control` with no more held-out images than a small data set has, in whole chunks."""
+    available = source.count("test") if isinstance(source, IndexedSource) else control.held_out
+    held_out = min(control.held_out, available) // control.chunk * control.chunk
+    if not held_out:
+        raise DataError(
+            f"{source.name}: expected at least {control.chunk} test images, got {available}; "
+            "add images or choose another data set"
+        )
+    clip_samples = min(control.clip_samples, held_out)
+    return dataclasses.replace(control, held_out=held_out, clip_samples=clip_samples)
+
+
 @dataclass(frozen=True)
 class Sweep:
     """Variants of one control, run on the same seeds in one folder."""
@@ -139,8 +158,8 @@ class Sweep:
         return plan(self.control, self.variants, self.seeds)
 
     def describe(self) -> str:
-        """One line per run, and the sum."""
-        shape = self._source().shape
+        """One line per run, and the sum; needs no data if the images' size is known."""
+        shape = self._shape()
         peak = matmul_peak()
         rows = [(e.name, estimate(e, shape, peak)) for e in self.experiments]
         lines = [
@@ -160,21 +179,41 @@ class Sweep:
 
     def run(self, *, restart: bool = False) -> int:
         """Runs what is not finished, redraws after every run, judges; returns the exit code."""
-        self._source()  # complains before anything is written
+        sweep = dataclasses.replace(self, control=fit_to_data(self.control, self._source()))
+        sweep._check_shapes()  # complains before anything is written
         with claimed(self.folder):
-            if restart:
-                for experiment in self.experiments:
-                    set_aside(self.folder / experiment.name)
-            self._check_comparable()
-            self._write_index()
-            failed = [name for name in map(self._run_one, self.experiments) if name]
-            return self._report(failed)
+            return sweep._run_all(restart)
 
-    def _check_comparable(self) -> None:
-        """Every run in the folder must differ from ours in variant and seed alone."""
+    def _run_all(self, restart: bool) -> int:
+        ours = {experiment.name for experiment in self.experiments}
+        self._check_comparable(but=ours if restart else set())
+        if restart:
+            for name in ours:
+                set_aside(self.folder / name)
+        self._write_index()
+        failed = [name for name in map(self._run_one, self.experiments) if name]
+        return self._report(failed)
+
+    def _check_shapes(self) -> None:
+        """Builds every variant on shapes alone, so that a size that cannot work is told at once."""
+        devices = jax.device_count()
+        for name in ("batch", "chunk"):
+            if getattr(self.control, name) % devices:
+                raise expected(
+                    f"Experiment.{name}",
+                    f"a multiple of the {devices} devices",
+                    got=getattr(self.control, name),
+                    advice="change --batch, or use fewer devices",
+                )
+        images = jax.ShapeDtypeStruct((2, *self._source().shape), jnp.float32)
+        for experiment in self.experiments:
+            jax.eval_shape(glow(experiment.model).init, jax.random.key(0), images)
+
+    def _check_comparable(self, but: set[str]) -> None:
+        """Every run in the folder, `but` those, must differ from ours in variant and seed alone."""
         for name in self._earlier_runs():
             folder = self.folder / name
-            if (folder / "config.json").exists():
+            if name not in but and (folder / "config.json").exists():
                 earlier = read_config(folder)
                 (same,) = plan(self.control, [earlier.variant], [earlier.seed])
                 check_same(folder, same)
@@ -182,6 +221,14 @@ class Sweep:
     def _earlier_runs(self) -> list[str]:
         index = read_json(self.folder / "sweep.json")
         return index["runs"] if index else []
+
+    def _shape(self) -> tuple[int, int, int]:
+        try:
+            return self._source().shape
+        except DataError:
+            if self.control.image_size is None:
+                raise
+            return (self.control.image_size, self.control.image_size, 3)
 
     def _source(self) -> data.Source:
         return data.load(self.control.dataset, size=self.control.image_size)
@@ -204,16 +251,25 @@ class Sweep:
         done = is_finished(folder, experiment)
         try:
             status = run(experiment, folder)["status"]
-        except DataError:
-            raise  # it would meet every run
-        except Exception as error:  # one run must not take the others down
+        except (DataError, CheckpointError, ConfigChangedError):
+            raise  # for the user to decide, and the first would meet every run
+        except Exception:  # one run must not take the others down
             traceback.print_exc()
-            status = f"failed: {error}"
+            status = "failed"
         if not done:
-            draw_all(self.folder)
+            self._draw()
         return None if status == "done" else experiment.name
 
+    def _draw(self) -> None:
+        """A figure that cannot be drawn is a fault of the figure's, not of the runs'."""
+        try:
+            draw_all(self.folder)
+        except Exception:
+            traceback.print_exc()
+
     def _report(self, failed: list[str]) -> int:
+        if not (self.folder / "figures").exists():
+            self._draw()
         runs = load_sweep(self.folder)
         verdicts = judge(runs)
         write_claims(self.folder / "claims.json", verdicts)

@@ -17,6 +17,9 @@ EFFICIENCY = 0.2
 #: Compilation, input and output of a run, in seconds; measured on the same machine.
 OVERHEAD_SECONDS = 25.0
 
+#: Parameters that are multiplied at every position; of an LU form, whose product is taken, one.
+MATRICES = ("kernel", "weight", "lower")
+
 #: float32 arrays the size of the parameters in a checkpoint: parameters, two moments, average.
 COPIES = 4
 
@@ -51,7 +54,7 @@ def multiply_adds(params: Params, shape: tuple[int, int, int]) -> int:
     height, width, _ = shape
     total = 0
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):
-        if len(leaf.shape) < 2:
+        if path[-1].key not in MATRICES:
             continue
         level = _level(path)
         total += math.prod(leaf.shape) * (height >> level) * (width >> level)

@@ -46,11 +46,16 @@ def check_same(folder: Path, experiment: Experiment) -> None:
     """Raises ConfigChangedError if `folder` holds a run that `experiment` cannot go on with."""
     if not (folder / "config.json").exists():
         return
-    changed = differences(read_config(folder), experiment)
+    earlier = read_config(folder)
+    done = (read_json(folder / "status.json") or {}).get("step", 0)
+    changed = differences(earlier, experiment)
+    if experiment.steps < done:
+        changed.append(f"steps: {done} done -> {experiment.steps}")
     if changed:
         raise ConfigChangedError(
             f"{folder}: expected the configuration it was started with, got "
-            f"{'; '.join(changed)}; use --restart to start over or --output for another folder"
+            f"{'; '.join(changed)}; use --restart with this variant and seed to start over, "
+            "or --output for another folder"
         )
 
 

@@ -198,8 +198,11 @@ def _join_places(chunks: list[tuple[jax.Array, ...]]) -> list[np.ndarray]:
 
 
 def _scale_statistics(log_s: list[list[np.ndarray]]) -> Arrays:
-    """Histograms and tails of s by place and row (one row per tau, then the data's)."""
-    places = list(zip(*log_s))
+    """Histograms and tails of s by place and row (one row per tau, then the data's).
+
+    Where the inverse has overflowed, s is not a number: it counts as 0, the worst that s can be.
+    """
+    places = [[np.where(np.isnan(row), -np.inf, row) for row in place] for place in zip(*log_s)]
 
     def table(measure) -> np.ndarray:
         return np.array([[measure(values) for values in place] for place in places])
@@ -207,10 +210,16 @@ def _scale_statistics(log_s: list[list[np.ndarray]]) -> Arrays:
     return {
         "log10_s_edges": LOG10_S_EDGES,
         "s_counts": table(_histogram),
-        "s_quantiles": table(lambda values: np.exp(np.nanquantile(values, QUANTILES))),
-        "s_below": table(lambda values: [np.mean(~(values >= np.log(t))) for t in THRESHOLDS]),
-        "s_min": table(lambda values: np.exp(np.nanmin(values))),
+        "s_quantiles": table(_quantiles),
+        "s_below": table(lambda values: [np.mean(values < np.log(t)) for t in THRESHOLDS]),
+        "s_min": table(lambda values: np.exp(values.min())),
     }
+
+
+def _quantiles(log_s: np.ndarray) -> np.ndarray:
+    with np.errstate(invalid="ignore"):  # between -inf and -inf lies -inf, not NaN
+        between = np.quantile(log_s, QUANTILES)
+    return np.exp(np.where(np.isnan(between), -np.inf, between))
 
 
 def _histogram(log_s: np.ndarray) -> np.ndarray:

@@ -136,12 +136,12 @@ OPENAI_CIFAR10 = Experiment(
     n_bits=8,
     batch=64,
     steps=1_000_000,
-    held_out=10_240,
+    held_out=10_000,  # all of its test images
     look_every=50_000,
-    look_samples=256,
-    final_samples=10_240,
-    chunk=256,
-    clip_samples=256,
+    look_samples=250,
+    final_samples=10_000,
+    clip_samples=250,
+    chunk=250,
     save_every=5_000,
 )
 

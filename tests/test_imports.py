@@ -1,4 +1,4 @@
-"""Imports only go down: the table of docs/design.md, read from the sources."""
+"""Imports only go down: the table `ROWS` below, held against the sources."""
 
 import ast
 import sys

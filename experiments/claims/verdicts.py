@@ -91,8 +91,12 @@ def compare(
     controls: Mapping[int, Run],
     of: Callable[[Run, Run], float | None],
 ) -> dict[int, float]:
-    """`of` every variant and the control of its seed: the same batches in the same order."""
-    paired = {seed: of(run, controls[seed]) for seed, run in variants.items() if seed in controls}
+    """`of` every variant and the control of its seed: as many batches, in the same order."""
+    paired = {
+        seed: of(run, controls[seed])
+        for seed, run in variants.items()
+        if seed in controls and run.config.get("steps") == controls[seed].config.get("steps")
+    }
     return {seed: value for seed, value in paired.items() if value is not None}
 
 

@@ -42,7 +42,7 @@ Raw = Float[Array, "..."]
 class Scale:
     """A map from a net's raw output to the logarithm of a positive scale, elementwise."""
 
-    #: How many raw numbers the net must give per moved number; 0 for a scale that learns nothing.
+    #: Raw numbers that the net gives per moved number: 1, or 0 for a scale that learns nothing.
     raw_count: ClassVar[int] = 1
 
     def log(self, raw: Raw) -> Raw:
@@ -117,7 +117,7 @@ class Bounded(Scale):
     b: float = 1.0
 
     def __post_init__(self) -> None:
-        if not 0 < self.a < self.b:
+        if not 0 < self.a < self.b < math.inf:
             raise expected(
                 "Bounded",
                 "0 < a < b",
@@ -172,20 +172,21 @@ class DepthScaled(Scale):
 
     When `steps` of them act in a chain, ``|sum log s| < alpha``: the gain of the whole chain's
     diagonal stays below ``e^alpha`` at any depth, in both directions; ``log s`` is ``h`` near 0.
-    GLOW shares it over the steps of a level; what passes L levels is bounded by ``e^(L alpha)``.
+    Without `steps` GLOW fills in those of a level; L levels are bounded by ``e^(L alpha)``.
     """
 
     alpha: float = 4.0
-    steps: int = 1
+    steps: int | None = None
 
     def __post_init__(self) -> None:
         check_positive("DepthScaled.alpha", self.alpha)
-        check_count("DepthScaled.steps", self.steps)
+        if self.steps is not None:
+            check_count("DepthScaled.steps", self.steps)
 
     @property
     def limit(self) -> float:
         """The bound of one step, ``c = alpha / steps``."""
-        return self.alpha / self.steps
+        return self.alpha / (self.steps or 1)
 
     def log(self, raw: Raw) -> Raw:
         return self.limit * jnp.tanh(raw / self.limit)
@@ -195,7 +196,7 @@ class DepthScaled(Scale):
         return -self.limit, self.limit
 
     def shared_by(self, steps: int) -> "DepthScaled":
-        return dataclasses.replace(self, steps=steps)
+        return self if self.steps else dataclasses.replace(self, steps=steps)
 
 
 @dataclass(frozen=True)

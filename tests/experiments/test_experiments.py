@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.command import choose, describe, parse_seeds
+from experiments.command import choose, describe, fit_to_data, parse_seeds
 from experiments.config import differences, from_json, to_json
 from experiments.estimate import estimate, multiply_adds
 from experiments.folders import (
@@ -21,6 +21,7 @@ from experiments.folders import (
     claimed,
     open_run,
     set_aside,
+    write_json,
 )
 from experiments.presets import PRESETS, SMOKE, Experiment, plan
 from experiments.run import start
@@ -203,6 +204,55 @@ def test_help_does_not_import_jax():
         "assert 'jax' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+def test_small_data_sets_shrink_the_evaluation():
+    sweep_ = choose(variant="control", preset="laptop", dataset="digits", size=8)
+    fitted = fit_to_data(sweep_.control, data.load("digits", size=8))
+    assert (fitted.held_out, fitted.clip_samples) == (128, 128)
+
+
+def test_more_data_than_there_is_cannot_be_asked_for(tmp_path):
+    images = np.zeros((20, 8, 8, 3), np.uint8)
+    np.savez(tmp_path / "few.npz", images=images)
+    name = f"npz:{tmp_path / 'few.npz'}"
+    with pytest.raises(data.DataError, match="expected at least 64 test images, got 2"):
+        fit_to_data(SMOKE, data.load(name))
+
+
+def test_fewer_steps_than_done_are_refused(tmp_path):
+    open_run(tmp_path, SMOKE)
+    write_json(tmp_path / "status.json", {"status": "running", "step": 60, "seconds": 1.0})
+    with pytest.raises(ConfigChangedError, match="steps: 60 done -> 30"):
+        check_same(tmp_path, dataclasses.replace(SMOKE, steps=30))
+
+
+def test_restarting_one_variant_beside_others_is_refused_before_anything_moves(tmp_path):
+    for variant in ("control", "biased"):
+        (experiment,) = plan(SMOKE, [variant], [0])
+        open_run(tmp_path / experiment.name, experiment)
+    write_json(tmp_path / "sweep.json", {"runs": ["control-seed0", "biased-seed0"]})
+    changed = choose(variant="control", preset="smoke", batch=8, output=tmp_path)
+    with pytest.raises(ConfigChangedError, match=r"biased-seed0: .* batch: 16 -> 8"):
+        changed.run(restart=True)
+    assert (tmp_path / "control-seed0" / "config.json").exists()
+
+
+def test_sizes_that_cannot_work_are_told_at_once(tmp_path):
+    with pytest.raises(ValueError, match="squeeze: expected even height and width"):
+        choose(variant="control", preset="smoke", size=10, output=tmp_path / "out").run()
+    with pytest.raises(ValueError, match=r"Experiment.batch: expected a multiple of the 8 devices"):
+        choose(variant="control", preset="smoke", batch=12, output=tmp_path / "out").run()
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_size_of_a_run_can_be_estimated_without_its_data():
+    assert "in all about" in choose(variant="control", preset="paper").describe()
+
+
+def test_the_held_out_images_of_the_full_presets_exist():
+    assert PRESETS["openai-cifar10"].control.held_out <= 10_000  # CIFAR-10's test set
+    assert PRESETS["paper"].control.held_out <= 19_962  # CelebA's
 
 
 def test_scales_know_their_depth_only_when_told():

@@ -216,6 +216,7 @@ def test_the_net_gives_as_many_numbers_as_the_scale_asks_for(name):
             lambda: fg.Bounded(0.0, 1.0),
             "Bounded: expected 0 < a < b, got a=0.0, b=1.0; raise a above 0 and keep it below b",
         ),
+        (lambda: fg.Bounded(0.5, math.inf), "Bounded: expected 0 < a < b, got a=0.5, b=inf"),
         (lambda: fg.Bounded(1.0, 0.5), "Bounded: expected 0 < a < b, got a=1.0, b=0.5"),
         (
             lambda: fg.Biased(math.inf),
