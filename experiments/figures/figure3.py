@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from experiments import style
 from experiments.figures.densities import density, level_name, no_spread, pooled_counts
@@ -61,4 +62,5 @@ def _draw_panel(axes: Axes, files: Sequence[Arrays], values: np.ndarray, edges: 
     for index, row in enumerate(values[:-1]):
         axes.stairs(row, edges, baseline=None, linewidth=1.0, color=tau_pen(index, count)["color"])
     axes.stairs(values[-1], edges, baseline=None, linewidth=1.0, **DATA_PEN)
+    axes.xaxis.set_major_locator(MaxNLocator(4))  # small ranges have long labels
     logarithmic(axes)
