@@ -39,6 +39,9 @@ def main(output: Path) -> None:
             optimizer=OptimizerConfig(learning_rate=learning_rate, warmup_steps=warmup_steps),
         )
         summary = run(experiment, output / f"lr{learning_rate:g}-warmup{warmup_steps}")
+        if summary["status"] != "done":
+            click.echo(f"{learning_rate:13g}  {warmup_steps:7d}  {summary['status']}")
+            continue
         broken = "  ".join(f"{summary['broken'][tau]:.2f}" for tau in ("1", "0.7", "0"))
         bits = float(summary["bits_per_dim"])
         click.echo(f"{learning_rate:13g}  {warmup_steps:7d}  {bits:17.3f}  {broken}")

@@ -18,10 +18,18 @@ TABLE_CLIP = 50.0
 
 
 def summarize(folder: Path) -> dict[str, Any]:
-    """The summary of a run folder; what was never measured is None, what overflowed a string."""
+    """The summary of a run folder; what overflowed is a string.
+
+    A run that diverged has no trained model: of it there are losses alone.
+    """
     experiment = read_config(folder)
     status = json.loads((folder / "status.json").read_text())
     metrics = read_metrics(folder / "metrics.jsonl")
+    trained = status["status"] == "done"
+    held_out = {
+        "bits_per_dim": _last(metrics, "held_out"),
+        "bits_per_dim_averaged": _last(metrics, "held_out_averaged"),
+    }
     return _strict(
         {
             "variant": experiment.variant,
@@ -29,12 +37,9 @@ def summarize(folder: Path) -> dict[str, Any]:
             "status": status["status"],
             "steps": status["step"],
             "seconds_total": status["seconds"],
-            "bits_per_dim": _last(metrics, "held_out"),
-            "bits_per_dim_averaged": _last(metrics, "held_out_averaged"),
             "window_loss": _last(metrics, "window_loss"),
             "loss_slope": _slope(metrics),
-            **_look(folder),
-            **_clip_hits(folder),
+            **(held_out | _look(folder) | _clip_hits(folder) if trained else {}),
         }
     )
 

@@ -83,8 +83,9 @@ def _mark_diverged(axes: Axes, runs: Sequence[Run], steps: np.ndarray, losses: n
     """A cross at the last loss of each diverged run, at the edge if that is beyond the axis."""
     low, high = axes.get_ylim()
     for run, row in zip(runs, losses):
-        if run.status == "diverged":
-            place = np.flatnonzero(~np.isnan(row))[-1]
+        known = np.flatnonzero(~np.isnan(row))
+        if run.status == "diverged" and known.size:
+            place = known[-1]
             color = style.pen(run.variant)["color"]
             height = np.clip(row[place], low, high)
             axes.plot(steps[place], height, color=color, clip_on=False, **CROSS)

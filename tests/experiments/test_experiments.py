@@ -25,10 +25,12 @@ from experiments.folders import (
 )
 from experiments.presets import PRESETS, SMOKE, Experiment, plan
 from experiments.run import start
+from experiments.summary import summarize
 from experiments.variants import GROUPS, VARIANTS, apply_variant, resolve
 from flowjax_glow import data
 from flowjax_glow.glow import GlowConfig, glow
 from flowjax_glow.scales import DepthScaled
+from flowjax_glow.training import MetricsLog
 
 ROOT = Path(__file__).parents[2]
 
@@ -257,3 +259,26 @@ def test_the_held_out_images_of_the_full_presets_exist():
 
 def test_scales_know_their_depth_only_when_told():
     assert DepthScaled(4.0).shared_by(8).limit == 0.5
+
+
+def test_a_diverged_run_has_losses_and_no_results(tmp_path):
+    open_run(tmp_path, SMOKE)
+    write_json(tmp_path / "status.json", {"status": "diverged", "step": 31, "seconds": 1.0})
+    with MetricsLog(tmp_path / "metrics.jsonl") as log:
+        log.append(0, {"held_out": 9.0, "held_out_averaged": 9.0})
+        for step in range(1, 32):
+            log.append(step, {"loss": 5.0 if step < 31 else float("inf")})
+    summary = summarize(tmp_path)
+    assert summary["window_loss"] == 5.0
+    assert summary.get("bits_per_dim") is None
+    assert "z_error" not in summary
+
+
+def test_the_slope_is_the_median_of_all_slopes(tmp_path):
+    open_run(tmp_path, SMOKE)
+    write_json(tmp_path / "status.json", {"status": "diverged", "step": 150, "seconds": 1.0})
+    with MetricsLog(tmp_path / "metrics.jsonl") as log:
+        for step in range(1, 151):
+            log.append(step, {"loss": 5.0 - 0.002 * step + (50.0 if step == 75 else 0.0)})
+    # of ten slopes the spoiled third window moves four, two up and two down
+    assert summarize(tmp_path)["loss_slope"] == pytest.approx(-0.2)

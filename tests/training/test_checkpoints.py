@@ -73,6 +73,8 @@ def test_remains_of_a_killed_save_are_removed(tmp_path):
     remains.mkdir()
     with Checkpoints(tmp_path) as saved:
         assert saved.latest_step() == 1
+        saved.save(at_step(trained(toy.mesh_of(1)), 2))  # waits until all is clean
+        assert saved.latest_step() == 2
     assert not remains.exists()
 
 
