@@ -21,7 +21,8 @@ def blocks(page: Path) -> list[str]:
     return found
 
 
-PAGES = [page for page in [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))] if blocks(page)]
+TEXTS = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/**/*.md"))]
+PAGES = [page for page in TEXTS if blocks(page)]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
@@ -31,6 +32,14 @@ def test_python_blocks_run(page, tmp_path, monkeypatch):
     with jax.numpy_dtype_promotion("standard"):  # as readers run it
         for block in blocks(page):
             exec(compile(block, str(page), "exec"), names)
+
+
+@pytest.mark.parametrize("page", TEXTS, ids=lambda page: page.stem)
+def test_links_lead_somewhere_and_nothing_is_left_to_fill_in(page):
+    text = page.read_text(encoding="utf-8")
+    assert "@@" not in text
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", text):
+        assert "://" in target or (page.parent / target).exists(), target
 
 
 def test_every_python_fence_is_found():
