@@ -179,6 +179,8 @@ class Sweep:
 
     def run(self, *, restart: bool = False) -> int:
         """Runs what is not finished, redraws after every run, judges; returns the exit code."""
+        if PRESETS[self.preset].brief:
+            jax.config.update("jax_disable_most_optimizations", True)
         sweep = dataclasses.replace(self, control=fit_to_data(self.control, self._source()))
         sweep._check_shapes()  # complains before anything is written
         with claimed(self.folder):

@@ -99,11 +99,15 @@ class Experiment:
 
 @dataclass(frozen=True)
 class Preset:
-    """A control experiment, the seeds it is run with by default, and one line about it."""
+    """A control experiment, the seeds it is run with by default, and one line about it.
+
+    With `brief` programs are compiled fast rather than well: right where compiling is all the work.
+    """
 
     control: Experiment
     seeds: int
     about: str
+    brief: bool = False
 
 
 #: Fast enough to see that everything works; far too small to judge anything by.
@@ -161,7 +165,7 @@ PAPER = Experiment(
 )
 
 PRESETS: dict[str, Preset] = {
-    "smoke": Preset(SMOKE, 1, "everything at once, in under two minutes; judges nothing"),
+    "smoke": Preset(SMOKE, 1, "everything at once, in under two minutes; judges nothing", True),
     "laptop": Preset(LAPTOP, 3, "16x16 crops at depth 32, two cores, under 45 minutes for `all`"),
     "openai-cifar10": Preset(OPENAI_CIFAR10, 3, "Kingma & Dhariwal's CIFAR-10 size"),
     "paper": Preset(PAPER, 3, "CelebA 64x64, the paper's size"),
