@@ -31,7 +31,7 @@ sweep: $(VENV)/installed-experiments
 	$(python) -m experiments.sweep --variant=all $(ARGS)
 
 test: $(VENV)/installed-dev
-	$(python) -m pytest -n 2 --dist loadgroup $(ARGS)
+	$(python) -m pytest -n 2 --dist loadfile $(ARGS)
 
 lint: $(VENV)/installed-dev
 	$(python) -m ruff check .

@@ -10,9 +10,6 @@ import pytest
 
 from experiments.variants import GROUPS
 
-# One worker runs them all: they look at one sweep.
-pytestmark = pytest.mark.xdist_group("smoke-sweep")
-
 ROOT = Path(__file__).parents[2]
 
 

@@ -14,10 +14,7 @@ from flowjax_glow.numerics import TOLERANCES, event_size
 from tests.library.cases import CASES, build, images
 from tests.library.compare import relative_error
 
-# The laws of one row share its compiled maps, so one worker runs them all.
-pytestmark = pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in CASES]
-)
+pytestmark = pytest.mark.parametrize("name", CASES)
 
 
 def test_images_come_back_and_log_dets_cancel(name, dtype):
