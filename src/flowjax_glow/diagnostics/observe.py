@@ -1,4 +1,4 @@
-"""Decoding under a clip, with a record of every sub-layer (D3 and D4)."""
+"""Decoding under a clip, with a record of every sub-layer."""
 
 from collections.abc import Callable
 from functools import partial

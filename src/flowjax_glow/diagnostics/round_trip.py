@@ -1,4 +1,4 @@
-"""Round trips: how far an image or a latent is from what it comes back as (D1 and D2)."""
+"""Round trips: how far an image or a latent is from what it comes back as."""
 
 import math
 from typing import NamedTuple
@@ -17,7 +17,7 @@ LATENT_FLOOR = 0.1
 
 
 class ImageRoundTrip(NamedTuple):
-    """D1, one number per image; errors are inf where anything is not finite.
+    """One number per image; errors are inf where anything is not finite.
 
     Attributes:
         relative: ``|x - x'| / |x|``, L2 norms.
@@ -47,7 +47,7 @@ def image_round_trip(x: Image, back: Image, *, n_bits: int = 8) -> ImageRoundTri
 
 
 def latent_round_trip(z: Latents, back: Latents) -> Float[Array, " batch"]:
-    """``|z - z'| / max(|z|, 0.1 sqrt(D))`` over all latents, inf where not finite: D2."""
+    """``|z - z'| / max(|z|, 0.1 sqrt(D))`` over all latents, inf where not finite."""
     floor = LATENT_FLOOR * math.sqrt(event_size(z))
     error = _norm(jax.tree.map(jnp.subtract, z, back)) / jnp.maximum(_norm(z), floor)
     return _or_inf(jnp.isfinite(error), error)
