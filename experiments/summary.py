@@ -1,7 +1,6 @@
 """summary.json: the numbers of the final table, from what a run has written."""
 
 import json
-import math
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ TABLE_CLIP = 50.0
 
 
 def summarize(folder: Path) -> dict[str, Any]:
-    """The summary of a run folder; what overflowed is a string.
+    """The summary of a run folder.
 
     A run that diverged has no trained model: of it there are losses alone.
     """
@@ -30,18 +29,16 @@ def summarize(folder: Path) -> dict[str, Any]:
         "bits_per_dim": _last(metrics, "held_out"),
         "bits_per_dim_averaged": _last(metrics, "held_out_averaged"),
     }
-    return _strict(
-        {
-            "variant": experiment.variant,
-            "seed": experiment.seed,
-            "status": status["status"],
-            "steps": status["step"],
-            "seconds_total": status["seconds"],
-            "window_loss": _last(metrics, "window_loss"),
-            "loss_slope": _slope(metrics),
-            **(held_out | _look(folder) | _clip_hits(folder) if trained else {}),
-        }
-    )
+    return {
+        "variant": experiment.variant,
+        "seed": experiment.seed,
+        "status": status["status"],
+        "steps": status["step"],
+        "seconds_total": status["seconds"],
+        "window_loss": _last(metrics, "window_loss"),
+        "loss_slope": _slope(metrics),
+        **(held_out | _look(folder) | _clip_hits(folder) if trained else {}),
+    }
 
 
 def _last(metrics: list[dict[str, Any]], field: str) -> Any:
@@ -97,12 +94,3 @@ def _clip_hits(folder: Path) -> dict[str, Any]:
             "images": float(clipping["reconstruction_hit"][row].mean()),
         }
     }
-
-
-def _strict(value: Any) -> Any:
-    """JSON has no infinity and no NaN: they become strings that `float` reads back."""
-    if isinstance(value, dict):
-        return {name: _strict(inner) for name, inner in value.items()}
-    if isinstance(value, float) and not math.isfinite(value):
-        return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
-    return value

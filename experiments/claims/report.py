@@ -2,10 +2,8 @@
 
 import dataclasses
 import io
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from rich import box
 from rich.console import Console
@@ -17,7 +15,7 @@ from experiments.folders import write_json
 
 def write_claims(path: str | Path, verdicts: Sequence[Verdict]) -> None:
     """Writes claims.json: ``{"claims": [...]}``, numbers that are not finite as strings."""
-    write_json(Path(path), {"claims": [_strict(dataclasses.asdict(each)) for each in verdicts]})
+    write_json(Path(path), {"claims": [dataclasses.asdict(each) for each in verdicts]})
 
 
 def claims_table(verdicts: Sequence[Verdict], width: int = 120) -> str:
@@ -36,14 +34,3 @@ def claims_table(verdicts: Sequence[Verdict], width: int = 120) -> str:
     console = Console(file=text, width=width, color_system=None, markup=False, highlight=False)
     console.print(table)
     return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
-
-
-def _strict(value: Any) -> Any:
-    """Plain JSON without NaN and infinities, which become strings that `float` reads back."""
-    if isinstance(value, Mapping):
-        return {str(name): _strict(inner) for name, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_strict(inner) for inner in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-    return value
