@@ -1,18 +1,38 @@
-"""The one convolution of the project: NHWC, stride 1, zero padding to the same size.
+r"""The one convolution of the project: NHWC, stride 1, zero padding to the same size.
 
-On the CPU it is made of matrix products. Inside a `jax.lax.scan` XLA falls back to a CPU
-convolution that is more than thirty times slower, and even outside one large product per
-convolution beats it. GPUs and TPUs get `jax.lax`'s own.
+On the CPU it is made of matrix products, forward and backward: inside a `jax.lax.scan` XLA falls
+back to a CPU convolution that is more than thirty times slower, and even outside one large product
+per convolution beats it. GPUs and TPUs get `jax.lax`'s own. Which of the two a program holds is
+decided where it is lowered, so a program for one platform may be made on another.
+
+A convolution is bilinear in image and kernel. With taps k and radius r,
+
+.. math:: z[p] = \sum_k x[p + k - r] K[k], \qquad
+          \bar x = \bar z * \mathrm{flip}(K)^T, \qquad
+          \bar K[k] = \sum_p x[p + k - r]^T \bar z[p],
+
+so its derivatives are convolutions again, and the kernel gradient, whose derivatives are
+convolutions too. The two are primitives of their own because automatic differentiation of their
+CPU forms would turn every shifted copy into a padded one, three times the time of the step.
 """
+
+from collections.abc import Callable
+from functools import partial
+from typing import TypeAlias
 
 import jax
 import jax.numpy as jnp
+from jax.extend.core import Primitive
+from jax.interpreters import ad, batching, mlir
 from jaxtyping import Array, Float
 
 from flowjax_glow.errors import expected
 
-Kernel = Float[Array, "kernel_height kernel_width channels_in channels_out"]
-Features = Float[Array, "batch height width _"]
+Kernel: TypeAlias = Float[Array, "kernel_height kernel_width channels_in channels_out"]
+Features: TypeAlias = Float[Array, "batch height width _"]
+
+#: Height and width of a kernel.
+Size: TypeAlias = tuple[int, int]
 
 
 def convolve(x: Features, kernel: Kernel) -> Features:
@@ -28,7 +48,7 @@ def convolve(x: Features, kernel: Kernel) -> Features:
     Raises:
         ValueError: if a kernel size is even or the channels do not match.
     """
-    height, width, channels_in, channels_out = kernel.shape
+    height, width, channels_in, _ = kernel.shape
     if height % 2 == 0 or width % 2 == 0:
         raise expected(
             "convolve", "odd kernel sizes", got=(height, width), advice="pad the kernel with zeros"
@@ -40,13 +60,9 @@ def convolve(x: Features, kernel: Kernel) -> Features:
             got=x.shape[-1],
             advice="initialize the parameters with images of this shape",
         )
-    if jax.default_backend() != "cpu":
-        return lax_convolve(x, kernel)
     if (height, width) == (1, 1):
         return x @ kernel[0, 0]
-    if channels_in <= channels_out:
-        return _gather_then_multiply(x, kernel)
-    return _multiply_then_scatter(x, kernel)
+    return _convolve_p.bind(x, kernel)
 
 
 def lax_convolve(x: Features, kernel: Kernel) -> Features:
@@ -56,24 +72,105 @@ def lax_convolve(x: Features, kernel: Kernel) -> Features:
     )
 
 
-def _windows(x: Features, kernel: Kernel) -> list[Features]:
-    """``x[p + k - radius]`` for every tap k, row by row: shifted copies of the padded input."""
-    down, across = kernel.shape[:2]
+def _lax_kernel_gradient(x: Features, z_bar: Features, size: Size) -> Kernel:
+    kernel = jax.ShapeDtypeStruct((*size, x.shape[-1], z_bar.shape[-1]), x.dtype)
+    return jax.linear_transpose(partial(lax_convolve, x), kernel)(z_bar)[0]
+
+
+def _product_convolve(x: Features, kernel: Kernel) -> Features:
+    """One product, and shifted copies of the side that has fewer channels."""
+    height, width, channels_in, channels_out = kernel.shape
+    if channels_in <= channels_out:
+        return _gather(x, (height, width)) @ kernel.reshape(-1, channels_out)
+    taps = jnp.moveaxis(kernel, 2, 0).reshape(channels_in, -1)
+    return _add_up(x @ taps, (height, width))
+
+
+def _product_kernel_gradient(x: Features, z_bar: Features, size: Size) -> Kernel:
+    channels_in, channels_out = x.shape[-1], z_bar.shape[-1]
+    if channels_in <= channels_out:
+        return _outer(_gather(x, size), z_bar).reshape(*size, channels_in, channels_out)
+    # what x[p + k - r] meets at z_bar[p], x[q] meets at z_bar[q - k + r]: the taps from behind
+    taps = _outer(x, _gather(z_bar, size)).reshape(channels_in, -1, channels_out)
+    return jnp.moveaxis(taps[:, ::-1], 0, 1).reshape(*size, channels_in, channels_out)
+
+
+def _outer(x: Features, y: Features) -> Float[Array, "_ _"]:
+    """``sum_p x[p]^T y[p]`` over all pixels of all images."""
+    return x.reshape(-1, x.shape[-1]).T @ y.reshape(-1, y.shape[-1])
+
+
+def _gather(x: Features, size: Size) -> Features:
+    """``x[p + k - radius]`` for every tap k, one after another along the channels."""
+    return jnp.concatenate(_shifts(x, size), axis=-1)
+
+
+def _add_up(products: Features, size: Size) -> Features:
+    """``sum_k products[p + k - radius, of tap k]``, taps as in `_gather`."""
+    channels = products.shape[-1] // (size[0] * size[1])
+    terms = [
+        shift[..., tap * channels : (tap + 1) * channels]
+        for tap, shift in enumerate(_shifts(products, size))
+    ]
+    return sum(terms[1:], terms[0])
+
+
+def _shifts(x: Features, size: Size) -> list[Features]:
+    down, across = size
     _, height, width, _ = x.shape
     padded = jnp.pad(x, ((0, 0), (down // 2,) * 2, (across // 2,) * 2, (0, 0)))
     return [padded[:, i : i + height, j : j + width] for i in range(down) for j in range(across)]
 
 
-def _gather_then_multiply(x: Features, kernel: Kernel) -> Features:
-    """Cheapest with few input channels: the shifted copies are of the input."""
-    return jnp.concatenate(_windows(x, kernel), axis=-1) @ kernel.reshape(-1, kernel.shape[-1])
+def _swapped(kernel: Kernel) -> Kernel:
+    """The kernel that leads back: taps from behind, in and out exchanged."""
+    return kernel[::-1, ::-1].swapaxes(2, 3)
 
 
-def _multiply_then_scatter(x: Features, kernel: Kernel) -> Features:
-    """Cheapest with few output channels: the shifted copies are of the output."""
-    channels_in, channels_out = kernel.shape[2:]
-    products = x @ jnp.moveaxis(kernel, 2, 0).reshape(channels_in, -1)
-    total = jnp.zeros((*x.shape[:-1], channels_out), products.dtype)
-    for tap, window in enumerate(_windows(products, kernel)):
-        total += window[..., tap * channels_out : (tap + 1) * channels_out]
-    return total
+def _primitive(name: str, by_products: Callable, by_lax: Callable, shape: Callable) -> Primitive:
+    """A primitive with two forms, `by_products` for the CPU and `by_lax` for all others."""
+    primitive = Primitive(name)
+
+    def by_platform(*operands: Array, **params: Size) -> Array:
+        return jax.lax.platform_dependent(
+            *operands, cpu=partial(by_products, **params), default=partial(by_lax, **params)
+        )
+
+    def batched(operands: tuple, axes: tuple, **params: Size) -> tuple[Array, int]:
+        return jax.vmap(partial(by_platform, **params), axes)(*operands), 0
+
+    def abstract(*operands: jax.core.ShapedArray, **params: Size) -> jax.core.ShapedArray:
+        return jax.core.ShapedArray(shape(*operands, **params), operands[0].dtype)
+
+    primitive.def_impl(jax.jit(primitive.bind, static_argnames="size"))
+    primitive.def_abstract_eval(abstract)
+    batching.primitive_batchers[primitive] = batched
+    mlir.register_lowering(primitive, mlir.lower_fun(by_lax, multiple_results=False))
+    mlir.register_lowering(
+        primitive, mlir.lower_fun(by_products, multiple_results=False), platform="cpu"
+    )
+    return primitive
+
+
+_convolve_p = _primitive(
+    "convolve",
+    _product_convolve,
+    lax_convolve,
+    lambda x, kernel: (*x.shape[:-1], kernel.shape[-1]),
+)
+_kernel_gradient_p = _primitive(
+    "convolve_kernel_gradient",
+    _product_kernel_gradient,
+    _lax_kernel_gradient,
+    lambda x, z_bar, size: (*size, x.shape[-1], z_bar.shape[-1]),
+)
+ad.defbilinear(
+    _convolve_p,
+    lambda z_bar, x, kernel: _convolve_p.bind(z_bar, _swapped(kernel)),
+    lambda z_bar, x, kernel: _kernel_gradient_p.bind(x, z_bar, size=kernel.aval.shape[:2]),
+)
+ad.defbilinear(
+    _kernel_gradient_p,
+    lambda kernel_bar, x, z_bar, size: _convolve_p.bind(z_bar, _swapped(kernel_bar)),
+    lambda kernel_bar, x, z_bar, size: _convolve_p.bind(x, kernel_bar),
+)

@@ -5,8 +5,9 @@ from typing import cast
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
-from flowjax_glow.convolution import convolve
+from flowjax_glow.convolution import Kernel, convolve
 from flowjax_glow.numerics import LOG_SCALE_FACTOR, channel_statistics
 from flowjax_glow.types import Image, Key, Params
 
@@ -25,12 +26,12 @@ class ConvActNorm(nn.Module):
     def __call__(self, x: Image) -> Image:
         shape = (self.size, self.size, x.shape[-1], self.channels_out)
         kernel = self.param("kernel", jax.nn.initializers.normal(0.05), shape, x.dtype)
-        x = convolve(x, kernel)
-        shift = self.param("shift", lambda _: -channel_statistics(x)[0])
+        shift = self.param("shift", lambda _: -channel_statistics(convolve(x, kernel))[0])
         log_scale = self.param(
-            "log_scale", lambda _: -jnp.log(channel_statistics(x)[1]) / LOG_SCALE_FACTOR
+            "log_scale",
+            lambda _: -jnp.log(channel_statistics(convolve(x, kernel))[1]) / LOG_SCALE_FACTOR,
         )
-        return (x + shift) * jnp.exp(LOG_SCALE_FACTOR * log_scale)
+        return _scaled_convolve(x, kernel, shift, log_scale)
 
 
 class ZeroConv(nn.Module):
@@ -44,7 +45,15 @@ class ZeroConv(nn.Module):
         kernel = self.param("kernel", zeros, (3, 3, x.shape[-1], self.channels_out), x.dtype)
         shift = self.param("shift", zeros, (self.channels_out,), x.dtype)
         log_scale = self.param("log_scale", zeros, (self.channels_out,), x.dtype)
-        return (convolve(x, kernel) + shift) * jnp.exp(LOG_SCALE_FACTOR * log_scale)
+        return _scaled_convolve(x, kernel, shift, log_scale)
+
+
+def _scaled_convolve(
+    x: Image, kernel: Kernel, shift: Float[Array, " channels"], log_scale: Float[Array, " channels"]
+) -> Image:
+    """``(x * kernel + shift) e^(3 l)``, scaled where there are fewer numbers: in the kernel."""
+    scale = jnp.exp(LOG_SCALE_FACTOR * log_scale)
+    return convolve(x, kernel * scale) + shift * scale
 
 
 class CouplingNet(nn.Module):
