@@ -56,7 +56,7 @@ class BitsPerDim:
 
 
 @cache
-def _train_step(
+def compiled_step(
     loss: BitsPerDim, optimizer: OptimizerConfig, steps: int, accumulate: int, mesh: Mesh
 ) -> StepFn:
     """One compiled step for all seeds of a variant."""
@@ -147,7 +147,9 @@ def _train(experiment: Experiment, folder: Path, status: "Status") -> int:
         state = start(experiment, source)
         state = train(
             checkpoints.restore(state) or state,
-            _train_step(loss, experiment.optimizer, experiment.steps, experiment.accumulate, mesh),
+            compiled_step(
+                loss, experiment.optimizer, experiment.steps, experiment.accumulate, mesh
+            ),
             lambda step: source.batch(
                 "train", seed=experiment.seed, step=step, size=experiment.batch
             ),

@@ -6,14 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from experiments.command import choose, describe, fit_to_data, parse_seeds
 from experiments.config import differences, from_json, to_json
-from experiments.estimate import estimate, multiply_adds
+from experiments.estimate import estimate
 from experiments.folders import (
     ConfigChangedError,
     FolderInUseError,
@@ -137,15 +135,6 @@ def test_a_dry_run_writes_nothing(tmp_path):
     sweep = choose(variant="all", preset="smoke", output=tmp_path / "out")
     assert "in all about" in sweep.describe()
     assert not (tmp_path / "out").exists()
-
-
-def test_multiply_adds_are_those_of_the_parameters():
-    # one level, one step, no coupling net worth counting: 12 x 12 matrix at 4 x 4 positions
-    shape = (8, 8, 3)
-    flow = glow(GlowConfig(levels=1, depth=1, width=1))
-    params = jax.eval_shape(flow.init, jax.random.key(0), jnp.zeros((2, *shape)))
-    net = 9 * 6 * 1 + 1 * 1 + 9 * 1 * 12
-    assert multiply_adds(params, shape) == 4 * 4 * (12 * 12 + net)
 
 
 def test_variants_share_their_start():
