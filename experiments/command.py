@@ -159,7 +159,7 @@ class Sweep:
 
     def describe(self) -> str:
         """One line per run, and the sum; needs no data if the images' size is known."""
-        shape = self._shape()
+        shape = self.shape()
         peak = matmul_peak()
         rows = [(e.name, estimate(e, shape, peak)) for e in self.experiments]
         lines = [
@@ -224,7 +224,8 @@ class Sweep:
         index = read_json(self.folder / "sweep.json")
         return index["runs"] if index else []
 
-    def _shape(self) -> tuple[int, int, int]:
+    def shape(self) -> tuple[int, int, int]:
+        """Of an image: the data set's, or where it is not here the experiment's, in color."""
         try:
             return self._source().shape
         except DataError:

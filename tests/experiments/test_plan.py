@@ -1,0 +1,173 @@
+"""The planning command, and that full-size steps lower for accelerators that are not here."""
+
+import dataclasses
+import json
+import math
+import re
+from typing import get_args
+
+import jax
+import jax.export
+import jax.numpy as jnp
+import pytest
+from click.testing import CliRunner
+
+from experiments.command import choose
+from experiments.plan import main
+from experiments.planning import Devices, make_plan
+from experiments.presets import LAPTOP, OPENAI_CIFAR10, SMOKE
+from experiments.workload import Workload, tree_bytes
+from flowjax_glow.combinators import Memory
+from flowjax_glow.data import DataError
+from flowjax_glow.glow import glow
+
+POLICIES = get_args(Memory)
+CIFAR10 = (32, 32, 3)
+
+
+def invoke(*arguments):
+    result = CliRunner().invoke(main, arguments)
+    return result.exit_code, result.output
+
+
+def plan_json(*arguments):
+    code, output = invoke("--json", *arguments)
+    assert code == 0, output
+    return json.loads(output)
+
+
+def remembering(experiment, memory):
+    return dataclasses.replace(
+        experiment, model=dataclasses.replace(experiment.model, memory=memory)
+    )
+
+
+def multiply_adds(params, shape):
+    """Per image of the default GLOW: each kernel and matrix acts once at every position."""
+    total = 0
+    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
+        if path[-1].key in ("kernel", "weight"):
+            level = path[1].idx + 1
+            total += math.prod(leaf.shape) * (shape[0] >> level) * (shape[1] >> level)
+    return total
+
+
+def test_the_full_size_plan():
+    code, text = invoke("--preset=openai-cifar10", "--devices=8")
+    assert code == 0, text
+    assert "batches of 64 on 8 devices (8 each), 1,000,000 steps" in text
+    assert "30% of a peak of 156 TFLOP/s" in text
+    for memory in POLICIES:
+        assert re.search(rf"^{memory}\b", text, re.MULTILINE)
+    assert re.search(r"^remat\*", text, re.MULTILINE)
+
+
+def test_flops_are_those_of_the_parameters():
+    plan = make_plan(OPENAI_CIFAR10, CIFAR10, Devices(8, 1e12, 0.5))
+    work = Workload(OPENAI_CIFAR10, CIFAR10, 8)
+    forward = 2 * multiply_adds(work.params, CIFAR10)
+    policies = {policy.memory: policy for policy in plan.policies}
+    store, remat = policies["store"], policies["remat"]
+    assert store.forward_flops == pytest.approx(forward, rel=1e-3)
+    # backward: for each product one for each of its factors; remat: and the forward pass again
+    assert store.train_flops == pytest.approx(3 * forward, rel=0.01)
+    assert remat.train_flops == pytest.approx(4 * forward, rel=0.01)
+    assert remat.residual_bytes < store.residual_bytes / 50
+    assert plan.parameters == 44_049_408
+    assert plan.parameter_bytes == 4 * plan.parameters
+    assert plan.state_bytes == pytest.approx(4 * plan.parameter_bytes, rel=1e-3)
+    rate = 8 * 1e12 * 0.5 / (64 * store.train_flops)
+    assert store.steps_per_second == pytest.approx(rate)
+    assert store.days == pytest.approx(1_000_000 / rate / 86_400)
+
+
+def test_devices_share_a_batch():
+    one, four = (plan_json("--preset=smoke", f"--devices={count}") for count in (1, 4))
+    for alone, shared in zip(one["policies"], four["policies"], strict=True):
+        assert shared["train_flops"] == pytest.approx(alone["train_flops"], rel=0.02)
+        assert shared["steps_per_second"] == pytest.approx(4 * alone["steps_per_second"], rel=0.02)
+        assert shared["residual_bytes"] < alone["residual_bytes"] / 2
+    assert one["state_bytes"] == four["state_bytes"]
+
+
+def test_accumulation_keeps_less_and_computes_the_same():
+    whole, parts = (dataclasses.replace(SMOKE, accumulate=count) for count in (1, 4))
+    whole, parts = (Workload(experiment, (8, 8, 3), 16) for experiment in (whole, parts))
+    assert parts.train_flops == pytest.approx(whole.train_flops, rel=0.05)
+    assert parts.residual_bytes < whole.residual_bytes / 2
+
+
+def test_what_is_compiled_is_measured():
+    code, text = invoke("--preset=smoke", "--compile")
+    assert code == 0, text
+    assert "temporary" in text
+    work = Workload(remembering(SMOKE, "store"), (8, 8, 3), 16)
+    assert work.temporary_bytes > tree_bytes(work.params)  # the gradients alone
+
+
+def test_the_options_change_the_experiment():
+    plan = plan_json("--preset=laptop", "--size=32", "--batch=8", "--steps=70", "--peak=2")
+    assert plan["shape"] == [32, 32, 3]
+    assert (plan["batch"], plan["steps"]) == (8, 70)
+    assert plan["devices"] == {"count": 1, "peak": 2e12, "efficiency": 0.3}
+    assert plan["memory"] == LAPTOP.model.memory
+    assert [policy["memory"] for policy in plan["policies"]] == list(POLICIES)
+    assert all(policy["temporary_bytes"] is None for policy in plan["policies"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--devices=7"], "--batch: expected a multiple of 7 .*, got 64; change --batch"),
+        (["--devices=0"], "--devices: expected a whole number above 0, got 0"),
+        (["--peak=0"], "--peak: expected a number above 0, got 0"),
+        (["--efficiency=30"], "--efficiency: expected a share above 0 and at most 1, got 30"),
+        (["--preset=tiny"], "--preset: expected one of smoke, .* got 'tiny'"),
+        (["--preset=smoke", "--size=10"], "squeeze: expected even height and width"),
+    ],
+)
+def test_complaints_take_one_line(arguments, message):
+    code, output = invoke(*arguments)
+    assert code == 2
+    assert re.fullmatch(rf"error: {message}.*\n", output), output
+
+
+def test_a_size_that_only_the_data_knows_is_asked_for(monkeypatch, tmp_path):
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
+    sweep = choose(variant="control", preset="openai-cifar10")
+    assert sweep.shape() == CIFAR10
+    unknown = dataclasses.replace(sweep.control, image_size=None)
+    with pytest.raises(DataError, match="cifar10"):
+        dataclasses.replace(sweep, control=unknown).shape()
+
+
+def lowered(work, platform):
+    return jax.export.export(work.step, platforms=[platform])(work.state, work.batch).mlir_module()
+
+
+@pytest.mark.parametrize("memory", POLICIES)
+def test_the_full_size_step_lowers_for_accelerators(memory):
+    work = Workload(remembering(OPENAI_CIFAR10, memory), CIFAR10, OPENAI_CIFAR10.batch)
+    programs = {platform: lowered(work, platform) for platform in ("cpu", "cuda", "tpu")}
+    assert "lapack" not in programs["cuda"] + programs["tpu"]
+    # matrix products on the CPU, the platform's own convolutions elsewhere
+    convolved = {platform: "stablehlo.convolution" in text for platform, text in programs.items()}
+    assert convolved == {"cpu": False, "cuda": True, "tpu": True}
+
+
+@pytest.mark.parametrize("platform", ["cuda", "tpu"])
+@pytest.mark.parametrize("conv1x1", ["dense", "lu"])
+def test_start_and_sampling_lower_for_accelerators(platform, conv1x1):
+    model = dataclasses.replace(OPENAI_CIFAR10.model, conv1x1=conv1x1)
+    flow = glow(model)
+    work = Workload(dataclasses.replace(OPENAI_CIFAR10, model=model), CIFAR10, 64)
+    images = jax.ShapeDtypeStruct((64, *CIFAR10), jnp.float32)
+    latents = jax.eval_shape(flow.forward, work.params, images)[0]
+
+    def init(words, x):
+        return flow.init(jax.random.wrap_key_data(words), x)
+
+    jax.export.export(jax.jit(init), platforms=[platform])(
+        jax.ShapeDtypeStruct((2,), jnp.uint32), images
+    )
+    jax.export.export(jax.jit(flow.inverse), platforms=[platform])(work.params, latents)
