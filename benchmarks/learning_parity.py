@@ -160,9 +160,11 @@ def train_normflows(work: Workload, **net: bool) -> tuple[list[float], float]:
     Args:
       net: options of its `GlowBlock`.
     """
-    torch = peer("torch")
+    torch, normflows = peer("torch"), peer("benchmarks.contenders.normflows")
     torch.manual_seed(work.seed)
-    model = normflows_glow(work, **net)
+    model = normflows.normflows_glow(
+        size=work.size, levels=work.levels, depth=work.depth, width=work.width, **net
+    )
     optimizer = torch.optim.Adam(model.parameters(), lr=work.learning_rate)
 
     def loss(images: Images) -> Any:
@@ -185,25 +187,8 @@ def train_normflows(work: Workload, **net: bool) -> tuple[list[float], float]:
     return trained, total / work.held_out
 
 
-def normflows_glow(work: Workload, **net: bool) -> Any:
-    """Its GLOW, listed as it generates: coarsest level first, a squeeze last in each."""
-    nf = peer("normflows")
-    bases, levels = [], []
-    for finer in reversed(range(work.levels)):
-        channels, side = 12 * 2**finer, work.size // 2 ** (finer + 1)
-        blocks = [
-            nf.flows.GlowBlock(channels, work.width, scale_map="sigmoid", **net)
-            for _ in range(work.depth)
-        ]
-        levels.append([*blocks, nf.flows.Squeeze()])
-        leaves = channels if finer == work.levels - 1 else channels // 2
-        bases.append(nf.distributions.GlowBase((leaves, side, side)))
-    merges = [nf.flows.Merge() for _ in range(work.levels - 1)]
-    return nf.MultiscaleFlow(bases, levels, merges, class_cond=False)
-
-
 def peer(package: str) -> Any:
-    """A package that this comparison needs and the project does not."""
+    """A module that needs a package which this comparison needs and the project does not."""
     try:
         return importlib.import_module(package)
     except ImportError as error:

@@ -1,0 +1,108 @@
+"""Ours: the training step, `encode` and `sample` of the library, used as its README uses them."""
+
+import itertools
+import math
+from functools import cached_property, partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from benchmarks.workloads import TEMPERATURE, Workload
+from flowjax_glow.data import Images
+from flowjax_glow.density import bits_per_dim, dequantize, encode, sample
+from flowjax_glow.glow import GlowConfig, glow
+from flowjax_glow.training import (
+    OptimizerConfig,
+    data_mesh,
+    initial_state,
+    make_optimizer,
+    make_train_step,
+    shard_batch,
+)
+from flowjax_glow.types import Params
+
+
+def build(work: Workload, batches: Images, *, memory: Any) -> "Ours":
+    """Our GLOW with one memory policy, on one device."""
+    config = GlowConfig(
+        levels=work.levels,
+        depth=work.depth,
+        width=work.width,
+        scale="sigmoid",
+        reads="signal",
+        split_prior="learned",
+        memory=memory,
+    )
+    return Ours(config, work, batches)
+
+
+class Ours:
+    """A model, its training state and the compiled functions."""
+
+    def __init__(self, config: GlowConfig, work: Workload, batches: Images) -> None:
+        self._flow = glow(config)
+        self._work = work
+        self._batches = itertools.cycle(batches)
+        self._mesh = data_mesh(jax.devices()[:1])
+        optimizer = make_optimizer(OptimizerConfig("adam", work.learning_rate), steps=1)
+        init_key, noise_key, train_key, self._sample_key = jax.random.split(
+            jax.random.key(work.seed), 4
+        )
+        # One program: run one by one, its many small pieces would be compiled one by one.
+        start = jax.jit(
+            lambda images: initial_state(
+                self._flow.init(init_key, dequantize(noise_key, images)), optimizer, train_key
+            )
+        )
+        self._state = start(batches[0])
+        self._step: Any = make_train_step(self._loss, optimizer, self._mesh, ema_decay=0.0)
+
+    def _loss(self, params: Params, key: jax.Array, images: jax.Array) -> jax.Array:
+        return bits_per_dim(self._flow, params, key, images).mean()
+
+    def train(self) -> float:
+        self._state, metrics = self._step(self._state, self._next_batch())
+        return float(metrics["loss"])
+
+    def encode(self) -> list[np.ndarray]:
+        return [np.asarray(z) for z in self._encode(self._frozen, self._next_batch())]
+
+    def sample(self) -> list[np.ndarray]:
+        self._sample_key, key = jax.random.split(self._sample_key)
+        return [np.asarray(self._sample(self._frozen, key))]
+
+    def facts(self) -> dict[str, Any]:
+        leaves = jax.tree.leaves(self._state.params)
+        trained = [leaf for leaf in leaves if jnp.issubdtype(leaf.dtype, jnp.floating)]
+        parameters = sum(math.prod(leaf.shape) for leaf in trained)
+        return {"parameters": parameters, "counts": self._counts()}
+
+    def _counts(self) -> dict[str, float]:
+        """Of the compiled step, exact and repeatable; XLA counts the body of a loop once."""
+        compiled = self._step.lower(self._state, self._next_batch()).compile()
+        costs, memory = compiled.cost_analysis(), compiled.memory_analysis()
+        return {
+            "flops": costs["flops"],
+            "bytes": costs["bytes accessed"],
+            "temp_bytes": memory.temp_size_in_bytes,
+        }
+
+    def _next_batch(self) -> jax.Array:
+        return shard_batch(self._mesh, next(self._batches))
+
+    @cached_property
+    def _frozen(self) -> Params:
+        return jax.jit(self._flow.freeze)(self._state.params)
+
+    @cached_property
+    def _encode(self) -> Any:
+        return jax.jit(partial(encode, self._flow))
+
+    @cached_property
+    def _sample(self) -> Any:
+        shape = (self._work.batch, self._work.size, self._work.size, 3)
+        return jax.jit(
+            lambda params, key: sample(self._flow, params, key, shape, temperature=TEMPERATURE)
+        )
