@@ -16,8 +16,9 @@ MODULES = {
 #: Rooms from the ground up. Each imports from rooms below its own, never from its own row.
 ROWS = (
     {"types", "errors"},
-    {"numerics", "convolution", "halves"},
+    {"numerics", "convolution", "halves", "trainable"},
     {"scales", "nets", "bijector"},
+    {"channel_affine"},
     {"bijectors"},
     {"combinators"},
     {"walk"},

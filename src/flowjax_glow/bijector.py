@@ -1,5 +1,8 @@
 """The contract that every invertible map of this library keeps."""
 
+import jax
+
+from flowjax_glow.trainable import merge, trainable
 from flowjax_glow.types import Image, Key, Latents, LogDet, Params
 
 
@@ -40,8 +43,23 @@ class Bijector:
         return self.forward(params, x)[1]
 
     def freeze(self, params: Params) -> Params:
-        """Parameters for inference, with what `inverse` would otherwise recompute cached in them.
+        """Parameters for inference: with all that depends on them alone computed and kept.
 
-        The cache goes stale when the parameters it was made from change, so never train on it.
+        What is kept goes stale when the parameters it was made from change, so never train on it.
         """
         return params
+
+    def pull_back(
+        self, params: Params, z: Latents, z_bar: Latents, log_det_bar: LogDet
+    ) -> tuple[Image, Params, Image]:
+        """One step of backpropagation that needs no stored activation: ``(x, params_bar, x_bar)``.
+
+        From ``z`` and the gradients of a loss with respect to both outputs of `forward` it gives
+        the input ``x = f^-1(z)`` and the gradients with respect to `params` (None for what never
+        trains) and ``x``. A bijector that computes the same thing in both directions, as a coupling
+        its net, defines it anew to compute it once.
+        """
+        x, _ = self.inverse(params, z)
+        values = trainable(params)
+        _, pull = jax.vjp(lambda values, x: self.forward(merge(params, values), x), values, x)
+        return x, *pull((z_bar, log_det_bar))

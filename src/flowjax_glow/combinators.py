@@ -1,17 +1,20 @@
 """Flows made of bijectors: in a row, repeated, on several scales, turned around."""
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from functools import partial
+from typing import Any, Literal, get_args
 
 import jax
 
 from flowjax_glow.bijector import Bijector
+from flowjax_glow.channel_affine import ChannelAffine, Folded
 from flowjax_glow.errors import check_choice, check_count, expected
 from flowjax_glow.numerics import zero_log_det
 from flowjax_glow.types import Image, Key, Latents, LogDet, Params
 
-Memory = Literal["store", "remat"]
+Memory = Literal["store", "remat", "invert"]
 
 
 @dataclass(frozen=True, init=False)
@@ -36,20 +39,43 @@ class Chain(Bijector):
 
     def forward(self, params: Params, x: Image) -> tuple[Latents, LogDet]:
         total = zero_log_det(x)
-        for bijector, own in zip(self.bijectors, params, strict=True):
+        for bijector, own in self._parts(params):
             x, log_det = bijector.forward(own, x)
             total += log_det
         return x, total
 
     def inverse(self, params: Params, z: Latents) -> tuple[Image, LogDet]:
         total = zero_log_det(jax.tree.leaves(z)[0])
-        for bijector, own in reversed(list(zip(self.bijectors, params, strict=True))):
+        for bijector, own in reversed(self._parts(params)):
             z, log_det = bijector.inverse(own, z)
             total += log_det
         return z, total
 
+    def pull_back(
+        self, params: Params, z: Latents, z_bar: Latents, log_det_bar: LogDet
+    ) -> tuple[Image, Params, Image]:
+        params_bar: tuple[Params, ...] = ()
+        for bijector, own in reversed(self._parts(params)):
+            z, own_bar, z_bar = bijector.pull_back(own, z, z_bar, log_det_bar)
+            params_bar = (own_bar if isinstance(bijector, Folded) else (own_bar,)) + params_bar
+        return z, params_bar, z_bar
+
     def freeze(self, params: Params) -> Params:
         return freeze_all(self.bijectors, params)
+
+    def _parts(self, params: Params) -> list[tuple[Bijector, Params]]:
+        """The bijectors with their parameters; neighbours that fold, an actnorm and the 1x1
+        convolution after it, stand as one."""
+        parts: list[tuple[Bijector, Params]] = []
+        rows = zip(self.bijectors, params, strict=True)
+        for folds, group in itertools.groupby(rows, lambda row: isinstance(row[0], ChannelAffine)):
+            run = list(group)
+            if folds and len(run) > 1:
+                bijectors, own = zip(*run)
+                parts.append((Folded(bijectors), own))
+            else:
+                parts += run
+        return parts
 
 
 def freeze_all(bijectors: tuple[Bijector, ...], params: Params) -> Params:
@@ -82,8 +108,17 @@ class Repeat(Bijector):
     """`depth` copies of `step`, each with parameters of its own, run as one `jax.lax.scan`.
 
     Params are those of `step` with a leading axis of size `depth`. Compile time does not grow with
-    depth. `memory` says what the backward pass keeps of each step: everything (`"store"`), or its
-    input alone, computing the rest again (`"remat"`). Equal to ``Chain(*[step] * depth)``.
+    depth. What depends on parameters alone is computed for all steps at once, before the scan.
+    `memory` says what the backward pass of `forward` finds of each step:
+
+    - ``"store"``: everything;
+    - ``"remat"``: its input alone; the rest is computed again;
+    - ``"invert"``: nothing. From the output of the last step each input is reconstructed by the
+      inverse (Gomez et al. 2017), which shares the evaluation of the net with the gradient. Memory
+      does not grow with depth, time is that of ``"remat"``, and gradients are as good as the
+      inverse: see `diagnostics.drift`. Forward-mode derivatives are not available.
+
+    Equal to ``Chain(*[step] * depth)``.
     """
 
     step: Bijector
@@ -92,7 +127,7 @@ class Repeat(Bijector):
 
     def __post_init__(self) -> None:
         check_count("Repeat.depth", self.depth)
-        check_choice("Repeat.memory", self.memory, ("store", "remat"))
+        check_choice("Repeat.memory", self.memory, get_args(Memory))
 
     def init(self, key: Key, x: Image) -> Params:
         def body(x: Image, own_key: Key) -> tuple[Image, Params]:
@@ -102,10 +137,14 @@ class Repeat(Bijector):
         return jax.lax.scan(body, x, jax.random.split(key, self.depth))[1]
 
     def forward(self, params: Params, x: Image) -> tuple[Image, LogDet]:
+        params = self.freeze(params)
+        if self.memory == "invert":
+            return _forgetful_scan(self.step, params, x)
         return scan_maps(self._remember(self.step.forward), params, x)[:2]
 
     def inverse(self, params: Params, z: Image) -> tuple[Image, LogDet]:
-        return scan_maps(self._remember(self.step.inverse), params, z, reverse=True)[:2]
+        apply = self._remember(self.step.inverse)
+        return scan_maps(apply, self.freeze(params), z, reverse=True)[:2]
 
     def freeze(self, params: Params) -> Params:
         return jax.vmap(self.step.freeze)(params)
@@ -114,8 +153,39 @@ class Repeat(Bijector):
         def recorded(params: Params, x: Image) -> tuple[Image, LogDet, None]:
             return *apply(params, x), None
 
+        if self.memory == "store":
+            return recorded
         # prevent_cse only guards against a hoisting that cannot happen inside a scan
-        return jax.checkpoint(recorded, prevent_cse=False) if self.memory == "remat" else recorded
+        return jax.checkpoint(recorded, prevent_cse=False)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _forgetful_scan(step: Bijector, params: Params, x: Image) -> tuple[Image, LogDet]:
+    """A scan of ``step.forward`` whose backward pass starts from nothing but its result."""
+    return scan_maps(lambda own, x: (*step.forward(own, x), None), params, x)[:2]
+
+
+def _keep_the_result(
+    step: Bijector, params: Params, x: Image
+) -> tuple[tuple[Image, LogDet], tuple[Params, Image]]:
+    z, log_det = _forgetful_scan(step, params, x)
+    return (z, log_det), (params, z)
+
+
+def _walk_back(
+    step: Bijector, kept: tuple[Params, Image], bars: tuple[Image, LogDet]
+) -> tuple[Params, Image]:
+    (params, z), (z_bar, log_det_bar) = kept, bars
+
+    def body(carry: tuple[Image, Image], layer: Params) -> tuple[tuple[Image, Image], Params]:
+        x, layer_bar, x_bar = step.pull_back(layer, *carry, log_det_bar)
+        return (x, x_bar), layer_bar
+
+    (_, x_bar), params_bar = jax.lax.scan(body, (z, z_bar), params, reverse=True)
+    return params_bar, x_bar
+
+
+_forgetful_scan.defvjp(_keep_the_result, _walk_back)
 
 
 @dataclass(frozen=True)

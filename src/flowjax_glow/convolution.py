@@ -122,7 +122,9 @@ def _shifts(x: Features, size: Size) -> list[Features]:
     return [padded[:, i : i + height, j : j + width] for i in range(down) for j in range(across)]
 
 
-def _swapped(kernel: Kernel) -> Kernel:
+def _swapped(
+    kernel: Kernel,
+) -> Float[Array, "kernel_height kernel_width channels_out channels_in"]:
     """The kernel that leads back: taps from behind, in and out exchanged."""
     return kernel[::-1, ::-1].swapaxes(2, 3)
 

@@ -1,7 +1,7 @@
 """GLOW, its remedies and its wirings: the model on one screen."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 from flowjax_glow.bijector import Bijector
 from flowjax_glow.bijectors import (
@@ -64,7 +64,7 @@ class GlowConfig:
         check_choice(
             "GlowConfig.permutation", self.permutation, ("none", "every_step", "level_end")
         )
-        check_choice("GlowConfig.memory", self.memory, ("store", "remat"))
+        check_choice("GlowConfig.memory", self.memory, get_args(Memory))
         if isinstance(self.scale, str):
             check_choice("GlowConfig.scale", self.scale, tuple(SCALES))
             object.__setattr__(self, "scale", SCALES[self.scale])

@@ -12,6 +12,18 @@ from flowjax_glow.numerics import LOG_SCALE_FACTOR, channel_statistics
 from flowjax_glow.types import Image, Key, Params
 
 
+@jax.custom_jvp
+def relu(x: Image) -> Image:
+    """``max(x, 0)``. Its derivative is read off its value, so the input need not be kept."""
+    return jnp.maximum(x, 0)
+
+
+@relu.defjvp
+def _(primals: tuple[Image], tangents: tuple[Image]) -> tuple[Image, Image]:
+    value = relu(*primals)
+    return value, jnp.where(value > 0, tangents[0], 0)
+
+
 class ConvActNorm(nn.Module):
     """A convolution followed by an actnorm in place of a bias: ``(x * kernel + shift) e^(3 l)``.
 
@@ -68,8 +80,8 @@ class CouplingNet(nn.Module):
     @nn.compact
     def __call__(self, x: Image, channels_out: int) -> Image:
         """`(batch, height, width, channels)` to `(batch, height, width, channels_out)`."""
-        x = nn.relu(ConvActNorm(self.width, size=3, name="first")(x))
-        x = nn.relu(ConvActNorm(self.width, size=1, name="second")(x))
+        x = relu(ConvActNorm(self.width, size=3, name="first")(x))
+        x = relu(ConvActNorm(self.width, size=1, name="second")(x))
         return ZeroConv(channels_out, name="last")(x)
 
 

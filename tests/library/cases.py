@@ -43,6 +43,7 @@ CASES: dict[str, tuple[fg.Bijector, tuple[int, ...]]] = {
     "chain": (fg.Chain(fg.Squeeze(), STEP, fg.Reverse()), IMAGE),
     "repeat": (fg.Repeat(STEP, 3), IMAGE),
     "repeat-remat": (fg.Repeat(STEP, 3, "remat"), IMAGE),
+    "repeat-invert": (fg.Repeat(STEP, 3, "invert"), IMAGE),
     "invert": (fg.Invert(STEP), IMAGE),
     "multiscale": (
         fg.MultiScale((fg.Chain(fg.Squeeze(), STEP), STEP), (fg.Split("read", "learned"),)),
@@ -61,6 +62,7 @@ CASES: dict[str, tuple[fg.Bijector, tuple[int, ...]]] = {
     "glow-realnvp": (small_glow(mixing="reverse", scale="tanh"), GRAY),
     "glow-shuffle": (small_glow(mixing="shuffle", scale="soft-clamp"), GRAY),
     "glow-remat": (small_glow(memory="remat"), GRAY),
+    "glow-invert": (small_glow(memory="invert", conv1x1="lu", permutation="every_step"), GRAY),
     "glow-one-level": (small_glow(levels=1), GRAY),
 }
 

@@ -85,19 +85,44 @@ def test_inside_a_scan():
     assert relative_error(got, wanted) < 1e-5
 
 
-@sizes
 @channels
-def test_the_cpu_gets_matrix_products_and_accelerators_xla_s_convolution(
-    size, channels, monkeypatch
-):
-    x, kernel = draw("float32", 2, 4, 4, channels[0]), draw("float32", *size, *channels)
+def test_every_derivative_is_that_of_xla_s(channels):
+    """Forward mode, second derivatives, and both under `jax.vmap`, over kernels too."""
+    with jax.enable_x64(True):
+        x, kernel = draw("float64", 2, 4, 3, channels[0]), draw("float64", 3, 3, *channels, seed=1)
+        kernels = jnp.stack([kernel, kernel[::-1]])
 
-    def program() -> str:
-        return str(jax.make_jaxpr(lambda *args: jax.vjp(convolve, *args)[0])(x, kernel))
+        def derivatives(apply):
+            def loss(x, kernel):
+                return jnp.sin(apply(x, kernel)).sum()
 
-    assert "conv_general_dilated" not in program()
-    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    assert "conv_general_dilated" in program()
+            def over_kernels(x):
+                return jax.vmap(loss, (None, 0))(x, kernels).sum()
+
+            return (
+                jax.jvp(loss, (x, kernel), (2 * x, kernel[::-1]))[1],
+                jax.hessian(loss, argnums=(0, 1))(x, kernel),
+                jax.grad(over_kernels)(x),
+            )
+
+        got, wanted = jax.jit(lambda: derivatives(convolve))(), jax.jit(lambda: derivatives(by_xla))()
+        for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(wanted), strict=True):
+            assert relative_error(a, b) < TOLERANCE["float64"]
+
+
+@channels
+@pytest.mark.parametrize("platform", ["cpu", "cuda", "tpu"])
+def test_the_cpu_gets_matrix_products_and_accelerators_xla_s_convolution(channels, platform):
+    """Decided where the program is lowered: here, on a CPU, for all of them."""
+    x, kernel = draw("float32", 2, 4, 4, channels[0]), draw("float32", 3, 3, *channels)
+
+    def loss(x, kernel):
+        return convolve(x, kernel).sum()
+
+    gradient = jax.jit(jax.grad(loss, argnums=(0, 1)))
+    program = jax.export.export(gradient, platforms=[platform])(x, kernel).mlir_module()
+    assert ("stablehlo.convolution" in program) == (platform != "cpu")
+    assert ("stablehlo.dot_general" in program) == (platform == "cpu")
 
 
 def test_even_kernels_are_refused():

@@ -19,7 +19,7 @@ from flowjax_glow.training import (
 )
 from flowjax_glow.training.mesh import batch_size
 from flowjax_glow.training.optimizer import learning_rate
-from flowjax_glow.training.trainable import merge, trainable
+from flowjax_glow.trainable import merge, trainable
 from tests.training import toy
 
 

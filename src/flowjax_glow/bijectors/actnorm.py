@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float
 
-from flowjax_glow.bijector import Bijector
+from flowjax_glow.channel_affine import Affine, ChannelAffine, Vector
 from flowjax_glow.numerics import (
     LOG_SCALE_FACTOR,
     channel_statistics,
@@ -16,7 +15,7 @@ from flowjax_glow.types import Image, Key, LogDet, Params
 
 
 @dataclass(frozen=True)
-class ActNorm(Bijector):
+class ActNorm(ChannelAffine):
     r"""``z = (x + shift) exp(3 log_scale)`` with one shift and one log-scale per channel.
 
     The log-det is ``height * width * sum(3 log_scale)``. `init` chooses both so that ``z`` has zero
@@ -38,5 +37,14 @@ class ActNorm(Bijector):
         log_scale = self._log_scale(params)
         return z * jnp.exp(-log_scale) - params["shift"], constant_log_det(z, -log_scale.sum())
 
-    def _log_scale(self, params: Params) -> Float[Array, " channels"]:
+    def affine(self, params: Params) -> Affine:
+        log_scale = self._log_scale(params)
+        scale = jnp.exp(log_scale)
+        return Affine(jnp.diag(scale), params["shift"] * scale, log_scale.sum())
+
+    def inverse_affine(self, params: Params) -> Affine:
+        log_scale = self._log_scale(params)
+        return Affine(jnp.diag(jnp.exp(-log_scale)), -params["shift"], -log_scale.sum())
+
+    def _log_scale(self, params: Params) -> Vector:
         return LOG_SCALE_FACTOR * params["log_scale"]

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 
 from flowjax_glow.bijector import Bijector
@@ -10,6 +11,7 @@ from flowjax_glow.halves import halves
 from flowjax_glow.nets import CouplingNet, apply_net, init_net
 from flowjax_glow.numerics import check_image, sum_events
 from flowjax_glow.scales import Scale, Sigmoid
+from flowjax_glow.trainable import merge, trainable
 from flowjax_glow.types import Image, Key, LogDet, Params
 
 
@@ -44,6 +46,27 @@ class AffineCoupling(Bijector):
         shift, log_scale = self._fields(params, read, moved)
         moved = moved * jnp.exp(-log_scale) - shift
         return jnp.concatenate([read, moved], axis=-1), sum_events(-log_scale)
+
+    def pull_back(
+        self, params: Params, z: Image, z_bar: Image, log_det_bar: LogDet
+    ) -> tuple[Image, Params, Image]:
+        """The net runs once, for ``x`` and for the gradients: both directions read the same half.
+
+        With ``z_moved = (x_moved + shift) exp(l)`` and ``log_det = sum(l)`` the gradients are
+        ``x_moved_bar = shift_bar = z_moved_bar exp(l)`` and ``l_bar = z_moved_bar z_moved +
+        log_det_bar``.
+        """
+        (read, moved), (read_bar, moved_bar) = halves(z), halves(z_bar)
+        (shift, log_scale), pull = jax.vjp(
+            lambda values, read: self._fields(merge(params, values), read, moved),
+            trainable(params),
+            read,
+        )
+        log_scale_bar = moved_bar * moved + log_det_bar[:, None, None, None]
+        moved, moved_bar = moved * jnp.exp(-log_scale) - shift, moved_bar * jnp.exp(log_scale)
+        params_bar, net_bar = pull((moved_bar, log_scale_bar))
+        x = jnp.concatenate([read, moved], axis=-1)
+        return x, params_bar, jnp.concatenate([read_bar + net_bar, moved_bar], axis=-1)
 
     def log_scale(self, params: Params, z: Image) -> Image:
         """``log s`` of the moved half, from either end of the coupling: both have the read half."""

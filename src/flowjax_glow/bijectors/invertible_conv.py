@@ -1,17 +1,16 @@
 """Invertible 1x1 convolutions: one matrix that mixes the channels of every pixel."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax.scipy.linalg import lu, lu_factor, lu_solve, solve_triangular
 from jaxtyping import Array, Float
 
-from flowjax_glow.bijector import Bijector
-from flowjax_glow.numerics import PRECISION, check_image, constant_log_det
+from flowjax_glow.channel_affine import Affine, ChannelAffine, Matrix
+from flowjax_glow.numerics import PRECISION, check_image
 from flowjax_glow.types import Image, Key, LogDet, Params
-
-Matrix = Float[Array, "channels channels"]
 
 
 def random_orthogonal(key: Key, x: Image) -> Matrix:
@@ -19,44 +18,44 @@ def random_orthogonal(key: Key, x: Image) -> Matrix:
     return jax.random.orthogonal(key, x.shape[-1], dtype=x.dtype)
 
 
-class ChannelMixing(Bijector):
+class Factors(NamedTuple):
+    """All that a matrix W is needed for, in both directions."""
+
+    weight: Matrix
+    inverse_weight: Matrix
+    log_abs_det: Float[Array, ""]
+
+
+class ChannelMixing(ChannelAffine):
     r"""``z = x W`` at every pixel, ``log|det| = height * width * log|det W|``.
 
-    The inverse multiplies by ``W^-1``, which triangular solves give anew at every call, or once and
-    for all with parameters from `freeze`. Source: Kingma & Dhariwal 2018, section 3.2.
+    The inverse multiplies by ``W^-1``: solving for the small matrix once and multiplying beats
+    solving for every pixel tenfold. `freeze` keeps what it takes, and so does a `Repeat`, for all
+    its steps at once. Source: Kingma & Dhariwal 2018, section 3.2.
     """
 
     def forward(self, params: Params, x: Image) -> tuple[Image, LogDet]:
-        z = jnp.matmul(x, self.weight(params), precision=PRECISION)
-        return z, constant_log_det(x, self.log_abs_det(params))
+        return self.affine(params)(x)
 
     def inverse(self, params: Params, z: Image) -> tuple[Image, LogDet]:
-        x = jnp.matmul(z, self.inverse_weight(params), precision=PRECISION)
-        return x, constant_log_det(z, -self.log_abs_det(params))
+        return self.inverse_affine(params)(z)
+
+    def affine(self, params: Params) -> Affine:
+        factors = self._factors(params)
+        return Affine(factors.weight, _no_shift(factors), factors.log_abs_det)
+
+    def inverse_affine(self, params: Params) -> Affine:
+        factors = self._factors(params)
+        return Affine(factors.inverse_weight, _no_shift(factors), -factors.log_abs_det)
 
     def freeze(self, params: Params) -> Params:
-        return {**params, "inverse_weight": self.inverse_weight(params)}
+        return {**params, "frozen": self._factors(params)}
 
-    def inverse_weight(self, params: Params) -> Matrix:
-        """``W^-1``, from the cache if `freeze` has filled it."""
-        if "inverse_weight" in params:
-            return params["inverse_weight"]
-        # Solving for the matrix once and multiplying beats solving for every pixel tenfold.
-        weight = self.weight(params)
-        return self.solve(params, jnp.eye(weight.shape[-1], dtype=weight.dtype)).T
+    def _factors(self, params: Params) -> Factors:
+        return params["frozen"] if "frozen" in params else self.factorize(params)
 
-    def weight(self, params: Params) -> Matrix:
-        """``W``."""
-        raise NotImplementedError
-
-    def log_abs_det(self, params: Params) -> Float[Array, ""]:
-        """``log|det W|``."""
-        raise NotImplementedError
-
-    def solve(
-        self, params: Params, columns: Float[Array, "channels count"]
-    ) -> Float[Array, "channels count"]:
-        """The solutions y of ``W^T y = column``, one per column."""
+    def factorize(self, params: Params) -> Factors:
+        """W, its inverse and its log-det from parameters that are not frozen."""
         raise NotImplementedError
 
 
@@ -68,16 +67,8 @@ class InvertibleConv(ChannelMixing):
         check_image("InvertibleConv", x)
         return {"weight": random_orthogonal(key, x)}
 
-    def weight(self, params: Params) -> Matrix:
-        return params["weight"]
-
-    def log_abs_det(self, params: Params) -> Float[Array, ""]:
-        return jnp.linalg.slogdet(params["weight"])[1]
-
-    def solve(
-        self, params: Params, columns: Float[Array, "channels count"]
-    ) -> Float[Array, "channels count"]:
-        return lu_solve(lu_factor(params["weight"]), columns, trans=1)
+    def factorize(self, params: Params) -> Factors:
+        return Factors(params["weight"], *_invert(params["weight"]))
 
 
 @dataclass(frozen=True)
@@ -100,20 +91,14 @@ class InvertibleConvLU(ChannelMixing):
             "log_diagonal": jnp.log(jnp.abs(diagonal)),
         }
 
-    def weight(self, params: Params) -> Matrix:
-        product = jnp.matmul(self._lower(params), self._upper(params), precision=PRECISION)
-        return product[params["rows"]]
-
-    def log_abs_det(self, params: Params) -> Float[Array, ""]:
-        return params["log_diagonal"].sum()
-
-    def solve(
-        self, params: Params, columns: Float[Array, "channels count"]
-    ) -> Float[Array, "channels count"]:
-        # W^T y = (P L U)^T y = U^T L^T P^T y
-        half = solve_triangular(self._upper(params), columns, trans=1)
-        permuted = solve_triangular(self._lower(params), half, trans=1, lower=True)
-        return permuted[params["rows"]]
+    def factorize(self, params: Params) -> Factors:
+        lower, upper = self._lower(params), self._upper(params)
+        weight = jnp.matmul(lower, upper, precision=PRECISION)[params["rows"]]
+        # W^-1 = U^-1 L^-1 P^T, and P^T picks columns as P picks rows
+        identity = jnp.eye(lower.shape[-1], dtype=lower.dtype)
+        half = solve_triangular(lower, identity, lower=True, unit_diagonal=True)
+        inverse = solve_triangular(upper, half)[:, params["rows"]]
+        return Factors(weight, inverse, params["log_diagonal"].sum())
 
     def _lower(self, params: Params) -> Matrix:
         lower = params["lower"]
@@ -122,3 +107,24 @@ class InvertibleConvLU(ChannelMixing):
     def _upper(self, params: Params) -> Matrix:
         diagonal = params["sign"].astype(params["upper"].dtype) * jnp.exp(params["log_diagonal"])
         return jnp.triu(params["upper"], 1) + jnp.diag(diagonal)
+
+
+@jax.custom_jvp
+def _invert(weight: Matrix) -> tuple[Matrix, Float[Array, ""]]:
+    """``W^-1`` and ``log|det W|`` from one factorization, with derivatives that are products."""
+    factors, pivots = lu_factor(weight)
+    identity = jnp.eye(weight.shape[-1], dtype=weight.dtype)
+    return lu_solve((factors, pivots), identity), jnp.log(jnp.abs(jnp.diag(factors))).sum()
+
+
+@_invert.defjvp
+def _(primals: tuple[Matrix], tangents: tuple[Matrix]) -> tuple:
+    (change,) = tangents
+    inverse, log_abs_det = _invert(*primals)
+    inner = jnp.matmul(change, inverse, precision=PRECISION)
+    inverse_change = -jnp.matmul(inverse, inner, precision=PRECISION)
+    return (inverse, log_abs_det), (inverse_change, jnp.trace(inner))
+
+
+def _no_shift(factors: Factors) -> Float[Array, " channels"]:
+    return jnp.zeros(factors.weight.shape[-1], factors.weight.dtype)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from flowjax_glow.training.average import Average, start_average
-from flowjax_glow.training.trainable import merge, trainable
+from flowjax_glow.trainable import merge, trainable
 from flowjax_glow.training.types import Leaf
 from flowjax_glow.types import Key, Params
 

@@ -15,7 +15,7 @@ from flowjax_glow.errors import expected
 from flowjax_glow.training.average import check_decay, update_average
 from flowjax_glow.training.mesh import batch_size, replicated, sharded
 from flowjax_glow.training.state import TrainState
-from flowjax_glow.training.trainable import merge, trainable
+from flowjax_glow.trainable import merge, trainable
 from flowjax_glow.training.types import Batch, LossFn, Metrics
 from flowjax_glow.types import Key, Params
 
