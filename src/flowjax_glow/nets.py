@@ -14,14 +14,19 @@ from flowjax_glow.types import Image, Key, Params
 
 @jax.custom_jvp
 def relu(x: Image) -> Image:
-    """``max(x, 0)``. Its derivative is read off its value, so the input need not be kept."""
+    """``max(x, 0)``, whose derivative is read off its value: the next layer keeps that anyway."""
     return jnp.maximum(x, 0)
 
 
 @relu.defjvp
 def _(primals: tuple[Image], tangents: tuple[Image]) -> tuple[Image, Image]:
     value = relu(*primals)
-    return value, jnp.where(value > 0, tangents[0], 0)
+    return value, _where_positive(value, *tangents)
+
+
+@jax.checkpoint  # or the mask would be kept beside the value
+def _where_positive(value: Image, tangent: Image) -> Image:
+    return jnp.where(value > 0, tangent, 0)
 
 
 class ConvActNorm(nn.Module):
