@@ -17,7 +17,7 @@ MODULES = {
 ROWS = (
     {"types", "errors"},
     {"numerics", "convolution", "halves", "trainable"},
-    {"scales", "nets", "bijector"},
+    {"scales", "nets", "bijector", "elimination"},
     {"channel_affine"},
     {"bijectors"},
     {"combinators"},

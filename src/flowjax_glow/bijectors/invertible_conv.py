@@ -5,10 +5,11 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.linalg import lu, lu_factor, lu_solve, solve_triangular
+from jax.scipy.linalg import lu
 from jaxtyping import Array, Float
 
 from flowjax_glow.channel_affine import Affine, ChannelAffine, Matrix
+from flowjax_glow.elimination import invert
 from flowjax_glow.numerics import PRECISION, check_image
 from flowjax_glow.types import Image, Key, LogDet, Params
 
@@ -68,7 +69,7 @@ class InvertibleConv(ChannelMixing):
         return {"weight": random_orthogonal(key, x)}
 
     def factorize(self, params: Params) -> Factors:
-        return Factors(params["weight"], *_invert(params["weight"]))
+        return Factors(params["weight"], *invert(params["weight"]))
 
 
 @dataclass(frozen=True)
@@ -94,11 +95,7 @@ class InvertibleConvLU(ChannelMixing):
     def factorize(self, params: Params) -> Factors:
         lower, upper = self._lower(params), self._upper(params)
         weight = jnp.matmul(lower, upper, precision=PRECISION)[params["rows"]]
-        # W^-1 = U^-1 L^-1 P^T, and P^T picks columns as P picks rows
-        identity = jnp.eye(lower.shape[-1], dtype=lower.dtype)
-        half = solve_triangular(lower, identity, lower=True, unit_diagonal=True)
-        inverse = solve_triangular(upper, half)[:, params["rows"]]
-        return Factors(weight, inverse, params["log_diagonal"].sum())
+        return Factors(weight, invert(weight)[0], params["log_diagonal"].sum())
 
     def _lower(self, params: Params) -> Matrix:
         lower = params["lower"]
@@ -107,23 +104,6 @@ class InvertibleConvLU(ChannelMixing):
     def _upper(self, params: Params) -> Matrix:
         diagonal = params["sign"].astype(params["upper"].dtype) * jnp.exp(params["log_diagonal"])
         return jnp.triu(params["upper"], 1) + jnp.diag(diagonal)
-
-
-@jax.custom_jvp
-def _invert(weight: Matrix) -> tuple[Matrix, Float[Array, ""]]:
-    """``W^-1`` and ``log|det W|`` from one factorization, with derivatives that are products."""
-    factors, pivots = lu_factor(weight)
-    identity = jnp.eye(weight.shape[-1], dtype=weight.dtype)
-    return lu_solve((factors, pivots), identity), jnp.log(jnp.abs(jnp.diag(factors))).sum()
-
-
-@_invert.defjvp
-def _(primals: tuple[Matrix], tangents: tuple[Matrix]) -> tuple:
-    (change,) = tangents
-    inverse, log_abs_det = _invert(*primals)
-    inner = jnp.matmul(change, inverse, precision=PRECISION)
-    inverse_change = -jnp.matmul(inverse, inner, precision=PRECISION)
-    return (inverse, log_abs_det), (inverse_change, jnp.trace(inner))
 
 
 def _no_shift(factors: Factors) -> Float[Array, " channels"]:
