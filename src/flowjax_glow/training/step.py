@@ -72,16 +72,18 @@ def make_train_step(
         norm = optax.tree.norm(gradients)
         # The norm tells of every leaf. It also overflows before the squares in Adam's state do.
         finite = jnp.isfinite(mean_loss) & jnp.isfinite(norm)
-        with jax.numpy_dtype_promotion("standard"):  # optax raises floats to integer powers
-            updates, optimizer_state = optimizer.update(gradients, state.optimizer, values)
-        values = optax.apply_updates(values, updates)
-        proposed = replace(
-            state,
-            params=merge(state.params, values),
-            optimizer=optimizer_state,
-            average=update_average(state.average, values, ema_decay),
-        )
-        kept = jax.tree.map(partial(jnp.where, finite), proposed, state)
+        def update(state: TrainState) -> TrainState:
+            with jax.numpy_dtype_promotion("standard"):  # optax raises floats to integer powers
+                updates, optimizer_state = optimizer.update(gradients, state.optimizer, values)
+            moved = optax.apply_updates(values, updates)
+            return replace(
+                state,
+                params=merge(state.params, moved),
+                optimizer=optimizer_state,
+                average=update_average(state.average, moved, ema_decay),
+            )
+
+        kept = jax.lax.cond(finite, update, lambda state: state, state)
         metrics = {"loss": mean_loss, "grad_norm": norm, "update_finite": finite}
         return replace(kept, step=state.step + 1), metrics
 
