@@ -29,7 +29,7 @@ import click
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 def main(show: bool, dry_run: bool, debug: bool, restart: bool, **choices: Any) -> None:
     """Train GLOW with every coupling remedy and redraw the paper's figures."""
-    from experiments import command  # imports jax; --help does not need it
+    from experiments import command, compilation  # they import jax; --help does not need it
 
     with command.one_line_errors(debug):
         if show:
@@ -39,6 +39,7 @@ def main(show: bool, dry_run: bool, debug: bool, restart: bool, **choices: Any) 
         if dry_run:
             click.echo(sweep.describe())
             return
+        compilation.keep_compiled_programs()
         sys.exit(sweep.run(restart=restart))
 
 

@@ -105,7 +105,10 @@ def test_every_derivative_is_that_of_xla_s(channels):
                 jax.grad(over_kernels)(x),
             )
 
-        got, wanted = jax.jit(lambda: derivatives(convolve))(), jax.jit(lambda: derivatives(by_xla))()
+        got, wanted = (
+            jax.jit(lambda: derivatives(convolve))(),
+            jax.jit(lambda: derivatives(by_xla))(),
+        )
         for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(wanted), strict=True):
             assert relative_error(a, b) < TOLERANCE["float64"]
 

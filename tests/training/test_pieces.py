@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from jax.sharding import AxisType
 
+from flowjax_glow.trainable import merge, trainable
 from flowjax_glow.training import (
     OptimizerConfig,
     data_mesh,
@@ -19,7 +20,6 @@ from flowjax_glow.training import (
 )
 from flowjax_glow.training.mesh import batch_size
 from flowjax_glow.training.optimizer import learning_rate
-from flowjax_glow.trainable import merge, trainable
 from tests.training import toy
 
 

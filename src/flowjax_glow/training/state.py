@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from flowjax_glow.training.average import Average, start_average
 from flowjax_glow.trainable import merge, trainable
+from flowjax_glow.training.average import Average, start_average
 from flowjax_glow.training.types import Leaf
 from flowjax_glow.types import Key, Params
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from typing import TypeAlias
 
 import jax
@@ -12,10 +11,10 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float
 
 from flowjax_glow.errors import expected
+from flowjax_glow.trainable import merge, trainable
 from flowjax_glow.training.average import check_decay, update_average
 from flowjax_glow.training.mesh import batch_size, replicated, sharded
 from flowjax_glow.training.state import TrainState
-from flowjax_glow.trainable import merge, trainable
 from flowjax_glow.training.types import Batch, LossFn, Metrics
 from flowjax_glow.types import Key, Params
 
@@ -72,6 +71,7 @@ def make_train_step(
         norm = optax.tree.norm(gradients)
         # The norm tells of every leaf. It also overflows before the squares in Adam's state do.
         finite = jnp.isfinite(mean_loss) & jnp.isfinite(norm)
+
         def update(state: TrainState) -> TrainState:
             with jax.numpy_dtype_promotion("standard"):  # optax raises floats to integer powers
                 updates, optimizer_state = optimizer.update(gradients, state.optimizer, values)
