@@ -36,7 +36,7 @@ def test_flops_of_a_gradient_over_those_of_the_loss(memory, allowed):
 
 
 def temporary_bytes(memory: str, depth: int) -> int:
-    """Of a compiled gradient, less the gradient itself, which grows with depth whatever one does."""
+    """Of a compiled gradient, less the gradient itself, which grows with depth in any case."""
     flow = fg.glow(fg.GlowConfig(levels=1, depth=depth, width=16, memory=memory))
     images = jax.ShapeDtypeStruct((32, 16, 16, 3), jnp.float32)
     params = jax.eval_shape(flow.init, jax.random.key(0), images)

@@ -10,6 +10,7 @@ from flowjax_glow.diagnostics.observe import (
     stack,
     summed_log_det,
 )
+from flowjax_glow.diagnostics.reconstruction import drift
 from flowjax_glow.diagnostics.round_trip import (
     LATENT_FLOOR,
     ImageRoundTrip,
@@ -25,6 +26,7 @@ __all__ = [
     "Observation",
     "clip_and_observe",
     "decode_observed",
+    "drift",
     "image_round_trip",
     "latent_round_trip",
     "scales_after_splits",
