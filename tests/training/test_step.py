@@ -45,6 +45,17 @@ def test_loss_falls():
     assert losses[-1] < losses[0] / 2
 
 
+def test_a_step_moves_nothing_between_host_and_device():
+    mesh = toy.mesh_of(1)
+    state, step, batch = toy.start(mesh), toy.make_step(mesh), shard_batch(mesh, toy.batch(0))
+    state, _ = step(state, batch)  # compiled, and its constants placed
+    with jax.transfer_guard("disallow"):
+        state, metrics = step(state, batch)
+        with pytest.raises(Exception, match="Disallowed host-to-device"):
+            step(state, toy.batch(1))  # the guard does see transfers
+    assert np.isfinite(float(metrics["loss"]))
+
+
 def test_state_is_replicated_and_donated():
     mesh = toy.mesh_of(8)
     state = toy.start(mesh)
