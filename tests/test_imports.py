@@ -23,6 +23,7 @@ ROWS = (
     {"combinators"},
     {"walk"},
     {"glow", "density"},
+    {"bulk"},
     {"training", "diagnostics", "data"},
 )
 ROW = {room: row for row, rooms in enumerate(ROWS) for room in rooms}

@@ -12,6 +12,7 @@ from flowjax_glow.bijectors import (
     Split,
     Squeeze,
 )
+from flowjax_glow.bulk import sample_pixels
 from flowjax_glow.combinators import Chain, Invert, MultiScale, Repeat
 from flowjax_glow.density import (
     bin_midpoints,
