@@ -27,10 +27,11 @@ from typing import Any
 import jax
 import numpy as np
 
+from benchmarks.contenders.ours import openai_glow
 from flowjax_glow.data import Images, Source, load
 from flowjax_glow.density import bits_per_dim, dequantize
 from flowjax_glow.errors import expected
-from flowjax_glow.glow import GlowConfig, glow
+from flowjax_glow.glow import glow
 from flowjax_glow.training import (
     OptimizerConfig,
     data_mesh,
@@ -121,17 +122,7 @@ def report(losses: Iterator[float]) -> list[float]:
 
 def train_ours(work: Workload) -> tuple[list[float], float]:
     """Losses and held-out bits/dim of our GLOW, wired as in openai/glow."""
-    flow = glow(
-        GlowConfig(
-            levels=work.levels,
-            depth=work.depth,
-            width=work.width,
-            scale="sigmoid",
-            reads="signal",
-            split_prior="learned",
-            memory="remat",
-        )
-    )
+    flow = glow(openai_glow(work.levels, work.depth, work.width, "remat"))
     loss = partial(bits_per_dim, flow)
     mesh = data_mesh(jax.devices()[:1])
     optimizer = make_optimizer(OptimizerConfig("adam", work.learning_rate), work.steps)

@@ -6,13 +6,13 @@ from functools import cached_property, partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.workloads import TEMPERATURE, Workload
 from flowjax_glow.data import Images
 from flowjax_glow.density import bits_per_dim, dequantize, encode, sample
 from flowjax_glow.glow import GlowConfig, glow
+from flowjax_glow.trainable import trainable
 from flowjax_glow.training import (
     OptimizerConfig,
     data_mesh,
@@ -26,16 +26,20 @@ from flowjax_glow.types import Params
 
 def build(work: Workload, batches: Images, *, memory: Any) -> "Ours":
     """Our GLOW with one memory policy, on one device."""
-    config = GlowConfig(
-        levels=work.levels,
-        depth=work.depth,
-        width=work.width,
+    return Ours(openai_glow(work.levels, work.depth, work.width, memory), work, batches)
+
+
+def openai_glow(levels: int, depth: int, width: int, memory: Any) -> GlowConfig:
+    """Our GLOW, wired as in openai/glow."""
+    return GlowConfig(
+        levels=levels,
+        depth=depth,
+        width=width,
         scale="sigmoid",
         reads="signal",
         split_prior="learned",
         memory=memory,
     )
-    return Ours(config, work, batches)
 
 
 class Ours:
@@ -74,8 +78,7 @@ class Ours:
         return [np.asarray(self._sample(self._frozen, key))]
 
     def facts(self) -> dict[str, Any]:
-        leaves = jax.tree.leaves(self._state.params)
-        trained = [leaf for leaf in leaves if jnp.issubdtype(leaf.dtype, jnp.floating)]
+        trained = jax.tree.leaves(trainable(self._state.params))
         parameters = sum(math.prod(leaf.shape) for leaf in trained)
         return {"parameters": parameters, "counts": self._counts()}
 
