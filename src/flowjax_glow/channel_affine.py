@@ -8,7 +8,7 @@ from jaxtyping import Array, Float
 
 from flowjax_glow.bijector import Bijector
 from flowjax_glow.numerics import PRECISION, constant_log_det
-from flowjax_glow.types import Image, Key, LogDet, Params
+from flowjax_glow.types import Image, LogDet, Params
 
 Matrix = Float[Array, "channels channels"]
 Vector = Float[Array, " channels"]
@@ -50,14 +50,12 @@ class ChannelAffine(Bijector):
 class Folded(Bijector):
     """Channel-affine bijectors in a row as one product, one pass over the data.
 
-    Params are theirs, as a tuple. Equal to applying one after the other, up to rounding.
+    Params are theirs, as a tuple; the chain that folds them has started them one by one. Equal to
+    applying one after the other, up to rounding.
     """
 
     def __init__(self, bijectors: tuple[ChannelAffine, ...]) -> None:
         self.bijectors = bijectors
-
-    def init(self, key: Key, x: Image) -> Params:
-        raise NotImplementedError("the chain that folds its bijectors starts them one by one")
 
     def forward(self, params: Params, x: Image) -> tuple[Image, LogDet]:
         maps = [b.affine(own) for b, own in zip(self.bijectors, params, strict=True)]

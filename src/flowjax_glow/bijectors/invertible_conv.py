@@ -57,7 +57,7 @@ class ChannelMixing(ChannelAffine):
 
     def factorize(self, params: Params) -> Factors:
         """W, its inverse and its log-det from parameters that are not frozen."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} must define factorize")
 
 
 @dataclass(frozen=True)
