@@ -48,3 +48,14 @@ def temporary_bytes(memory: str, depth: int) -> int:
 def test_memory_of_inverted_steps_does_not_grow_with_depth():
     assert temporary_bytes("invert", 32) <= 1.1 * temporary_bytes("invert", 8)
     assert temporary_bytes("store", 32) > 2 * temporary_bytes("store", 8)
+
+
+@pytest.mark.parametrize("memory", ["store", "remat", "invert"])
+def test_programs_do_not_grow_with_depth(memory):
+    def lines(depth: int) -> int:
+        flow = fg.glow(fg.GlowConfig(levels=2, depth=depth, width=8, memory=memory))
+        images = jax.ShapeDtypeStruct((2, 8, 8, 3), jnp.float32)
+        params = jax.eval_shape(flow.init, jax.random.key(0), images)
+        return jax.jit(jax.grad(loss(flow))).lower(params, images).as_text().count("\n")
+
+    assert lines(32) == lines(8)
