@@ -1,7 +1,7 @@
 r"""The one convolution of the project: NHWC, stride 1, zero padding to the same size.
 
 On the CPU it is made of matrix products, forward and backward: inside a `jax.lax.scan` XLA falls
-back to a CPU convolution that is more than thirty times slower, and even outside one large product
+back to a CPU convolution that is about twenty times slower, and even outside one large product
 per convolution beats it. GPUs and TPUs get `jax.lax`'s own. Which of the two a program holds is
 decided where it is lowered, so a program for one platform may be made on another.
 
