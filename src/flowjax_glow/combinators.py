@@ -149,7 +149,9 @@ class Repeat(Bijector):
     def freeze(self, params: Params) -> Params:
         return jax.vmap(self.step.freeze)(params)
 
-    def _remember(self, apply: Callable) -> Callable[[Params, Image], tuple[Image, LogDet, None]]:
+    def _remember(
+        self, apply: Callable[[Params, Image], tuple[Image, LogDet]]
+    ) -> Callable[[Params, Image], tuple[Image, LogDet, None]]:
         def recorded(params: Params, x: Image) -> tuple[Image, LogDet, None]:
             return *apply(params, x), None
 

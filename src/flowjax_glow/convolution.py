@@ -22,11 +22,13 @@ from typing import TypeAlias
 
 import jax
 import jax.numpy as jnp
+from jax.core import ShapedArray
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 from jaxtyping import Array, Float
 
 from flowjax_glow.errors import expected
+from flowjax_glow.numerics import at_least_float32
 
 Kernel: TypeAlias = Float[Array, "kernel_height kernel_width channels_in channels_out"]
 Features: TypeAlias = Float[Array, "batch height width _"]
@@ -81,7 +83,8 @@ def _product_convolve(x: Features, kernel: Kernel) -> Features:
     if channels_in <= channels_out:
         return _gather(x, (height, width)) @ kernel.reshape(-1, channels_out)
     taps = jnp.moveaxis(kernel, 2, 0).reshape(channels_in, -1)
-    return _add_up(x @ taps, (height, width))
+    products = jnp.matmul(x, taps, preferred_element_type=at_least_float32(x))  # sums need it
+    return _add_up(products, (height, width)).astype(x.dtype)
 
 
 def _product_kernel_gradient(x: Features, z_bar: Features, size: Size) -> Kernel:
@@ -139,8 +142,8 @@ def _primitive(name: str, by_products: Callable, by_lax: Callable, shape: Callab
     def batched(operands: tuple, axes: tuple, **params: Size) -> tuple[Array, int]:
         return jax.vmap(partial(by_platform, **params), axes)(*operands), 0
 
-    def abstract(*operands: jax.core.ShapedArray, **params: Size) -> jax.core.ShapedArray:
-        return jax.core.ShapedArray(shape(*operands, **params), operands[0].dtype)
+    def abstract(*operands: ShapedArray, **params: Size) -> ShapedArray:
+        return ShapedArray(shape(*operands, **params), operands[0].dtype)
 
     primitive.def_impl(jax.jit(primitive.bind, static_argnames="size"))
     primitive.def_abstract_eval(abstract)

@@ -8,12 +8,11 @@ def expected(where: str, what: str, *, got: object, advice: str) -> ValueError:
     return ValueError(f"{where}: expected {what}, got {got}; {advice}")
 
 
-def check_choice(where: str, value: object, choices: tuple[str, ...]) -> None:
+def check_choice(where: str, value: object, choices: tuple[str | None, ...]) -> None:
     """Raises if `value` is none of `choices`."""
     if value not in choices:
-        raise expected(
-            where, f"one of {', '.join(choices)}", got=repr(value), advice="choose one of these"
-        )
+        names = ", ".join(map(str, choices))
+        raise expected(where, f"one of {names}", got=repr(value), advice="choose one of these")
 
 
 def check_positive(where: str, value: float) -> None:

@@ -39,6 +39,8 @@ class GlowConfig:
         permutation: an extra fixed random one: `"none"`, after the coupling of `"every_step"` (the
             paper's randomized splits), or at `"level_end"`.
         memory: what the backward pass keeps, see `Repeat`.
+        net_dtype: the dtype that coupling nets compute in, `"bfloat16"`, or None for that of the
+            images. Parameters and everything that is inverted keep theirs.
     """
 
     levels: int = 3
@@ -52,6 +54,7 @@ class GlowConfig:
     conv1x1: Literal["dense", "lu"] = "dense"
     permutation: Literal["none", "every_step", "level_end"] = "none"
     memory: Memory = "store"
+    net_dtype: Literal["bfloat16"] | None = None
 
     def __post_init__(self) -> None:
         for name in ("levels", "depth", "width"):
@@ -65,6 +68,7 @@ class GlowConfig:
             "GlowConfig.permutation", self.permutation, ("none", "every_step", "level_end")
         )
         check_choice("GlowConfig.memory", self.memory, get_args(Memory))
+        check_choice("GlowConfig.net_dtype", self.net_dtype, (None, "bfloat16"))
         if isinstance(self.scale, str):
             check_choice("GlowConfig.scale", self.scale, tuple(SCALES))
             object.__setattr__(self, "scale", SCALES[self.scale])
@@ -84,7 +88,8 @@ def glow(config: GlowConfig) -> MultiScale:
     so on; each is standard normal under the model.
     """
     assert isinstance(config.scale, Scale)  # a name became its scale when config was made
-    coupling = AffineCoupling(CouplingNet(config.width), config.scale.shared_by(config.depth))
+    net = CouplingNet(config.width, config.net_dtype)
+    coupling = AffineCoupling(net, config.scale.shared_by(config.depth))
     step: tuple[Bijector, ...] = (ActNorm(), _mixing(config), coupling)
     if config.permutation == "every_step":
         step += (Permutation(),)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from flowjax_glow.convolution import Kernel, convolve
-from flowjax_glow.numerics import LOG_SCALE_FACTOR, channel_statistics
+from flowjax_glow.numerics import LOG_SCALE_FACTOR, at_least_float32, channel_statistics
 from flowjax_glow.types import Image, Key, Params
 
 
@@ -33,44 +33,66 @@ class ConvActNorm(nn.Module):
     """A convolution followed by an actnorm in place of a bias: ``(x * kernel + shift) e^(3 l)``.
 
     The kernel starts at N(0, 0.05^2); shift and log-scale start so that the output has zero mean
-    and unit deviation per channel on the batch that initializes it.
+    and unit deviation per channel on the batch that initializes it. `dtype` is as of `CouplingNet`,
+    and that of the output.
     """
 
     channels_out: int
     size: int
+    dtype: str | None = None
 
     @nn.compact
     def __call__(self, x: Image) -> Image:
         shape = (self.size, self.size, x.shape[-1], self.channels_out)
-        kernel = self.param("kernel", jax.nn.initializers.normal(0.05), shape, x.dtype)
-        shift = self.param("shift", lambda _: -channel_statistics(convolve(x, kernel))[0])
+        kernel = self.param("kernel", jax.nn.initializers.normal(0.05), shape, at_least_float32(x))
+        shift = self.param("shift", lambda _: -self._statistics(x, kernel)[0])
         log_scale = self.param(
-            "log_scale",
-            lambda _: -jnp.log(channel_statistics(convolve(x, kernel))[1]) / LOG_SCALE_FACTOR,
+            "log_scale", lambda _: -jnp.log(self._statistics(x, kernel)[1]) / LOG_SCALE_FACTOR
         )
-        return _scaled_convolve(x, kernel, shift, log_scale)
+        z = _scaled_convolve(x, kernel, shift, log_scale, self.dtype)
+        return z if self.dtype is None else z.astype(self.dtype)
+
+    def _statistics(
+        self, x: Image, kernel: Kernel
+    ) -> tuple[Float[Array, " channels"], Float[Array, " channels"]]:
+        return channel_statistics(_convolve_in(self.dtype, x, kernel))
 
 
 class ZeroConv(nn.Module):
-    """A 3x3 convolution that starts at zero: ``(x * kernel + shift) e^(3 l)``, all three zero."""
+    """A 3x3 convolution that starts at zero: ``(x * kernel + shift) e^(3 l)``, all three zero.
+
+    `dtype` is as of `CouplingNet`; the output has that of the parameters.
+    """
 
     channels_out: int
+    dtype: str | None = None
 
     @nn.compact
     def __call__(self, x: Image) -> Image:
-        zeros = jax.nn.initializers.zeros
-        kernel = self.param("kernel", zeros, (3, 3, x.shape[-1], self.channels_out), x.dtype)
-        shift = self.param("shift", zeros, (self.channels_out,), x.dtype)
-        log_scale = self.param("log_scale", zeros, (self.channels_out,), x.dtype)
-        return _scaled_convolve(x, kernel, shift, log_scale)
+        zeros, dtype = jax.nn.initializers.zeros, at_least_float32(x)
+        kernel = self.param("kernel", zeros, (3, 3, x.shape[-1], self.channels_out), dtype)
+        shift = self.param("shift", zeros, (self.channels_out,), dtype)
+        log_scale = self.param("log_scale", zeros, (self.channels_out,), dtype)
+        return _scaled_convolve(x, kernel, shift, log_scale, self.dtype)
 
 
 def _scaled_convolve(
-    x: Image, kernel: Kernel, shift: Float[Array, " channels"], log_scale: Float[Array, " channels"]
+    x: Image,
+    kernel: Kernel,
+    shift: Float[Array, " channels"],
+    log_scale: Float[Array, " channels"],
+    dtype: str | None,
 ) -> Image:
     """``(x * kernel + shift) e^(3 l)``, scaled where there are fewer numbers: in the kernel."""
     scale = jnp.exp(LOG_SCALE_FACTOR * log_scale)
-    return convolve(x, kernel * scale) + shift * scale
+    return _convolve_in(dtype, x, kernel * scale) + shift * scale
+
+
+def _convolve_in(dtype: str | None, x: Image, kernel: Kernel) -> Image:
+    """The product is taken in `dtype`, None for their own; the result has the kernel's."""
+    if dtype is None:
+        return convolve(x, kernel)
+    return convolve(x.astype(dtype), kernel.astype(dtype)).astype(kernel.dtype)
 
 
 class CouplingNet(nn.Module):
@@ -78,16 +100,22 @@ class CouplingNet(nn.Module):
 
     Any Flax module with this call, and with no other collection than ``params``, may stand in for
     it in a coupling.
+
+    Attributes:
+        width: hidden channels.
+        dtype: of convolutions and hidden activations, such as ``"bfloat16"``; None for that of the
+            images. Parameters, input and output keep theirs.
     """
 
     width: int = 512
+    dtype: str | None = None
 
     @nn.compact
     def __call__(self, x: Image, channels_out: int) -> Image:
         """`(batch, height, width, channels)` to `(batch, height, width, channels_out)`."""
-        x = relu(ConvActNorm(self.width, size=3, name="first")(x))
-        x = relu(ConvActNorm(self.width, size=1, name="second")(x))
-        return ZeroConv(channels_out, name="last")(x)
+        h = relu(ConvActNorm(self.width, size=3, dtype=self.dtype, name="first")(x))
+        h = relu(ConvActNorm(self.width, size=1, dtype=self.dtype, name="second")(h))
+        return ZeroConv(channels_out, self.dtype, name="last")(h).astype(x.dtype)
 
 
 def init_net(net: nn.Module, key: Key, x: Image, *args: int) -> Params:

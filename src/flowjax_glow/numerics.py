@@ -30,17 +30,25 @@ class Tolerance(NamedTuple):
     log_det: float
 
 
-#: What `forward` and `inverse` promise, by the name of the dtype they run in.
+#: What `forward` and `inverse` promise, by the name of the dtype they run in. With nets in bfloat16
+#: a reconstructed half that differs in its last bit may be rounded the other way on entering the
+#: next net, whose output then differs by up to one rounding in bfloat16.
 TOLERANCES = {
     "float32": Tolerance(relative=1e-5, log_det=1e-5),
     "float64": Tolerance(relative=1e-10, log_det=1e-10),
+    "bfloat16-net": Tolerance(relative=2**-8, log_det=2**-8),
 }
+
+
+def at_least_float32(x: Float[Array, "..."]) -> jnp.dtype:
+    """The dtype of x, or float32 where that is less."""
+    return x.dtype if jnp.finfo(x.dtype).bits >= 32 else jnp.dtype(jnp.float32)
 
 
 def log_det_dtype(x: Float[Array, "..."]) -> jnp.dtype:
     """The dtype of x, but at least float32; whatever enters a flow passes here first."""
     check_floating("flow", x)
-    return x.dtype if jnp.finfo(x.dtype).bits >= 32 else jnp.dtype(jnp.float32)
+    return at_least_float32(x)
 
 
 def sum_events(terms: Float[Array, "batch ..."]) -> LogDet:

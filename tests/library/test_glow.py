@@ -48,6 +48,7 @@ def level_parts(flow, index):
             "GlowConfig.permutation: expected one of none, every_step, level_e",
         ),
         ({"memory": "forget"}, "GlowConfig.memory: expected one of .*, got 'forget'"),
+        ({"net_dtype": "float16"}, "GlowConfig.net_dtype: expected one of None, bfloat16, got"),
         ({"scale": "relu"}, "GlowConfig.scale: expected one of additive, .*, got 'relu'; choose"),
         (
             {"scale": 0.5},
