@@ -19,7 +19,7 @@ def keep_compiled_programs() -> None:
     one that cannot be made leaves things as they are. JAX keys an entry by program, version,
     options and processor, and compiles anew where an entry cannot be read.
     """
-    if jax.config.jax_compilation_cache_dir is None:
+    if jax.config.values["jax_compilation_cache_dir"] is None:
         folder = cache_folder()
         try:
             folder.mkdir(parents=True, exist_ok=True)

@@ -3,7 +3,6 @@
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Literal, get_args
 
 import jax
@@ -153,7 +152,8 @@ class Repeat(Bijector):
         self, apply: Callable[[Params, Image], tuple[Image, LogDet]]
     ) -> Callable[[Params, Image], tuple[Image, LogDet, None]]:
         def recorded(params: Params, x: Image) -> tuple[Image, LogDet, None]:
-            return *apply(params, x), None
+            x, log_det = apply(params, x)
+            return x, log_det, None
 
         if self.memory == "store":
             return recorded
@@ -161,16 +161,14 @@ class Repeat(Bijector):
         return jax.checkpoint(recorded, prevent_cse=False)
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _forgetful_scan(step: Bijector, params: Params, x: Image) -> tuple[Image, LogDet]:
-    """A scan of ``step.forward`` whose backward pass starts from nothing but its result."""
+def _scan_forward(step: Bijector, params: Params, x: Image) -> tuple[Image, LogDet]:
     return scan_maps(lambda own, x: (*step.forward(own, x), None), params, x)[:2]
 
 
 def _keep_the_result(
     step: Bijector, params: Params, x: Image
 ) -> tuple[tuple[Image, LogDet], tuple[Params, Image]]:
-    z, log_det = _forgetful_scan(step, params, x)
+    z, log_det = _scan_forward(step, params, x)
     return (z, log_det), (params, z)
 
 
@@ -187,6 +185,8 @@ def _walk_back(
     return params_bar, x_bar
 
 
+#: A scan of ``step.forward`` whose backward pass starts from nothing but its result.
+_forgetful_scan = jax.custom_vjp(_scan_forward, nondiff_argnums=(0,))
 _forgetful_scan.defvjp(_keep_the_result, _walk_back)
 
 
