@@ -39,6 +39,8 @@ class Experiment:
         clip_samples: samples and images decoded under each clip.
         chunk: images per compiled call of the measurements.
         save_every: steps between checkpoints.
+        guard_every: steps between measurements of the drift, under ``memory="invert"``; more often
+            at the start.
     """
 
     variant: str = "control"
@@ -59,6 +61,7 @@ class Experiment:
     clip_samples: int = 128
     chunk: int = 64
     save_every: int = 100
+    guard_every: int = 100
 
     def __post_init__(self) -> None:
         for name in (
@@ -73,6 +76,7 @@ class Experiment:
             "clip_samples",
             "chunk",
             "save_every",
+            "guard_every",
         ):
             check_count(f"Experiment.{name}", getattr(self, name))
         for name in ("held_out", "look_samples", "final_samples", "clip_samples"):
@@ -95,6 +99,18 @@ class Experiment:
     def look_steps(self) -> tuple[int, ...]:
         """The steps after which the inverse is looked at."""
         return (*range(0, self.steps, self.look_every), self.steps)
+
+    @property
+    def guard_steps(self) -> tuple[int, ...]:
+        """The steps after which the drift is measured: none unless gradients rest on it.
+
+        An inverse may break at the very first step, so they are close together at the start.
+        """
+        if self.model.memory != "invert":
+            return ()
+        early = [2**power for power in range(self.guard_every.bit_length())]
+        regular = range(self.guard_every, self.steps, self.guard_every)
+        return tuple(sorted({0, *early, *regular} & set(range(self.steps))))
 
 
 @dataclass(frozen=True)

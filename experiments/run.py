@@ -20,11 +20,15 @@ from experiments.presets import Experiment
 from experiments.summary import summarize
 from flowjax_glow import data
 from flowjax_glow.bijector import Bijector
-from flowjax_glow.density import bits_per_dim, dequantize
+from flowjax_glow.combinators import Memory
+from flowjax_glow.density import bin_midpoints, bits_per_dim, dequantize
+from flowjax_glow.diagnostics import drift
 from flowjax_glow.glow import glow
+from flowjax_glow.memory import with_memory
 from flowjax_glow.training import (
     Checkpoints,
     Diverged,
+    DriftGuard,
     MetricsLog,
     OptimizerConfig,
     StepFn,
@@ -33,9 +37,11 @@ from flowjax_glow.training import (
     evaluate_state,
     fitting_decay,
     initial_state,
+    join_callbacks,
     make_optimizer,
     make_train_step,
     progress,
+    read_metrics,
     train,
     write_atomically,
 )
@@ -67,6 +73,25 @@ def compiled_step(
         ema_decay=fitting_decay(steps),
         accumulate=accumulate,
     )
+
+
+_drift = jax.jit(drift, static_argnums=0)
+
+
+def guarded_step(experiment: Experiment, mesh: Mesh, images: Pixels) -> DriftGuard:
+    """The step of an experiment; the drift is that of `images`, at the midpoints of their bins."""
+    flow = glow(experiment.model)
+
+    def step(memory: Memory) -> StepFn:
+        loss = BitsPerDim(with_memory(flow, memory), experiment.n_bits)
+        return compiled_step(
+            loss, experiment.optimizer, experiment.steps, experiment.accumulate, mesh
+        )
+
+    def measure(state: TrainState) -> Float[Array, " levels"]:
+        return _drift(flow, state.params, bin_midpoints(images, n_bits=experiment.n_bits))
+
+    return DriftGuard(step(experiment.model.memory), lambda: step("remat"), measure)
 
 
 # It runs once, so compiling it fast matters more than running it fast.
@@ -127,6 +152,7 @@ def _train(experiment: Experiment, folder: Path, status: "Status") -> int:
     ]
     flow, mesh = glow(experiment.model), data_mesh()
     loss = BitsPerDim(flow, experiment.n_bits)
+    guard = guarded_step(experiment, mesh, held_out[: experiment.chunk])
 
     def look(state: TrainState) -> dict[str, float]:
         step = int(state.step)
@@ -145,11 +171,11 @@ def _train(experiment: Experiment, folder: Path, status: "Status") -> int:
         progress(experiment.steps, experiment.name) as display,
     ):
         state = start(experiment, source)
+        state = checkpoints.restore(state) or state
+        guard.resume(read_metrics(log.path) if log.path.exists() else (), int(state.step))
         state = train(
-            checkpoints.restore(state) or state,
-            compiled_step(
-                loss, experiment.optimizer, experiment.steps, experiment.accumulate, mesh
-            ),
+            state,
+            guard,
             lambda step: source.batch(
                 "train", seed=experiment.seed, step=step, size=experiment.batch
             ),
@@ -158,7 +184,10 @@ def _train(experiment: Experiment, folder: Path, status: "Status") -> int:
             log=log,
             checkpoints=checkpoints,
             save_every=experiment.save_every,
-            on_step=dict.fromkeys(experiment.look_steps, look),
+            on_step=join_callbacks(
+                dict.fromkeys(experiment.guard_steps, guard.look),
+                dict.fromkeys(experiment.look_steps, look),
+            ),
             progress=display,
         )
     return int(state.step)

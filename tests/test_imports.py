@@ -21,7 +21,7 @@ ROWS = (
     {"channel_affine"},
     {"bijectors"},
     {"combinators"},
-    {"walk"},
+    {"walk", "memory"},
     {"glow", "density"},
     {"bulk"},
     {"training", "diagnostics", "data"},

@@ -26,6 +26,7 @@ from flowjax_glow.density import (
     to_pixels,
 )
 from flowjax_glow.glow import GlowConfig, glow
+from flowjax_glow.memory import with_memory
 from flowjax_glow.nets import CouplingNet
 from flowjax_glow.scales import (
     SCALES,

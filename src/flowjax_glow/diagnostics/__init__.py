@@ -1,5 +1,6 @@
 """Measurements of how far an inverse can be trusted; they read any `Bijector`."""
 
+from flowjax_glow.diagnostics.gradients import GradientFidelity, gradient_fidelity
 from flowjax_glow.diagnostics.observe import (
     Decoded,
     Layer,
@@ -21,12 +22,14 @@ from flowjax_glow.diagnostics.round_trip import (
 __all__ = [
     "LATENT_FLOOR",
     "Decoded",
+    "GradientFidelity",
     "ImageRoundTrip",
     "Layer",
     "Observation",
     "clip_and_observe",
     "decode_observed",
     "drift",
+    "gradient_fidelity",
     "image_round_trip",
     "latent_round_trip",
     "scales_after_splits",

@@ -6,7 +6,8 @@ from flowjax_glow.training.display import Progress, progress
 from flowjax_glow.training.diverged import Diverged
 from flowjax_glow.training.evaluation import evaluate, evaluate_state
 from flowjax_glow.training.files import write_atomically
-from flowjax_glow.training.loop import BatchFn, Callback, train
+from flowjax_glow.training.guard import DRIFT_TOLERANCE, DriftGuard
+from flowjax_glow.training.loop import BatchFn, Callback, join_callbacks, train
 from flowjax_glow.training.mesh import data_mesh, replicate, shard_batch
 from flowjax_glow.training.metrics import MetricsLog, read_metrics
 from flowjax_glow.training.optimizer import OptimizerConfig, make_optimizer
@@ -15,6 +16,7 @@ from flowjax_glow.training.step import StepFn, make_train_step
 from flowjax_glow.training.types import Batch, ExampleLossFn, LossFn, Metrics
 
 __all__ = [
+    "DRIFT_TOLERANCE",
     "Average",
     "Batch",
     "BatchFn",
@@ -22,6 +24,7 @@ __all__ = [
     "CheckpointError",
     "Checkpoints",
     "Diverged",
+    "DriftGuard",
     "ExampleLossFn",
     "LossFn",
     "Metrics",
@@ -37,6 +40,7 @@ __all__ = [
     "evaluate_state",
     "fitting_decay",
     "initial_state",
+    "join_callbacks",
     "make_optimizer",
     "make_train_step",
     "progress",

@@ -95,6 +95,20 @@ def train(
     return state
 
 
+def join_callbacks(*schedules: Mapping[int, Callback]) -> dict[int, Callback]:
+    """Several schedules as one: where they meet, all are called, and their rows become one."""
+
+    def together(callbacks: list[Callback]) -> Callback:
+        def call(state: TrainState) -> Mapping[str, Any] | None:
+            rows = [row for callback in callbacks if (row := callback(state)) is not None]
+            return {name: value for row in rows for name, value in row.items()} if rows else None
+
+        return call
+
+    steps = sorted({step for schedule in schedules for step in schedule})
+    return {step: together([s[step] for s in schedules if step in s]) for step in steps}
+
+
 class _Reports:
     """Metrics on their way from the device into log and display."""
 
