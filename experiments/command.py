@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import sys
 import traceback
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,12 +46,19 @@ SOME_RUNS_FAILED, USAGE, DATA, CHECKPOINT, IN_USE = 1, 2, 3, 5, 6
 def one_line_errors(debug: bool) -> Iterator[None]:
     """Turns complaints into one line on stderr and an exit code; tracebacks are for `debug`."""
     try:
-        yield
+        with warnings.catch_warnings():
+            if not debug:
+                warnings.showwarning = _show_warning
+            yield
     except (DataError, CheckpointError, FolderInUseError, ValueError, OSError) as error:
         if debug:
             traceback.print_exc()
         print(" ".join(f"error: {error}".split()), file=sys.stderr)
         sys.exit(_exit_code(error))
+
+
+def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    print(" ".join(f"warning: {message}".split()), file=sys.stderr)
 
 
 def _exit_code(error: Exception) -> int:

@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import io
 import json
 import math
 import os
@@ -9,6 +10,8 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from experiments.config import differences, read_config, to_json
 from experiments.environment import environment
@@ -79,6 +82,13 @@ def set_aside(folder: Path) -> None:
 def write_json(path: Path, content: Any) -> None:
     """Writes strict JSON as a whole or not at all; what is not finite becomes a string."""
     write_atomically(path, json.dumps(_strict(content), indent=2, allow_nan=False) + "\n")
+
+
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Writes a compressed .npz as a whole or not at all."""
+    content = io.BytesIO()
+    np.savez_compressed(content, **arrays)  # type: ignore[arg-type]
+    write_atomically(path, content.getvalue())
 
 
 def read_json(path: Path) -> Any:

@@ -147,6 +147,24 @@ LAPTOP = Experiment(
     optimizer=OptimizerConfig(learning_rate=1e-3, warmup_steps=50),
 )
 
+#: openai/glow's wiring under the recipe that breaks other implementations within 27 steps: deep, a
+#: high rate from the first step on, nothing clipped. Gradients rest on the inverse, guarded.
+NO_WARMUP = Experiment(
+    model=GlowConfig(
+        levels=3, depth=32, width=64, reads="signal", split_prior="learned", memory="invert"
+    ),
+    optimizer=OptimizerConfig(learning_rate=1e-3, warmup_steps=0),
+    image_size=32,
+    n_bits=8,
+    steps=27,
+    held_out=64,
+    look_every=27,
+    look_samples=64,
+    final_samples=256,
+    clip_samples=64,
+    save_every=27,
+)
+
 #: Kingma & Dhariwal's CIFAR-10 run: 8 bits, Adamax, warm-up over ten epochs of 50,000 images.
 OPENAI_CIFAR10 = Experiment(
     model=GlowConfig(levels=3, depth=32, width=512, memory="remat"),
@@ -183,6 +201,7 @@ PAPER = Experiment(
 PRESETS: dict[str, Preset] = {
     "smoke": Preset(SMOKE, 1, "everything at once, in under two minutes; judges nothing", True),
     "laptop": Preset(LAPTOP, 3, "16x16 crops at depth 32, two cores, under 45 minutes for `all`"),
+    "no-warmup": Preset(NO_WARMUP, 3, "27 steps that break an inverse at once, without warm-up"),
     "openai-cifar10": Preset(OPENAI_CIFAR10, 3, "Kingma & Dhariwal's CIFAR-10 size"),
     "paper": Preset(PAPER, 3, "CelebA 64x64, the paper's size"),
 }

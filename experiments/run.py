@@ -1,6 +1,5 @@
 """One experiment, from its folder's first file to its summary."""
 
-import io
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Float
 
-from experiments.folders import open_run, read_json, write_json
-from experiments.measure import Arrays, Measurement
+from experiments.folders import open_run, read_json, write_arrays, write_json
+from experiments.measure import Measurement
 from experiments.presets import Experiment
 from experiments.summary import summarize
 from flowjax_glow import data
@@ -43,7 +41,6 @@ from flowjax_glow.training import (
     progress,
     read_metrics,
     train,
-    write_atomically,
 )
 from flowjax_glow.types import Key, Params, Pixels
 
@@ -159,9 +156,9 @@ def _train(experiment: Experiment, folder: Path, status: "Status") -> int:
         measurement = Measurement(flow, state.params, experiment, held_out)
         last = step == experiment.steps
         samples = experiment.final_samples if last else experiment.look_samples
-        _write_arrays(folder / f"arrays/look-{step:06}.npz", measurement.look(samples))
+        write_arrays(folder / f"arrays/look-{step:06}.npz", measurement.look(samples))
         if last or step == 0:
-            _write_arrays(folder / f"arrays/clipping-{step:06}.npz", measurement.clipping())
+            write_arrays(folder / f"arrays/clipping-{step:06}.npz", measurement.clipping())
         status.write("running", step)
         return evaluate_state(loss, state, jax.random.key(HELD_OUT_KEY), batches, mesh=mesh)
 
@@ -218,9 +215,3 @@ class Status:
         except BaseException:
             self.write("failed", self._step)
             raise
-
-
-def _write_arrays(path: Path, arrays: Arrays) -> None:
-    content = io.BytesIO()
-    np.savez_compressed(content, **arrays)  # type: ignore[arg-type]
-    write_atomically(path, content.getvalue())

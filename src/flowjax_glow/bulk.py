@@ -1,5 +1,6 @@
 """Any number of samples, in chunks of one size, so that one compiled program makes them all."""
 
+import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Bool
 
 from flowjax_glow.bijector import Bijector
 from flowjax_glow.density import sample, to_pixels
@@ -30,7 +32,8 @@ def sample_pixels(
 
     Chunk i draws from ``fold_in(key, i)``: more images begin with the same ones, and neither count
     nor temperature compiles anything anew. While one chunk is copied to the host the next is made.
-    `params` are frozen once.
+    `params` are frozen once. Values that are not finite come out black, with a warning that says
+    in how many images.
 
     Args:
         shape: of one image, `(height, width, channels)`.
@@ -46,17 +49,25 @@ def sample_pixels(
     frozen = _freeze(flow, params)
     temperatures = jnp.asarray(temperature, jnp.float32)
     batch = (chunk, *shape)
-    waiting: jax.Array | None = None
-    done: list[np.ndarray] = []
+    waiting: tuple[jax.Array, jax.Array] | None = None
+    done: list[tuple[np.ndarray, np.ndarray]] = []
     for index in range(-(-count // chunk)):
-        images = _chunk(flow, batch, n_bits, frozen, jax.random.fold_in(key, index), temperatures)
+        made = _chunk(flow, batch, n_bits, frozen, jax.random.fold_in(key, index), temperatures)
         if waiting is not None:
-            done.append(np.asarray(waiting))
+            done.append(jax.device_get(waiting))
             _tell(on_chunk, len(done) * chunk)
-        waiting = images
-    done.append(np.asarray(waiting))
+        waiting = made
+    done.append(jax.device_get(waiting))
     _tell(on_chunk, count)
-    return np.concatenate(done)[:count]
+    images, finite = (np.concatenate(parts)[:count] for parts in zip(*done, strict=True))
+    if not finite.all():
+        warnings.warn(
+            f"sample_pixels: {count - finite.sum()} of {count} samples hold values that are not "
+            "finite, which are black; the inverse overflows: use a lower temperature, or a scale "
+            "that is bounded",
+            stacklevel=2,
+        )
+    return images
 
 
 _freeze = jax.jit(lambda flow, params: flow.freeze(params), static_argnums=0)
@@ -70,9 +81,10 @@ def _chunk(
     params: Params,
     key: Key,
     temperature: jax.Array,
-) -> Pixels:
+) -> tuple[Pixels, Bool[Array, " batch"]]:
+    """Images, and which of them are finite."""
     x = sample(flow, params, key, shape, temperature=temperature)
-    return to_pixels(x, n_bits=n_bits)
+    return to_pixels(x, n_bits=n_bits), jnp.isfinite(x).all(axis=(1, 2, 3))
 
 
 def _tell(on_chunk: Callable[[int], Any] | None, images: int) -> None:

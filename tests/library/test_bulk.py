@@ -56,3 +56,11 @@ def test_numbers_must_be_positive(started, change):
     count = options.pop("count")
     with pytest.raises(ValueError, match=r"^sample_pixels\.\w+: expected a whole number above 0"):
         fg.sample_pixels(flow, params, jax.random.key(0), count, SHAPE, **options)
+
+
+def test_what_is_not_finite_is_counted(started):
+    flow, params = started
+    spoiled = jax.tree.map(lambda leaf: leaf * np.nan, params)
+    with pytest.warns(UserWarning, match="sample_pixels: 6 of 6 samples hold values that are not"):
+        got = fg.sample_pixels(flow, spoiled, jax.random.key(0), 6, SHAPE, chunk=4)
+    assert not got.any()

@@ -50,20 +50,23 @@ def test_non_finite_numbers_are_strict_json(tmp_path):
     path = tmp_path / "metrics.jsonl"
     with MetricsLog(path) as log:
         log.append(1, {"loss": math.nan, "up": math.inf, "down": -math.inf, "name": "control"})
+        log.append(2, {"drift": [1.5, math.inf]})
         log.sync()
 
     def refuse(constant):
         raise AssertionError(constant)
 
-    strict = json.loads(path.read_text(), parse_constant=refuse)
-    assert strict == {
+    first, second = path.read_text().splitlines()
+    assert json.loads(second, parse_constant=refuse) == {"step": 2, "drift": [1.5, "Infinity"]}
+    assert json.loads(first, parse_constant=refuse) == {
         "step": 1,
         "loss": "NaN",
         "up": "Infinity",
         "down": "-Infinity",
         "name": "control",
     }
-    (row,) = read_metrics(path)
+    row, listed = read_metrics(path)
+    assert listed["drift"] == [1.5, math.inf]
     assert math.isnan(row["loss"])
     assert (row["up"], row["down"], row["name"]) == (math.inf, -math.inf, "control")
 

@@ -6,8 +6,8 @@ Three kinds of rows, told apart by their fields, ordered by ``step``::
     {"step": 60, "window_loss": 3.47, "window": 30}                        mean of steps 31 .. 60
     {"step": 60, "held_out": 3.52}                                         what callbacks return
 
-Losses are bits/dim. JSON has no NaN, so non-finite numbers are the strings ``"NaN"``,
-``"Infinity"`` and ``"-Infinity"``, which `read_metrics` (and `float`) turn back into numbers.
+Losses are bits/dim. JSON has no NaN, so non-finite numbers, also those in lists, are the strings
+``"NaN"``, ``"Infinity"`` and ``"-Infinity"``, which `read_metrics` (and `float`) turn back.
 """
 
 import json
@@ -110,6 +110,8 @@ def _encode(row: Row) -> str:
 
 
 def _named(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_named(item) for item in value]
     if not isinstance(value, float) or math.isfinite(value):
         return value
     return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
@@ -129,4 +131,6 @@ def _decode(path: str | os.PathLike[str], number: int, line: str) -> Row:
 
 
 def _number(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_number(item) for item in value]
     return _NON_FINITE.get(value, value) if isinstance(value, str) else value

@@ -1,0 +1,114 @@
+"""One tiny run, trained by inversion, and the commands that read it back."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from experiments import gradients, sample
+from experiments.presets import SMOKE
+from experiments.run import guarded_step, run, start
+from experiments.trained import load_trained, run_folders
+from flowjax_glow import data
+from flowjax_glow.glow import GlowConfig
+from flowjax_glow.training import CheckpointError, OptimizerConfig, data_mesh, read_metrics
+
+TINY = dataclasses.replace(
+    SMOKE,
+    model=GlowConfig(levels=2, depth=1, width=4, scale="bounded", memory="invert"),
+    optimizer=OptimizerConfig(learning_rate=1e-3),
+    batch=8,
+    steps=3,
+    init_images=16,
+    held_out=8,
+    look_every=3,
+    look_samples=8,
+    final_samples=8,
+    clip_samples=8,
+    chunk=8,
+    guard_every=2,
+)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sweep") / "control-seed0"
+    assert run(TINY, folder)["status"] == "done"
+    return folder
+
+
+def invoke(command, *arguments):
+    result = CliRunner().invoke(command, [str(argument) for argument in arguments])
+    return result.exit_code, result.output
+
+
+def test_the_drift_is_measured_early_and_recorded(trained):
+    rows = [row for row in read_metrics(trained / "metrics.jsonl") if "drift" in row]
+    assert [row["step"] for row in rows] == [0, 1, 2]
+    for row in rows:
+        assert not row["drifted"]
+        assert len(row["drift"]) == 2
+        assert 0 < max(row["drift"]) < 1e-5
+
+
+def test_a_broken_inverse_goes_on_without_it():
+    source = data.load(TINY.dataset, size=TINY.image_size)
+    guard = guarded_step(TINY, data_mesh(), source.examples("test", 8))
+    state = start(TINY, source)
+    squeeze, (actnorm, conv, net) = state.params["levels"][0]
+    weight = conv["weight"]
+    near_singular = weight.at[..., 0].set(weight[..., 1] + 1e-6 * weight[..., 0])
+    broken_level = (squeeze, (actnorm, {**conv, "weight": near_singular}, net))
+    levels = (broken_level, state.params["levels"][1])
+    broken = dataclasses.replace(state, params={**state.params, "levels": levels})
+    with pytest.warns(UserWarning, match="level 0 gives its input back with a relative error"):
+        row = guard.look(broken)
+    assert row is not None
+    assert row["drifted"]
+    _, metrics = guard(broken, source.batch("train", seed=0, step=0, size=8))
+    assert metrics["update_finite"]
+
+
+def test_the_model_comes_back_from_its_folder(trained):
+    read = load_trained(trained)
+    assert read.experiment == TINY
+    assert int(read.state.step) == 3
+    assert run_folders(trained) == [trained]
+
+
+def test_samples_are_drawn_and_never_overwritten(trained):
+    code, output = invoke(sample.main, trained, "--count=11", "--temperature=0.7", "--chunk=4")
+    assert code == 0, output
+    file = trained / "samples/temperature-0.7-seed-0.npz"
+    images = np.load(file)["images"]
+    assert images.shape == (11, 8, 8, 3)
+    assert images.dtype == np.uint8
+    assert file.with_suffix(".png").exists()
+    code, output = invoke(sample.main, trained, "--temperature=0.7")
+    assert code == 2
+    assert "expected no such file yet, got one; move it away" in output
+    assert invoke(sample.main, trained, "--temperature=0.7", "--averaged")[0] == 0
+
+
+def test_inverted_gradients_are_compared_with_exact_ones(trained):
+    code, output = invoke(gradients.main, trained, "--images=8")
+    assert code == 0, output
+    name, step, relative_error, angle, *drift = output.splitlines()[-1].split()
+    assert (name, step) == ("control-seed0", "3")
+    assert 0 < float(relative_error) < 1e-3
+    assert 0 < float(angle) < 0.1
+    assert len(drift) == 2
+
+
+@pytest.mark.parametrize("command", [sample.main, gradients.main])
+def test_a_folder_without_runs_is_refused(command, tmp_path):
+    code, output = invoke(command, tmp_path)
+    assert code == 2
+    assert "expected a run folder or a sweep folder, got no config.json" in output
+
+
+def test_a_run_without_a_checkpoint_is_refused(trained, tmp_path):
+    (tmp_path / "config.json").write_text((trained / "config.json").read_text())
+    with pytest.raises(CheckpointError, match="expected a checkpoint, got none; wait for"):
+        load_trained(tmp_path)
