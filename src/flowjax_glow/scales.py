@@ -1,9 +1,9 @@
 r"""The remedies: how a coupling net's raw output `h` becomes a log-scale.
 
 A coupling multiplies by `s` on the way to the latents and divides by it on the way back, so the
-inverse is as good as `s` is far from zero. Each entry states ``log s`` once, in log-space;
-``exp(log_s)`` and ``exp(-log_s)`` are the two directions and nothing is ever divided. Bounds are
-those of the mathematics; float rounding may close an open end.
+inverse is as good as `s` is far from zero. Each entry states ``log s``, in log-space; the two
+directions are ``exp(log s)`` and ``exp(-log s)`` where no closed form is cheaper. Bounds are those
+of the mathematics; float rounding may close an open end.
 
 With ``u = h + 2`` and ``sigma`` the logistic function:
 
@@ -49,6 +49,14 @@ class Scale:
         """``log s``, finite with finite gradients for every finite float32 `raw` up to 1e4."""
         raise NotImplementedError(f"{type(self).__name__} must define log")
 
+    def value(self, raw: Raw) -> Raw:
+        """``s``."""
+        return jnp.exp(self.log(raw))
+
+    def reciprocal(self, raw: Raw) -> Raw:
+        """``1 / s``, infinite where s underflows."""
+        return jnp.exp(-self.log(raw))
+
     @property
     def log_bounds(self) -> tuple[float, float]:
         """Infimum and supremum of ``log s``; -inf where s may reach 0."""
@@ -80,20 +88,60 @@ class Additive(Scale):
         return 0.0, 0.0
 
 
-@dataclass(frozen=True)
-class Sigmoid(Scale):
-    """``s = sigma(h + 2)``: GLOW's own, with no floor (Kingma & Dhariwal 2018). The control."""
+@jax.custom_jvp
+def log_sigmoid(u: Raw) -> Raw:
+    """``log sigma(u)``; leaner than `jax.nn`'s, in value and derivative."""
+    return jnp.minimum(u, 0) - jnp.log1p(jnp.exp(-jnp.abs(u)))
+
+
+@log_sigmoid.defjvp
+def _(primals: tuple[Raw], tangents: tuple[Raw]) -> tuple[Raw, Raw]:
+    return log_sigmoid(*primals), jax.nn.sigmoid(-primals[0]) * tangents[0]
+
+
+class SigmoidScale(Scale):
+    """``s = low + (high - low) sigma(h + start)`` with constants of the subclass; low is 0 or more.
+
+    Without a floor the logarithm is that of the logistic function, which never underflows; with one
+    it is that of s, which cannot.
+    """
+
+    def _form(self) -> tuple[float, float, float]:
+        """low, high, start."""
+        raise NotImplementedError(f"{type(self).__name__} must define _form")
 
     def log(self, raw: Raw) -> Raw:
-        return jax.nn.log_sigmoid(raw + SIGMOID_SHIFT)
+        low, high, start = self._form()
+        if low:
+            return jnp.log(self.value(raw))
+        return math.log(high) + log_sigmoid(raw + start)
+
+    def value(self, raw: Raw) -> Raw:
+        low, high, start = self._form()
+        return low + (high - low) * jax.nn.sigmoid(raw + start)
+
+    def reciprocal(self, raw: Raw) -> Raw:
+        low, high, start = self._form()
+        if low:
+            return jnp.exp(-self.log(raw))
+        return (1 + jnp.exp(-(raw + start))) / high
 
     @property
     def log_bounds(self) -> tuple[float, float]:
-        return -math.inf, 0.0
+        low, high, _ = self._form()
+        return math.log(low) if low else -math.inf, math.log(high)
 
 
 @dataclass(frozen=True)
-class Biased(Scale):
+class Sigmoid(SigmoidScale):
+    """``s = sigma(h + 2)``: GLOW's own, with no floor (Kingma & Dhariwal 2018). The control."""
+
+    def _form(self) -> tuple[float, float, float]:
+        return 0.0, 1.0, SIGMOID_SHIFT
+
+
+@dataclass(frozen=True)
+class Biased(SigmoidScale):
     """``s = sigma(h + 2) + b``: the paper's biased sigmoid, range (b, 1 + b)."""
 
     b: float = 0.1
@@ -101,16 +149,12 @@ class Biased(Scale):
     def __post_init__(self) -> None:
         check_positive("Biased.b", self.b)
 
-    def log(self, raw: Raw) -> Raw:
-        return jnp.logaddexp(jax.nn.log_sigmoid(raw + SIGMOID_SHIFT), math.log(self.b))
-
-    @property
-    def log_bounds(self) -> tuple[float, float]:
-        return math.log(self.b), math.log1p(self.b)
+    def _form(self) -> tuple[float, float, float]:
+        return self.b, 1 + self.b, SIGMOID_SHIFT
 
 
 @dataclass(frozen=True)
-class Bounded(Scale):
+class Bounded(SigmoidScale):
     """``s = a + (b - a) sigma(h + 2)``: the paper's bounded net, range (a, b)."""
 
     a: float = 0.5
@@ -125,13 +169,8 @@ class Bounded(Scale):
                 advice="raise a above 0 and keep it below b",
             )
 
-    def log(self, raw: Raw) -> Raw:
-        rising = math.log(self.b - self.a) + jax.nn.log_sigmoid(raw + SIGMOID_SHIFT)
-        return jnp.logaddexp(rising, math.log(self.a))
-
-    @property
-    def log_bounds(self) -> tuple[float, float]:
-        return math.log(self.a), math.log(self.b)
+    def _form(self) -> tuple[float, float, float]:
+        return self.a, self.b, SIGMOID_SHIFT
 
 
 @dataclass(frozen=True)
@@ -200,15 +239,11 @@ class DepthScaled(Scale):
 
 
 @dataclass(frozen=True)
-class TwoSigmoid(Scale):
+class TwoSigmoid(SigmoidScale):
     """``s = 2 sigma(h)``: Jet's, 1 at the start, with no floor (Kolesnikov et al. 2024)."""
 
-    def log(self, raw: Raw) -> Raw:
-        return math.log(2.0) + jax.nn.log_sigmoid(raw)
-
-    @property
-    def log_bounds(self) -> tuple[float, float]:
-        return -math.inf, math.log(2.0)
+    def _form(self) -> tuple[float, float, float]:
+        return 0.0, 2.0, 0.0
 
 
 #: Every scale by name, with its default constants.

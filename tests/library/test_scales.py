@@ -62,7 +62,7 @@ def compiled(scale: fg.Scale):
     def evaluate(raw):
         log_scale, pull = jax.vjp(scale.log, raw)
         (slope,) = pull(jnp.ones_like(raw))
-        return log_scale, slope, jnp.exp(log_scale), jnp.exp(-log_scale)
+        return log_scale, slope, scale.value(raw), scale.reciprocal(raw)
 
     return lambda raw: [np.asarray(v) for v in evaluate(jnp.asarray(raw, jnp.float32))]
 
@@ -89,6 +89,16 @@ def test_values_are_those_of_the_closed_form(name, dtype):
     got = np.asarray(SCALES[name].log(jnp.asarray(raw, dtype)), np.float64)
     tolerance = 1e-6 if dtype == "float32" else 1e-11
     np.testing.assert_allclose(got, wanted, rtol=tolerance, atol=tolerance)
+
+
+@every_scale
+def test_both_directions_are_those_of_the_logarithm(name, dtype):
+    raw = jnp.asarray(np.linspace(-30, 30, 601), dtype)
+    scale = SCALES[name]
+    log_scale = np.asarray(scale.log(raw), np.float64)
+    tolerance = 5e-6 if dtype == "float32" else 1e-13  # rounding of log s, up to 32, counts
+    np.testing.assert_allclose(scale.value(raw), np.exp(log_scale), rtol=tolerance)
+    np.testing.assert_allclose(scale.reciprocal(raw), np.exp(-log_scale), rtol=tolerance)
 
 
 @every_scale

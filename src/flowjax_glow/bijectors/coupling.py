@@ -37,15 +37,15 @@ class AffineCoupling(Bijector):
 
     def forward(self, params: Params, x: Image) -> tuple[Image, LogDet]:
         read, moved = halves(x)
-        shift, log_scale = self._fields(params, read, moved)
-        moved = (moved + shift) * jnp.exp(log_scale)
-        return jnp.concatenate([read, moved], axis=-1), sum_events(log_scale)
+        shift, raw = self._fields(params, read, moved)
+        moved = (moved + shift) * self.scale.value(raw)
+        return jnp.concatenate([read, moved], axis=-1), sum_events(self.scale.log(raw))
 
     def inverse(self, params: Params, z: Image) -> tuple[Image, LogDet]:
         read, moved = halves(z)
-        shift, log_scale = self._fields(params, read, moved)
-        moved = moved * jnp.exp(-log_scale) - shift
-        return jnp.concatenate([read, moved], axis=-1), sum_events(-log_scale)
+        shift, raw = self._fields(params, read, moved)
+        moved = moved * self.scale.reciprocal(raw) - shift
+        return jnp.concatenate([read, moved], axis=-1), -sum_events(self.scale.log(raw))
 
     def pull_back(
         self, params: Params, z: Image, z_bar: Image, log_det_bar: LogDet
@@ -57,26 +57,29 @@ class AffineCoupling(Bijector):
         log_det_bar``.
         """
         (read, moved), (read_bar, moved_bar) = halves(z), halves(z_bar)
-        (shift, log_scale), pull = jax.vjp(
-            lambda values, read: self._fields(merge(params, values), read, moved),
-            trainable(params),
-            read,
-        )
+
+        def fields(values: Params, read: Image) -> tuple[tuple[Image, Image], Image]:
+            shift, raw = self._fields(merge(params, values), read, moved)
+            return (shift, self.scale.log(raw)), raw
+
+        (shift, _), pull, raw = jax.vjp(fields, trainable(params), read, has_aux=True)
         log_scale_bar = moved_bar * moved + log_det_bar[:, None, None, None]
-        moved, moved_bar = moved * jnp.exp(-log_scale) - shift, moved_bar * jnp.exp(log_scale)
+        moved_bar = moved_bar * self.scale.value(raw)
+        moved = moved * self.scale.reciprocal(raw) - shift
         params_bar, net_bar = pull((moved_bar, log_scale_bar))
         x = jnp.concatenate([read, moved], axis=-1)
         return x, params_bar, jnp.concatenate([read_bar + net_bar, moved_bar], axis=-1)
 
     def log_scale(self, params: Params, z: Image) -> Image:
         """``log s`` of the moved half, from either end of the coupling: both have the read half."""
-        return self._fields(params, *halves(z))[1]
+        return self.scale.log(self._fields(params, *halves(z))[1])
 
     def _fields(self, params: Params, read: Image, moved: Image) -> tuple[Image, Image]:
+        """The shift, and the raw numbers that `scale` reads."""
         output = apply_net(self.net, params, read, self._channels_out(moved))
         channels = moved.shape[-1]
         # A scale without raw channels sees the shift in their place and reads its shape alone.
-        return output[..., :channels], self.scale.log(output[..., -channels:])
+        return output[..., :channels], output[..., -channels:]
 
     def _channels_out(self, moved: Image) -> int:
         return moved.shape[-1] * (1 + self.scale.raw_count)
