@@ -29,7 +29,9 @@ import click
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 def main(show: bool, dry_run: bool, debug: bool, restart: bool, **choices: Any) -> None:
     """Train GLOW with every coupling remedy and redraw the paper's figures."""
-    from experiments import command, compilation  # they import jax; --help does not need it
+    # they import jax; --help does not need it
+    from experiments import command, compilation
+    from flowjax_glow.training import keep_freed_memory
 
     with command.one_line_errors(debug):
         if show:
@@ -40,6 +42,7 @@ def main(show: bool, dry_run: bool, debug: bool, restart: bool, **choices: Any) 
             click.echo(sweep.describe())
             return
         compilation.keep_compiled_programs()
+        keep_freed_memory()
         sys.exit(sweep.run(restart=restart))
 
 

@@ -1,5 +1,6 @@
 """Training: takes a loss and batches by step, and knows neither models nor densities nor data."""
 
+from flowjax_glow.training.allocator import keep_freed_memory
 from flowjax_glow.training.average import Average, fitting_decay
 from flowjax_glow.training.checkpoints import CheckpointError, Checkpoints
 from flowjax_glow.training.display import Progress, progress
@@ -41,6 +42,7 @@ __all__ = [
     "fitting_decay",
     "initial_state",
     "join_callbacks",
+    "keep_freed_memory",
     "make_optimizer",
     "make_train_step",
     "progress",
