@@ -17,6 +17,7 @@ from flowjax_glow.training import (
     OptimizerConfig,
     data_mesh,
     initial_state,
+    keep_freed_memory,
     make_optimizer,
     make_train_step,
     shard_batch,
@@ -26,6 +27,7 @@ from flowjax_glow.types import Params
 
 def build(work: Workload, batches: Images, *, memory: Any) -> "Ours":
     """Our GLOW with one memory policy, on one device."""
+    keep_freed_memory()  # as experiments.sweep does
     return Ours(openai_glow(work.levels, work.depth, work.width, memory), work, batches)
 
 
