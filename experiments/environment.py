@@ -1,5 +1,6 @@
 """What a run ran on, for whoever wants to know why two of them differ."""
 
+import functools
 import platform
 import subprocess
 import sys
@@ -28,6 +29,7 @@ def environment() -> dict[str, Any]:
     }
 
 
+@functools.cache  # the code that runs is the code that was imported, whatever comes later
 def _git_revision() -> str | None:
     """The revision, `-dirty` if the tree differs from it, None outside of a repository."""
     try:

@@ -51,7 +51,8 @@ class Measurement:
         self._experiment = experiment
         self._images = images  # held-out, uint8
         self._shape = (experiment.chunk, *images.shape[1:])
-        self._key = jax.random.key(experiment.seed)
+        # 0 and 1 are those of the start and of training
+        self._key = jax.random.fold_in(jax.random.key(experiment.seed), 2)
 
     def look(self, samples: int) -> Arrays:
         """The arrays of look-*.npz, `samples` per tau."""
