@@ -56,11 +56,13 @@ class Ours:
         init_key, noise_key, train_key, self._sample_key = jax.random.split(
             jax.random.key(work.seed), 4
         )
-        # One program: run one by one, its many small pieces would be compiled one by one.
+        # One program: run one by one, its many small pieces would be compiled one by one. It runs
+        # once, so it is compiled fast rather than well, as experiments.sweep does.
         start = jax.jit(
             lambda images: initial_state(
                 self._flow.init(init_key, dequantize(noise_key, images)), optimizer, train_key
-            )
+            ),
+            compiler_options={"xla_backend_optimization_level": 0},
         )
         self._state = start(batches[0])
         self._step: Any = make_train_step(self._loss, optimizer, self._mesh, ema_decay=0.0)
