@@ -13,6 +13,9 @@ os.environ["XLA_FLAGS"] = " ".join(
 )
 os.environ["JAX_PLATFORMS"] = "cpu"
 
+from collections.abc import Iterator
+
+import jaxtyping
 from jaxtyping import install_import_hook
 
 import tests.checking  # noqa: F401  (the hook below looks it up by name)
@@ -32,3 +35,11 @@ def dtype(request: pytest.FixtureRequest):
     """Runs a test in both precisions; float64 is switched off again afterwards."""
     with jax.enable_x64(request.param == "float64"):
         yield request.param
+
+
+@pytest.fixture
+def unchecked() -> Iterator[None]:
+    """Switches the tests' shape and dtype checks off, as they are for users, to see our own."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)

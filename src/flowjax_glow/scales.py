@@ -68,6 +68,11 @@ class Scale:
         lower, upper = self.log_bounds
         return math.exp(lower), math.exp(upper)
 
+    @property
+    def reciprocal_slope(self) -> float:
+        """Supremum of ``|d(1/s)/dh|``, the Lipschitz constant of the inverse's factor."""
+        return math.inf
+
     def shared_by(self, steps: int) -> "Scale":
         """The scale to use when `steps` of it act in a chain; most ignore how many they are."""
         del steps
@@ -86,6 +91,10 @@ class Additive(Scale):
     @property
     def log_bounds(self) -> tuple[float, float]:
         return 0.0, 0.0
+
+    @property
+    def reciprocal_slope(self) -> float:
+        return 0.0
 
 
 @jax.custom_jvp
@@ -130,6 +139,12 @@ class SigmoidScale(Scale):
     def log_bounds(self) -> tuple[float, float]:
         low, high, _ = self._form()
         return math.log(low) if low else -math.inf, math.log(high)
+
+    @property
+    def reciprocal_slope(self) -> float:
+        # of sigma' / s^2, largest where s is the geometric mean of its bounds
+        low, high, _ = self._form()
+        return (high - low) / (4 * low * high) if low else math.inf
 
 
 @dataclass(frozen=True)
@@ -194,6 +209,11 @@ class SoftClamp(SymmetricScale):
     def log(self, raw: Raw) -> Raw:
         return self.alpha * (2 / math.pi) * jnp.arctan(raw / self.alpha)
 
+    @property
+    def reciprocal_slope(self) -> float:
+        t = self.alpha / math.pi  # where -h / alpha is when the slope is largest
+        return (2 / math.pi) / (1 + t * t) * math.exp(self.alpha * (2 / math.pi) * math.atan(t))
+
 
 @dataclass(frozen=True)
 class TanhExponential(SymmetricScale):
@@ -203,6 +223,10 @@ class TanhExponential(SymmetricScale):
 
     def log(self, raw: Raw) -> Raw:
         return self.alpha * jnp.tanh(raw)
+
+    @property
+    def reciprocal_slope(self) -> float:
+        return self.alpha * _tanh_slope(self.alpha)
 
 
 @dataclass(frozen=True)
@@ -234,8 +258,18 @@ class DepthScaled(Scale):
     def log_bounds(self) -> tuple[float, float]:
         return -self.limit, self.limit
 
+    @property
+    def reciprocal_slope(self) -> float:
+        return _tanh_slope(self.limit)
+
     def shared_by(self, steps: int) -> "DepthScaled":
         return self if self.steps else dataclasses.replace(self, steps=steps)
+
+
+def _tanh_slope(limit: float) -> float:
+    """``max over |u| < 1 of (1 - u^2) e^(limit u)``."""
+    u = (math.sqrt(1 + limit * limit) - 1) / limit
+    return (1 - u * u) * math.exp(limit * u)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,24 @@
 """Measurements of how far an inverse can be trusted; they read any `Bijector`."""
 
+from flowjax_glow.diagnostics.attack import Attack, attack
+from flowjax_glow.diagnostics.certificates import (
+    Certificate,
+    certificate,
+    log_inverse_gain,
+    net_gains,
+)
 from flowjax_glow.diagnostics.gradients import GradientFidelity, gradient_fidelity
+from flowjax_glow.diagnostics.jacobian import LogDetChecks, check_log_dets, smallest_crop
+from flowjax_glow.diagnostics.layers import (
+    ActivationTrace,
+    Examination,
+    LayerChecks,
+    ScaleStatistics,
+    activation_trace,
+    examine,
+    scale_statistics,
+)
+from flowjax_glow.diagnostics.lipschitz import BiLipschitz, bi_lipschitz
 from flowjax_glow.diagnostics.observe import (
     Decoded,
     Layer,
@@ -11,28 +29,81 @@ from flowjax_glow.diagnostics.observe import (
     stack,
     summed_log_det,
 )
+from flowjax_glow.diagnostics.out_of_distribution import OutOfDistribution, out_of_distribution
+from flowjax_glow.diagnostics.precision import PrecisionGap, precision_gap
 from flowjax_glow.diagnostics.reconstruction import drift
+from flowjax_glow.diagnostics.regularizer import finite_difference_penalty
+from flowjax_glow.diagnostics.report import (
+    THRESHOLDS,
+    Measurement,
+    StabilityReport,
+    Threshold,
+    stability_report,
+)
+from flowjax_glow.diagnostics.result import Result
 from flowjax_glow.diagnostics.round_trip import (
     LATENT_FLOOR,
     ImageRoundTrip,
     image_round_trip,
     latent_round_trip,
 )
+from flowjax_glow.diagnostics.singular_values import SingularValues, singular_values
+from flowjax_glow.diagnostics.trips import (
+    LatentRoundTrips,
+    Reconstruction,
+    latent_round_trips,
+    reconstruction,
+)
 
 __all__ = [
     "LATENT_FLOOR",
+    "THRESHOLDS",
+    "ActivationTrace",
+    "Attack",
+    "BiLipschitz",
+    "Certificate",
     "Decoded",
+    "Examination",
     "GradientFidelity",
     "ImageRoundTrip",
+    "LatentRoundTrips",
     "Layer",
+    "LayerChecks",
+    "LogDetChecks",
+    "Measurement",
     "Observation",
+    "OutOfDistribution",
+    "PrecisionGap",
+    "Reconstruction",
+    "Result",
+    "ScaleStatistics",
+    "SingularValues",
+    "StabilityReport",
+    "Threshold",
+    "activation_trace",
+    "attack",
+    "bi_lipschitz",
+    "certificate",
+    "check_log_dets",
     "clip_and_observe",
     "decode_observed",
     "drift",
+    "examine",
+    "finite_difference_penalty",
     "gradient_fidelity",
     "image_round_trip",
     "latent_round_trip",
+    "latent_round_trips",
+    "log_inverse_gain",
+    "net_gains",
+    "out_of_distribution",
+    "precision_gap",
+    "reconstruction",
+    "scale_statistics",
     "scales_after_splits",
+    "singular_values",
+    "smallest_crop",
+    "stability_report",
     "stack",
     "summed_log_det",
 ]

@@ -1,0 +1,86 @@
+"""Can the inverse of a trained model be trusted?
+
+    python -m experiments.diagnose RUN
+
+prints a verdict, what it rests on, and the layer to blame, and writes the whole report as
+diagnosis/TIER-STEP.json and a figure beside it into the run folder. It exits with 0 if the inverse
+of every run is trustworthy, with 10 if one is at risk, with 11 if one is broken.
+"""
+
+import sys
+from pathlib import Path
+from typing import Literal
+
+import click
+
+#: Exit codes by verdict.
+EXIT_CODES = {"trustworthy": 0, "at risk": 10, "broken": 11}
+
+
+@click.command(context_settings={"max_content_width": 100})
+@click.argument("folder", metavar="RUN", type=click.Path(path_type=Path))
+@click.option(
+    "--images", metavar="DATA", help="A data set, as of the sweep; the run's own if none."
+)
+@click.option("--count", default=256, show_default=True, help="Held-out images to measure on.")
+@click.option("--tier", type=click.Choice(["fast", "full"]), default="full", show_default=True)
+@click.option("--averaged", is_flag=True, help="Use the moving average of the parameters.")
+@click.option("--tables", is_flag=True, help="Print every table, not the measurements alone.")
+@click.option("--seed", default=0, show_default=True, help="Of the samples.")
+@click.option("--debug", is_flag=True, help="Show tracebacks.")
+def main(
+    folder: Path,
+    images: str | None,
+    count: int,
+    tier: Literal["fast", "full"],
+    averaged: bool,
+    tables: bool,
+    seed: int,
+    debug: bool,
+) -> None:
+    """Judge the model of RUN, a run folder, or of every run of a sweep folder."""
+    from experiments.command import one_line_errors
+
+    with one_line_errors(debug):
+        from experiments import compilation
+        from experiments.folders import write_json
+        from experiments.trained import load_trained, run_folders
+        from flowjax_glow import data
+        from flowjax_glow.diagnostics import stability_report
+        from flowjax_glow.errors import check_count
+        from flowjax_glow.training import averaged_params, keep_freed_memory
+
+        check_count("--count", count)
+        compilation.keep_compiled_programs()
+        keep_freed_memory()
+        code = 0
+        for run in run_folders(folder):
+            trained = load_trained(run)
+            experiment, source = trained.experiment, trained.source
+            if images is not None:
+                source = data.load(images, size=experiment.image_size)
+            report = stability_report(
+                trained.flow,
+                averaged_params(trained.state) if averaged else trained.state.params,
+                source.examples("test", count),
+                n_bits=experiment.n_bits,
+                tier=tier,
+                seed=seed,
+                on_part=lambda part: click.echo(f"  {part} ...", err=True),
+            )
+            name = f"{tier}-{int(trained.state.step):06}{'-averaged' * averaged}"
+            file = run / "diagnosis" / f"{name}.json"
+            file.parent.mkdir(exist_ok=True)
+            about = {"images": images or experiment.dataset, "count": count, "seed": seed}
+            write_json(file, {**about, **report.to_json()})
+            report.plot().savefig(file.with_suffix(".png"), dpi=100)
+            click.echo(f"{run.name}: {report}")
+            if tables:
+                click.echo("\n" + "\n\n".join(str(table) for table in report.tables.values()))
+            click.echo(f"  {file}\n")
+            code = max(code, EXIT_CODES[report.verdict])
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,209 @@
+r"""Upper bounds on the gain of an inverse, from its parameters alone.
+
+For all latents that keep every activation of the inverse within a box, ``|a| <= B``, the inverse of
+a sub-layer g has a Lipschitz constant, and those of a chain multiply. With ``x = z / s(r) - t(r)``
+on the moved half and ``x = r`` on the read one,
+
+.. math:: \mathrm{Lip}(g) \le \max(1, 1 / s_\min)
+          + B \sup|(1/s)'| \, \mathrm{Lip}(h) + \mathrm{Lip}(t),
+
+where h is what the net gives to the scale. The net's own constant is at most the product of its
+convolutions' spectral norms, and a convolution's at most ``sqrt(height width)`` times the smallest
+spectral norm of four matrices that its kernel can be written as (Singla & Feizi 2021). A scale that
+may come arbitrarily near zero has no bound: infinity. So has whatever is not known here: a bijector
+or a net of one's own takes part by ``log_inverse_gain.register`` and ``net_gains.register``.
+
+**These bounds are loose.** Each one holds for the worst direction at the worst point of the box,
+and no activation meets all of them; they compound over the depth. They are good for telling bounded
+from unbounded, and one model from another, not for predicting an error. The measured gain stands
+beside them.
+"""
+
+import re
+from dataclasses import dataclass
+from functools import partial, singledispatch
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from flowjax_glow.bijector import Bijector
+from flowjax_glow.bijectors import (
+    AffineCoupling,
+    LearnedPrior,
+    Permutation,
+    Reverse,
+    Split,
+    Squeeze,
+)
+from flowjax_glow.channel_affine import ChannelAffine
+from flowjax_glow.diagnostics.layers import LIMIT
+from flowjax_glow.diagnostics.result import Result
+from flowjax_glow.nets import CouplingNet
+from flowjax_glow.numerics import LOG_SCALE_FACTOR
+from flowjax_glow.types import Image, Latents, LogDet, Params
+from flowjax_glow.walk import flatten_records, walk_inverse
+
+LogGain = Float[Array, ""]
+
+
+@dataclass(frozen=True, eq=False)
+class Certificate(Result):
+    """Upper bounds of ``log Lip(g)`` for every inverse sub-layer g, in the order of generation.
+
+    Attributes:
+        layer: its name.
+        log_gain: the bound, nats; infinity means that there is none.
+    """
+
+    title = "Certificates: log of an upper bound on the inverse's gain, nats"
+
+    layer: np.ndarray
+    log_gain: np.ndarray
+
+    @property
+    def total(self) -> float:
+        """Of the whole inverse."""
+        return float(self.log_gain.sum())
+
+    @property
+    def per_step(self) -> dict[str, float]:
+        """Sums over what belongs to one step, such as ``level0/step3``."""
+        return self._summed(r"(.*step\d+)/")
+
+    @property
+    def per_level(self) -> dict[str, float]:
+        """Sums over what belongs to one level, such as ``level0``, its split included."""
+        return self._summed(r"(level\d+)/")
+
+    def _summed(self, pattern: str) -> dict[str, float]:
+        sums: dict[str, float] = {}
+        for name, gain in zip(self.layer, self.log_gain, strict=True):
+            if found := re.match(pattern, str(name)):
+                sums[found[1]] = sums.get(found[1], 0.0) + float(gain)
+        return sums
+
+
+def certificate(flow: Bijector, params: Params, x: Image, *, box: float = LIMIT) -> Certificate:
+    """Bounds for all latents that keep activations of the inverse within ``[-box, box]``.
+
+    Args:
+        x: images of the shape that is meant; their values do not enter.
+    """
+    records = jax.device_get(_bounds(flow, params, x, box))
+    rows = [(name, gain) for name, _, gain in flatten_records(flow, records)]
+    return Certificate(
+        layer=np.array([name for name, _ in rows]),
+        log_gain=np.array([float(gain) for _, gain in rows]),
+    )
+
+
+@partial(jax.jit, static_argnums=0)
+def _bounds(flow: Bijector, params: Params, x: Image, box: Array) -> Any:
+    def visit(
+        bijector: Bijector, own: Params, z: Latents, x: Image, log_det: LogDet
+    ) -> tuple[Image, LogGain]:
+        del z, log_det
+        return x, jnp.asarray(log_inverse_gain(bijector, own, box), jnp.float32)
+
+    return walk_inverse(flow, params, flow.forward(params, x)[0], visit)[2]
+
+
+@singledispatch
+def log_inverse_gain(bijector: Bijector, params: Params, box: Array) -> LogGain:
+    """``log`` of an upper bound of the Lipschitz constant of `bijector.inverse` on the box."""
+    del bijector, params, box
+    return jnp.asarray(jnp.inf)
+
+
+@log_inverse_gain.register(Permutation)
+@log_inverse_gain.register(Reverse)
+@log_inverse_gain.register(Squeeze)
+def _(bijector: Bijector, params: Params, box: Array) -> LogGain:
+    del bijector, params, box
+    return jnp.asarray(0.0)
+
+
+@log_inverse_gain.register
+def _(bijector: ChannelAffine, params: Params, box: Array) -> LogGain:
+    del box
+    return jnp.log(_spectral_norm(bijector.inverse_affine(params).matrix))
+
+
+@log_inverse_gain.register
+def _(bijector: AffineCoupling, params: Params, box: Array) -> LogGain:
+    shift, raw = net_gains(bijector.net, params, bijector.scale.raw_count)
+    lowest, _ = bijector.scale.log_bounds
+    slope = bijector.scale.reciprocal_slope
+    through_scale = box * slope * raw if slope else 0.0  # infinity times zero is no number
+    return jnp.log(jnp.maximum(1.0, jnp.exp(-lowest)) + through_scale + shift)
+
+
+@log_inverse_gain.register
+def _(bijector: Split, params: Params, box: Array) -> LogGain:
+    """Of ``leaves = eps exp(l(stays)) + mean(stays)``, with l as large as it gets on the box."""
+    if bijector.prior == "standard":
+        return jnp.asarray(0.0)
+    mean, log_std = _halves_of_kernel(params, 2)
+    fields = params["shift"] * jnp.exp(LOG_SCALE_FACTOR * params["log_scale"])
+    offset = fields[fields.size // 2 :]
+    largest = jnp.exp((jnp.abs(log_std).sum((0, 1, 2)) * box + jnp.abs(offset)).max())
+    gain = jnp.maximum(1.0, largest) + box * largest * convolution_gain(log_std)
+    return jnp.log(gain + convolution_gain(mean))
+
+
+@log_inverse_gain.register
+def _(bijector: LearnedPrior, params: Params, box: Array) -> LogGain:
+    del bijector, box
+    return LOG_SCALE_FACTOR * params["log_std"].max()
+
+
+@singledispatch
+def net_gains(net: nn.Module, params: Params, raw_count: int) -> tuple[Array, Array]:
+    """Upper bounds of the Lipschitz constants of a net's shift and of its raw scale."""
+    del net, params, raw_count
+    return jnp.asarray(jnp.inf), jnp.asarray(jnp.inf)
+
+
+@net_gains.register
+def _(net: CouplingNet, params: Params, raw_count: int) -> tuple[Array, Array]:
+    del net
+    hidden = convolution_gain(_kernel(params["first"])) * convolution_gain(
+        _kernel(params["second"])
+    )
+    if not raw_count:
+        return hidden * convolution_gain(_kernel(params["last"])), jnp.asarray(0.0)
+    shift, raw = _halves_of_kernel(params["last"], 1 + raw_count)
+    return hidden * convolution_gain(shift), hidden * convolution_gain(raw)
+
+
+def convolution_gain(kernel: Float[Array, "height width channels_in channels_out"]) -> Array:
+    """An upper bound of the spectral norm of a convolution that pads with zeros, at any size."""
+    height, width, channels_in, channels_out = kernel.shape
+    shapes = (
+        kernel.transpose(3, 0, 1, 2).reshape(channels_out, -1),
+        kernel.transpose(0, 1, 3, 2).reshape(-1, channels_in),
+        kernel.transpose(0, 3, 1, 2).reshape(height * channels_out, -1),
+        kernel.transpose(1, 3, 0, 2).reshape(width * channels_out, -1),
+    )
+    smallest = jnp.stack([_spectral_norm(matrix) for matrix in shapes]).min()
+    return (height * width) ** 0.5 * smallest
+
+
+def _kernel(params: Params) -> Array:
+    """A convolution's kernel with its scale."""
+    return params["kernel"] * jnp.exp(LOG_SCALE_FACTOR * params["log_scale"])
+
+
+def _halves_of_kernel(params: Params, parts: int) -> tuple[Array, Array]:
+    """The kernel's first part by output channels, and its last."""
+    kernel = _kernel(params)
+    channels = kernel.shape[-1] // parts
+    return kernel[..., :channels], kernel[..., -channels:]
+
+
+def _spectral_norm(matrix: Float[Array, "_ _"]) -> Array:
+    return jnp.linalg.norm(matrix, 2)

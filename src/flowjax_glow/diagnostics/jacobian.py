@@ -1,0 +1,98 @@
+"""Log-dets against the Jacobian itself, sub-layer by sub-layer, on crops small enough for it."""
+
+import math
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from flowjax_glow.bijector import Bijector
+from flowjax_glow.diagnostics.linear import flatten
+from flowjax_glow.diagnostics.result import Result
+from flowjax_glow.errors import expected
+from flowjax_glow.types import Image, Latents, LogDet, Params
+from flowjax_glow.walk import flatten_records, walk_inverse
+
+#: The most dimensions of a Jacobian that is written out.
+MAX_DIMENSIONS = 256
+
+
+@dataclass(frozen=True, eq=False)
+class LogDetChecks(Result):
+    """Log-dets beside ``log|det J|`` of every sub-layer's inverse, worst example.
+
+    Attributes:
+        layer: its name.
+        error: ``|log_det - log|det J|| / D``, nats per dimension; infinite if not a number.
+    """
+
+    title = "Log-dets against the Jacobian"
+
+    layer: np.ndarray
+    error: np.ndarray
+
+
+def check_log_dets(flow: Bijector, params: Params, x: Image) -> LogDetChecks:
+    """Compares every sub-layer's log-det with ``slogdet`` of its Jacobian by automatic derivatives.
+
+    Args:
+        x: small float images; `smallest_crop` makes them.
+
+    Raises:
+        ValueError: if an image has more than `MAX_DIMENSIONS` numbers.
+    """
+    dimensions = math.prod(x.shape[1:])
+    if dimensions > MAX_DIMENSIONS:
+        raise expected(
+            "check_log_dets",
+            f"images of at most {MAX_DIMENSIONS} numbers",
+            got=f"{dimensions}",
+            advice="crop them; convolutional flows take any size that their levels divide",
+        )
+    records = jax.device_get(_walk(flow, params, x))
+    rows = [(name, errors) for name, _, errors in flatten_records(flow, records)]
+    return LogDetChecks(
+        layer=np.array([name for name, _ in rows]),
+        error=np.array([np.nan_to_num(np.abs(e), nan=np.inf).max() for _, e in rows]),
+    )
+
+
+@partial(jax.jit, static_argnums=0)
+def _walk(flow: Bijector, params: Params, x: Image) -> Any:
+    def visit(
+        bijector: Bijector, own: Params, z: Latents, x: Image, log_det: LogDet
+    ) -> tuple[Image, jax.Array]:
+        jacobian = jax.vmap(lambda one: _jacobian(bijector, own, one))(z)
+        exact = jnp.linalg.slogdet(jacobian)[1]
+        return x, (log_det - exact) / jacobian.shape[-1]
+
+    return walk_inverse(flow, params, flow.forward(params, x)[0], visit)[2]
+
+
+def _jacobian(bijector: Bijector, own: Params, one: Latents) -> jax.Array:
+    """Of the inverse at one example, a row per number of its result, by reverse mode."""
+
+    def flat(one: Latents) -> jax.Array:
+        batch = jax.tree.map(lambda leaf: leaf[None], one)
+        return bijector.inverse(own, batch)[0].ravel()
+
+    rows = jax.jacrev(flat)(one)
+    return flatten(rows)
+
+
+def smallest_crop(flow: Bijector, params: Params, x: Image) -> Image | None:
+    """The smallest square corner of `x` that `flow` takes; None if none is small enough."""
+    _, height, width, channels = x.shape
+    for size in (1, 2, 4, 8, 16):
+        if size > min(height, width) or size * size * channels > MAX_DIMENSIONS:
+            return None
+        crop = x[:, :size, :size]
+        try:
+            jax.eval_shape(flow.forward, params, crop)
+        except (TypeError, ValueError):
+            continue
+        return crop
+    return None

@@ -1,0 +1,302 @@
+"""The inverse, sub-layer by sub-layer: which one is to blame."""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple, TypeAlias
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from flowjax_glow.bijector import Bijector
+from flowjax_glow.diagnostics.chunks import CHUNK, chunks
+from flowjax_glow.diagnostics.linear import noise_like, norm, normalized, products
+from flowjax_glow.diagnostics.result import Result
+from flowjax_glow.diagnostics.round_trip import latent_round_trip
+from flowjax_glow.numerics import event_size, sum_events
+from flowjax_glow.trainable import trainable
+from flowjax_glow.types import Image, Latents, LogDet, Params
+from flowjax_glow.walk import CarriesScale, flatten_records, walk_inverse
+
+#: The clip that the paper's figures look at; a healthy activation is of order one.
+LIMIT = 50.0
+
+#: Bins of log s: 2.5 % wide, from e^-40, next to the smallest float32, to e^10. NaN falls into the
+#: lowest, being the worst that s can be.
+LOWEST, BIN, BINS = -40.0, 0.025, 2000
+
+QUANTILES = (1e-4, 1e-3, 1e-2, 0.5)
+
+#: Rounds of power iteration per sub-layer; a lower bound of the gain that tells sizes.
+ROUNDS = 3
+
+PerExample = Float[Array, " batch"]
+
+#: In records: of JAX within the walk, of NumPy once it is over.
+Values: TypeAlias = Array | np.ndarray
+
+
+class Record(NamedTuple):
+    """What is seen of one sub-layer; numbers per example, but for `finite_params` and `counts`."""
+
+    finite_params: Values
+    largest: Values
+    mean_square: Values
+    over: Values
+    not_finite: Values
+    round_trip: Values
+    log_det_error: Values
+    gain: Values
+    log_scale: "ScaleRecord | None"
+
+
+class ScaleRecord(NamedTuple):
+    """Of the log-scales of a sub-layer that carries any."""
+
+    smallest: Values
+    total: Values
+    counts: Values
+
+
+@dataclass(frozen=True, eq=False)
+class ActivationTrace(Result):
+    """Activations after every inverse sub-layer, in the order of generation.
+
+    Attributes:
+        layer: its name.
+        largest: ``max|a|``, infinite where any is not finite.
+        rms: root mean square of the worst example.
+        over: the fraction of activations beyond the limit; NaN counts.
+        not_finite: how many are NaN or infinite.
+    """
+
+    title = "Activations of the inverse"
+
+    layer: np.ndarray
+    largest: np.ndarray
+    rms: np.ndarray
+    over: np.ndarray
+    not_finite: np.ndarray
+
+    @property
+    def first_over(self) -> str | None:
+        """The first layer with an activation over the limit or not finite."""
+        found = np.flatnonzero(self.over > 0)
+        return str(self.layer[found[0]]) if found.size else None
+
+
+@dataclass(frozen=True, eq=False)
+class ScaleStatistics(Result):
+    """The scales s of every sub-layer that carries one, in the order of generation.
+
+    Attributes:
+        layer: its name.
+        smallest: the least s.
+        q1e4, q1e3, q1e2, median: quantiles, to 2.5 %.
+        below_1e2, below_1e3: the fractions of s below 1e-2 and 1e-3.
+        sum_log: mean over examples of ``sum(log s)``, its part of the log-det, in nats.
+        chain_gain: the worst example's product of 1 / s_min from the top down to here.
+    """
+
+    title = "Scales"
+
+    layer: np.ndarray
+    smallest: np.ndarray
+    q1e4: np.ndarray
+    q1e3: np.ndarray
+    q1e2: np.ndarray
+    median: np.ndarray
+    below_1e2: np.ndarray
+    below_1e3: np.ndarray
+    sum_log: np.ndarray
+    chain_gain: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class LayerChecks(Result):
+    """Each sub-layer on its own, at the activations that reach it.
+
+    Attributes:
+        layer: its name.
+        finite_params: whether all its parameters are finite.
+        round_trip: the worst ``|f(g(z)) - z| / max(|z|, 0.1 sqrt(D))`` of this sub-layer.
+        log_det_error: the worst ``|log|det f| + log|det g|| / D``, nats per dimension.
+        gain: the largest stretch ``|J_g v| / |v|`` of its inverse that a few rounds of power
+            iteration find, a lower bound.
+    """
+
+    title = "Sub-layers on their own"
+
+    layer: np.ndarray
+    finite_params: np.ndarray
+    round_trip: np.ndarray
+    log_det_error: np.ndarray
+    gain: np.ndarray
+
+
+class Examination(NamedTuple):
+    """One walk down the inverse, as three tables."""
+
+    activations: ActivationTrace
+    scales: ScaleStatistics
+    checks: LayerChecks
+
+
+def activation_trace(
+    flow: Bijector, params: Params, z: Latents, *, limit: float = LIMIT, chunk: int = CHUNK
+) -> ActivationTrace:
+    """Activations on the way from `z` to the image; nothing is clipped."""
+    return examine(flow, params, z, limit=limit, chunk=chunk).activations
+
+
+def scale_statistics(
+    flow: Bijector, params: Params, z: Latents, *, chunk: int = CHUNK
+) -> ScaleStatistics:
+    """The scales on the way from `z` to the image, for every bijector that offers `log_scale`."""
+    return examine(flow, params, z, chunk=chunk).scales
+
+
+def examine(
+    flow: Bijector,
+    params: Params,
+    z: Latents,
+    *,
+    limit: float = LIMIT,
+    seed: int = 0,
+    chunk: int = CHUNK,
+) -> Examination:
+    """Walks the inverse from the latents `z`, example by example, and tests every sub-layer.
+
+    It costs about ten evaluations of the flow, and the memory of one sub-layer's derivatives.
+    """
+    key = jax.random.key(seed)
+    parts = [
+        (list(flatten_records(flow, jax.device_get(_walk(flow, params, part, limit, key)))), new)
+        for part, new in chunks(z, chunk)
+    ]
+    names = np.array([name for name, _, _ in parts[0][0]])
+    records = [_joined([(rows[i][2], new) for rows, new in parts]) for i in range(len(names))]
+    return Examination(
+        ActivationTrace(
+            layer=names,
+            largest=_each(records, lambda r: r.largest.max()),
+            rms=_each(records, lambda r: _worst(np.sqrt(r.mean_square))),
+            over=_each(records, lambda r: r.over.mean()),
+            not_finite=_each(records, lambda r: r.not_finite.sum()),
+        ),
+        _scale_statistics(names, records),
+        LayerChecks(
+            layer=names,
+            finite_params=_each(records, lambda r: bool(r.finite_params.all())),
+            round_trip=_each(records, lambda r: _worst(r.round_trip)),
+            log_det_error=_each(records, lambda r: _worst(np.abs(r.log_det_error))),
+            gain=_each(records, lambda r: _worst(r.gain)),
+        ),
+    )
+
+
+@partial(jax.jit, static_argnums=0)
+def _walk(flow: Bijector, params: Params, z: Latents, limit: Array, key: jax.Array) -> Any:
+    def visit(
+        bijector: Bijector, own: Params, z: Latents, x: Image, log_det: LogDet
+    ) -> tuple[Image, Record]:
+        finite = jnp.isfinite(x)
+        size = jnp.where(finite, jnp.abs(x), jnp.inf)
+        events = tuple(range(1, x.ndim))
+        back, forward_log_det = bijector.forward(own, x)
+        push, pull = products(lambda z: bijector.inverse(own, z)[0], z)
+
+        def climb(_: Array, carry: tuple[Latents, PerExample]) -> tuple[Latents, PerExample]:
+            stretched = push(carry[0])
+            return normalized(pull(normalized(stretched))), norm(stretched)
+
+        start = normalized(noise_like(key, z))
+        _, gain = jax.lax.fori_loop(0, ROUNDS, climb, (start, norm(start)))
+        leaves = jax.tree.leaves(trainable(own))
+        carries = isinstance(bijector, CarriesScale)
+        return x, Record(
+            finite_params=jnp.array([jnp.isfinite(leaf).all() for leaf in leaves] or [True]).all(),
+            largest=size.max(events),
+            mean_square=jnp.square(size).mean(events),
+            over=(size > limit).mean(events),
+            not_finite=(~finite).sum(events).astype(log_det.dtype),
+            round_trip=latent_round_trip(z, back),
+            log_det_error=(forward_log_det + log_det) / event_size(x),
+            gain=gain,
+            log_scale=_scale_record(bijector.log_scale(own, z)) if carries else None,
+        )
+
+    return walk_inverse(flow, params, z, visit)[2]
+
+
+def _scale_record(log_scale: Image) -> ScaleRecord:
+    known = jnp.where(jnp.isnan(log_scale), -jnp.inf, log_scale)
+    places = jnp.clip((known - LOWEST) / BIN, 0, BINS - 1).astype(jnp.int32)
+    return ScaleRecord(
+        smallest=known.min(tuple(range(1, known.ndim))),
+        total=sum_events(log_scale),
+        counts=jnp.zeros(BINS, jnp.int32).at[places.ravel()].add(1),
+    )
+
+
+def _joined(parts: list[tuple[Record, int]]) -> Record:
+    """One sub-layer's records of all chunks; examples that a chunk repeats are left out."""
+
+    def join(*arrays: Any) -> np.ndarray:
+        cut = [
+            np.asarray(array)[-new:] if np.ndim(array) else np.asarray(array)[None]
+            for array, (_, new) in zip(arrays, parts, strict=True)
+        ]
+        return np.concatenate(cut)
+
+    records = [record for record, _ in parts]
+    joined = jax.tree.map(join, *(record._replace(log_scale=None) for record in records))
+    scales = [record.log_scale for record in records if record.log_scale is not None]
+    if not scales:
+        return joined
+    return joined._replace(
+        log_scale=ScaleRecord(
+            smallest=join(*(scale.smallest for scale in scales)),
+            total=join(*(scale.total for scale in scales)),
+            counts=np.sum([scale.counts for scale in scales], axis=0),
+        )
+    )
+
+
+def _each(records: list[Record], measure: Any) -> np.ndarray:
+    return np.array([measure(record) for record in records])
+
+
+def _worst(values: np.ndarray) -> float:
+    """The largest; infinite where anything is not a number."""
+    return float(np.nan_to_num(values, nan=np.inf, posinf=np.inf).max())
+
+
+def _scale_statistics(names: np.ndarray, records: list[Record]) -> ScaleStatistics:
+    rows = [(name, r.log_scale) for name, r in zip(names, records) if r.log_scale is not None]
+    quantiles = np.array([_quantiles(scale.counts) for _, scale in rows]).reshape(-1, 4)
+    lowest = np.array([scale.smallest for _, scale in rows]).reshape(len(rows), -1)
+    chain = -np.cumsum(lowest, axis=0)
+    with np.errstate(over="ignore"):
+        return ScaleStatistics(
+            layer=np.array([name for name, _ in rows]),
+            smallest=np.exp(lowest.min(1)) if rows else np.zeros(0),
+            q1e4=quantiles[:, 0],
+            q1e3=quantiles[:, 1],
+            q1e2=quantiles[:, 2],
+            median=quantiles[:, 3],
+            below_1e2=np.array([_below(scale.counts, 1e-2) for _, scale in rows]),
+            below_1e3=np.array([_below(scale.counts, 1e-3) for _, scale in rows]),
+            sum_log=np.array([scale.total.mean() for _, scale in rows]),
+            chain_gain=np.exp(chain.max(1)) if rows else np.zeros(0),
+        )
+
+
+def _quantiles(counts: Values) -> np.ndarray:
+    shares = np.cumsum(counts) / counts.sum()
+    return np.exp(LOWEST + BIN * (np.searchsorted(shares, QUANTILES) + 0.5))
+
+
+def _below(counts: Values, threshold: float) -> float:
+    return float(counts[: round((np.log(threshold) - LOWEST) / BIN)].sum() / counts.sum())

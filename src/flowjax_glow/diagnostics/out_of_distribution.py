@@ -1,0 +1,89 @@
+"""Images that a flow was not trained on: does its inverse hold there?"""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from flowjax_glow.bijector import Bijector
+from flowjax_glow.density import bits_per_dim, encode
+from flowjax_glow.diagnostics.chunks import CHUNK, in_chunks
+from flowjax_glow.diagnostics.layers import examine
+from flowjax_glow.diagnostics.result import Result
+from flowjax_glow.diagnostics.trips import reconstruction
+from flowjax_glow.types import Params, Pixels
+
+
+@dataclass(frozen=True, eq=False)
+class OutOfDistribution(Result):
+    """Round trips of images of several kinds, a row per kind.
+
+    Attributes:
+        images: the kind.
+        bits_per_dim: mean.
+        worst: relative error of the worst reconstruction.
+        bit_exact: the fraction of images that come back to the bit.
+        largest: the largest activation on the way back.
+        smallest_scale: the least s met there, 1 where nothing is scaled.
+    """
+
+    title = "Images of other kinds"
+
+    images: np.ndarray
+    bits_per_dim: np.ndarray
+    worst: np.ndarray
+    bit_exact: np.ndarray
+    largest: np.ndarray
+    smallest_scale: np.ndarray
+
+
+def out_of_distribution(
+    flow: Bijector,
+    params: Params,
+    images: Pixels,
+    *,
+    n_bits: int = 8,
+    seed: int = 0,
+    chunk: int = CHUNK,
+) -> OutOfDistribution:
+    """As many images of every kind as `images` has, whose own row comes first."""
+    key = jax.random.key(seed)
+    coded = jax.jit(lambda part: encode(flow, params, part, n_bits=n_bits))
+    bits = jax.jit(lambda part: bits_per_dim(flow, params, key, part, n_bits=n_bits))
+    rows = []
+    for name, kind in {"given": np.asarray(images), **unusual(images, seed)}.items():
+        pixels = jnp.asarray(kind)
+        trip = reconstruction(flow, params, pixels, n_bits=n_bits, chunk=chunk)
+        z = jax.tree.map(jnp.asarray, in_chunks(coded, pixels, chunk))
+        seen = examine(flow, params, z, chunk=chunk)
+        mean_bits = in_chunks(bits, pixels, chunk).mean()
+        scales = seen.scales.smallest
+        rows.append(
+            (
+                name,
+                mean_bits,
+                trip.worst[0],
+                trip.bit_exact[0],
+                seen.activations.largest.max(),
+                scales.min() if scales.size else 1.0,
+            )
+        )
+    return OutOfDistribution(*(np.array(column) for column in zip(*rows, strict=True)))
+
+
+def unusual(images: Pixels, seed: int = 0) -> dict[str, np.ndarray]:
+    """uint8 images in the shape of `images`: constants, noises, and theirs with pixels shuffled."""
+    generator = np.random.default_rng(seed)
+    given = np.asarray(images)
+    count, height, width, channels = given.shape
+    order = generator.permutation(height * width)
+    return {
+        "black": np.zeros_like(given),
+        "gray": np.full_like(given, 128),
+        "white": np.full_like(given, 255),
+        "gaussian": generator.normal(128, 64, given.shape).clip(0, 255).astype(np.uint8),
+        "uniform": generator.integers(0, 256, given.shape, np.uint8),
+        "rademacher": generator.choice(np.array([0, 255], np.uint8), given.shape),
+        "shuffled pixels": given.reshape(count, -1, channels)[:, order].reshape(given.shape),
+    }

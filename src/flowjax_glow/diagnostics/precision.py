@@ -1,0 +1,100 @@
+"""The same inverse in float32 and in float64: ill-conditioned, or wrong?"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from flowjax_glow.bijector import Bijector
+from flowjax_glow.density import sample_latents
+from flowjax_glow.diagnostics.result import Result
+from flowjax_glow.diagnostics.round_trip import latent_round_trip
+from flowjax_glow.diagnostics.trips import TAUS
+from flowjax_glow.types import Image, Latents, Params
+
+#: Half the distance from 1 to the next float32.
+ROUNDING = 2.0**-24
+
+
+@dataclass(frozen=True, eq=False)
+class PrecisionGap(Result):
+    """``|G32(z) - G64(z)| / |G64(z)|`` of the inverse G, a row per noise level.
+
+    An amplification far above 1 with a float64 that comes back is ill-conditioning; an error that
+    float64 has, too, is a bug or the mathematics.
+
+    Attributes:
+        tau: the noise level.
+        median, worst: of the gap, over samples; infinite where not finite.
+        amplification: the worst gap over float32's rounding, 2^-24.
+        float64_error: the worst relative error of z -> x -> z in float64.
+    """
+
+    title = "float32 beside float64"
+
+    tau: np.ndarray
+    median: np.ndarray
+    worst: np.ndarray
+    amplification: np.ndarray
+    float64_error: np.ndarray
+
+
+def precision_gap(
+    flow: Bijector,
+    params: Params,
+    shape: Sequence[int],
+    *,
+    taus: Sequence[float] = TAUS,
+    samples: int = 16,
+    seed: int = 0,
+) -> PrecisionGap:
+    """Decodes the same float32 latents in both precisions; `shape` is that of one image.
+
+    float64 is switched on for these calls alone.
+    """
+    noise = sample_latents(flow, params, jax.random.key(seed), (samples, *shape))
+    latents = [jax.device_get(jax.tree.map(lambda leaf: tau * leaf, noise)) for tau in taus]  # noqa: B023
+    narrow = [np.asarray(_inverse(flow, params, z), np.float64) for z in latents]
+    with jax.enable_x64(True):
+        wide_params = jax.tree.map(_widened, jax.device_get(params))
+        wide = [
+            jax.device_get(_there_and_back(flow, wide_params, jax.tree.map(_widened, z)))
+            for z in latents
+        ]
+    gaps = np.array([_gap(x32, x64) for x32, (x64, _) in zip(narrow, wide, strict=True)])
+    errors = np.array([np.nan_to_num(error, nan=np.inf).max() for _, error in wide])
+    return PrecisionGap(
+        tau=np.array(taus),
+        median=np.median(gaps, axis=1),
+        worst=gaps.max(1),
+        amplification=gaps.max(1) / ROUNDING,
+        float64_error=errors,
+    )
+
+
+@partial(jax.jit, static_argnums=0)
+def _inverse(flow: Bijector, params: Params, z: Latents) -> Image:
+    return flow.inverse(params, z)[0]
+
+
+@partial(jax.jit, static_argnums=0)
+def _there_and_back(flow: Bijector, params: Params, z: Latents) -> tuple:
+    x, _ = flow.inverse(params, z)
+    back, _ = flow.forward(params, x)
+    return x, latent_round_trip(z, back)
+
+
+def _widened(leaf: np.ndarray) -> jax.Array:
+    """float32 becomes float64; integers stay."""
+    wide = np.asarray(leaf)
+    return jnp.asarray(wide.astype(np.float64) if wide.dtype == np.float32 else wide)
+
+
+def _gap(narrow: np.ndarray, wide: np.ndarray) -> np.ndarray:
+    with np.errstate(invalid="ignore", over="ignore"):
+        difference = np.linalg.norm((narrow - wide).reshape(len(wide), -1), axis=1)
+        gap = difference / np.linalg.norm(wide.reshape(len(wide), -1), axis=1)
+    return np.nan_to_num(gap, nan=np.inf)

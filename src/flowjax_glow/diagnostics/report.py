@@ -1,0 +1,306 @@
+"""Everything at once: can this inverse be trusted, and if not, which layer is to blame?"""
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from flowjax_glow.bijector import Bijector
+from flowjax_glow.density import bin_midpoints, sample_latents
+from flowjax_glow.diagnostics.certificates import certificate
+from flowjax_glow.diagnostics.jacobian import LogDetChecks, check_log_dets, smallest_crop
+from flowjax_glow.diagnostics.layers import Examination, examine
+from flowjax_glow.diagnostics.lipschitz import bi_lipschitz
+from flowjax_glow.diagnostics.out_of_distribution import out_of_distribution
+from flowjax_glow.diagnostics.precision import ROUNDING, precision_gap
+from flowjax_glow.diagnostics.result import Result, short
+from flowjax_glow.diagnostics.singular_values import singular_values
+from flowjax_glow.diagnostics.trips import latent_round_trips, reconstruction
+from flowjax_glow.errors import check_choice
+from flowjax_glow.types import Image, Latents, Params, Pixels
+
+Verdict = Literal["trustworthy", "at risk", "broken"]
+Tier = Literal["fast", "full"]
+
+VERDICTS: tuple[Verdict, ...] = ("trustworthy", "at risk", "broken")
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """Above `at_risk` a measurement says so, above `broken` that; a NaN is broken."""
+
+    at_risk: float
+    broken: float
+
+    def grade(self, value: float) -> Verdict:
+        """What `value` says of the inverse."""
+        if not value <= self.broken:
+            return "broken"
+        return "trustworthy" if value <= self.at_risk else "at risk"
+
+
+#: What each measurement of a report is held against.
+THRESHOLDS: dict[str, Threshold] = {
+    # A sub-layer with a parameter that is not finite has no inverse.
+    "layers with parameters that are not finite": Threshold(0, 0),
+    # At bin midpoints an image comes back to the bit unless a value is off by half a bin.
+    "images that do not come back to the bit": Threshold(0, 0.01),
+    "worst relative error of an image": Threshold(1e-3, 1e-2),
+    # A sample that has lost two digits of four has lost its way.
+    "worst relative error of a latent, tau <= 1": Threshold(1e-3, 1e-2),
+    # The smallest clip of the paper's list that leaves a healthy model alone; beyond 1e4 float32
+    # has less than three digits left for an image of order one.
+    "largest activation": Threshold(50, 1e4),
+    "log-dets of both directions, bits/dim apart": Threshold(1e-3, 1e-2),
+    # Per sub-layer, so the sum over a hundred of them is what a likelihood is off by.
+    "log-det of a layer off its Jacobian's, nats/dim": Threshold(1e-4, 1e-3),
+    # The error that float32's rounding may grow to, by singular values and as measured.
+    "condition number times 2^-24": Threshold(1e-3, 1e-1),
+    "float32 off float64, tau <= 1": Threshold(1e-3, 1e-2),
+}
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A number, what it is held against, and what it says."""
+
+    name: str
+    value: float
+    threshold: Threshold
+
+    @property
+    def grade(self) -> Verdict:
+        """What the number says of the inverse."""
+        return self.threshold.grade(self.value)
+
+
+@dataclass(frozen=True)
+class StabilityReport:
+    """The verdict on an inverse and all it rests on.
+
+    Attributes:
+        verdict: the worst grade of all measurements.
+        layer: the sub-layer to blame, None if the verdict is `trustworthy`.
+        reason: why it is to blame.
+        measurements: what the verdict rests on.
+        tables: the diagnostics' own results by name.
+    """
+
+    verdict: Verdict
+    layer: str | None
+    reason: str
+    measurements: tuple[Measurement, ...]
+    tables: Mapping[str, Result] = field(repr=False)
+
+    def __str__(self) -> str:
+        lines = [f"verdict: {self.verdict}"]
+        if self.layer is not None:
+            lines.append(f"to blame: {self.layer}: {self.reason}")
+        width = max(len(m.name) for m in self.measurements)
+        for m in self.measurements:
+            bounds = f"at risk > {short(m.threshold.at_risk)}, broken > {short(m.threshold.broken)}"
+            lines.append(f"  {m.name:{width}}  {short(m.value):>9}  {m.grade:11}  ({bounds})")
+        return "\n".join(lines)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; what is not finite is a string."""
+        return {
+            "verdict": self.verdict,
+            "layer": self.layer,
+            "reason": self.reason,
+            "measurements": [
+                {
+                    "name": m.name,
+                    "value": m.value if math.isfinite(m.value) else str(m.value),
+                    "at_risk": m.threshold.at_risk,
+                    "broken": m.threshold.broken,
+                    "grade": m.grade,
+                }
+                for m in self.measurements
+            ],
+            "tables": {name: table.to_json() for name, table in self.tables.items()},
+        }
+
+    def plot(self) -> Any:
+        """A matplotlib figure: where the inverse stretches, and what comes back."""
+        from flowjax_glow.diagnostics.picture import draw
+
+        return draw(self)
+
+
+def stability_report(
+    flow: Bijector,
+    params: Params,
+    images: Pixels,
+    *,
+    n_bits: int = 8,
+    tier: Tier = "full",
+    seed: int = 0,
+    on_part: Callable[[str], Any] | None = None,
+) -> StabilityReport:
+    """Measures a flow on uint8 images and on samples, and judges it.
+
+    The fast tier has round trips of images (D1) and samples (D2), scales, activations and
+    sub-layers on their own (D3, D4, D6); the full one adds singular values (D5), float64 (D7),
+    Lipschitz bounds from pairs and from parameters (D8), and images of other kinds (D12).
+
+    Args:
+        flow: any `Bijector`; its combinators are walked if they are this library's or registered.
+        images: a batch, of which the slow parts take the first ones.
+        tier: "fast" takes seconds, "full" minutes.
+        on_part: called with the name of each part before it begins.
+    """
+    check_choice("stability_report.tier", tier, ("fast", "full"))
+    report = _Report(flow, params, jnp.asarray(images), n_bits, seed, on_part or (lambda _: None))
+    report.fast()
+    if tier == "full":
+        report.full()
+    return report.judged()
+
+
+class _Report:
+    """Gathers tables and measurements."""
+
+    def __init__(
+        self,
+        flow: Bijector,
+        params: Params,
+        images: Pixels,
+        n_bits: int,
+        seed: int,
+        on_part: Callable[[str], Any],
+    ) -> None:
+        self._flow, self._params, self._images = flow, params, images
+        self._n_bits, self._seed, self._on_part = n_bits, seed, on_part
+        self._tables: dict[str, Result] = {}
+        self._values: dict[str, float] = {}
+
+    def fast(self) -> None:
+        flow, params, shape = self._flow, self._params, self._images.shape[1:]
+        self._on_part("images")
+        trip = reconstruction(flow, params, self._images, n_bits=self._n_bits)
+        self._tables["images"] = trip
+        self._values["images that do not come back to the bit"] = 1 - float(trip.bit_exact[0])
+        self._values["worst relative error of an image"] = float(trip.worst[0])
+        self._values["log-dets of both directions, bits/dim apart"] = float(trip.log_det_error[0])
+
+        self._on_part("samples")
+        latents = latent_round_trips(flow, params, shape, seed=self._seed)
+        self._tables["samples"] = latents
+        self._values["worst relative error of a latent, tau <= 1"] = float(latents.worst.max())
+
+        self._on_part("layers")
+        x = self._midpoints(64)
+        noise = sample_latents(flow, params, jax.random.key(self._seed), x.shape)
+        for name, z in (("images", _encoded(flow, params, x)), ("samples", noise)):
+            self._add_layers(name, examine(flow, params, z, seed=self._seed))
+        checks: Any = self._tables["layers, images"]
+        self._values["layers with parameters that are not finite"] = float(
+            (~checks.finite_params).sum()
+        )
+        largest = [self._tables[f"activations, {name}"] for name in ("images", "samples")]
+        self._values["largest activation"] = max(float(t.largest.max()) for t in largest)  # type: ignore[attr-defined]
+
+        crop = smallest_crop(flow, params, self._midpoints(2))
+        if crop is not None:
+            self._on_part("log-dets")
+            self._tables["log-dets"] = table = check_log_dets(flow, params, crop)
+            self._values["log-det of a layer off its Jacobian's, nats/dim"] = _worst(table.error)
+
+    def full(self) -> None:
+        flow, params = self._flow, self._params
+        self._on_part("singular values")
+        values = singular_values(flow, params, self._midpoints(8), seed=self._seed)
+        self._tables["singular values"] = values
+        self._values["condition number times 2^-24"] = _worst(values.condition) * ROUNDING
+
+        self._on_part("float64")
+        gap = precision_gap(flow, params, self._images.shape[1:], seed=self._seed)
+        self._tables["precision"] = gap
+        self._values["float32 off float64, tau <= 1"] = _worst(gap.worst)
+
+        self._on_part("Lipschitz bounds")
+        if len(self._images) > 1:
+            pairs = bi_lipschitz(flow, params, self._midpoints(32), seed=self._seed)
+            self._tables["pairs"] = pairs
+        self._tables["certificates"] = certificate(flow, params, self._midpoints(1))
+
+        self._on_part("other images")
+        self._tables["other images"] = out_of_distribution(
+            flow, params, self._images[:64], n_bits=self._n_bits, seed=self._seed
+        )
+
+    def judged(self) -> StabilityReport:
+        measurements = tuple(
+            Measurement(name, self._values[name], threshold)
+            for name, threshold in THRESHOLDS.items()
+            if name in self._values
+        )
+        verdict = VERDICTS[max(VERDICTS.index(m.grade) for m in measurements)]
+        layer, reason = (None, "") if verdict == "trustworthy" else self._blame()
+        return StabilityReport(verdict, layer, reason, measurements, self._tables)
+
+    def _midpoints(self, count: int) -> Image:
+        return bin_midpoints(self._images[:count], n_bits=self._n_bits)
+
+    def _add_layers(self, name: str, seen: Examination) -> None:
+        self._tables[f"activations, {name}"] = seen.activations
+        self._tables[f"scales, {name}"] = seen.scales
+        self._tables[f"layers, {name}"] = seen.checks
+
+    def _blame(self) -> tuple[str, str]:
+        return next(suspects(self._tables))
+
+
+def suspects(tables: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Sub-layers to blame, the plainest evidence first, each with a reason."""
+    of_images, of_samples = tables["layers, images"], tables["layers, samples"]
+    for name, finite in zip(of_images.layer, of_images.finite_params, strict=True):
+        if not finite:
+            yield str(name), "it holds parameters that are not finite"
+    yield from _wrong_log_dets(of_images.layer, of_images.log_det_error, "both directions")
+    if "log-dets" in tables:
+        exact: LogDetChecks = tables["log-dets"]
+        yield from _wrong_log_dets(exact.layer, exact.error, "its Jacobian")
+    gains = np.fmax(_known(of_images.gain), _known(of_samples.gain))
+    worst = int(np.argmax(gains))
+    own, chain = float(gains[worst]), float(np.log(np.fmax(gains, 1.0)).sum())
+    yield (
+        str(of_images.layer[worst]),
+        f"its inverse stretches by {short(own)}, more than any other; all in a row, each at its "
+        f"worst, by e^{chain:.0f}",
+    )
+
+
+def _wrong_log_dets(
+    layers: np.ndarray, errors: np.ndarray, against: str
+) -> Iterator[tuple[str, str]]:
+    """Where a log-det is off although it is a number: no rounding does that."""
+    limit = THRESHOLDS["log-det of a layer off its Jacobian's, nats/dim"].broken
+    wrong = np.where(np.isfinite(errors), errors, 0.0)
+    for index in np.argsort(-wrong, kind="stable"):
+        if wrong[index] > limit:
+            yield (
+                str(layers[index]),
+                f"its log-det disagrees with {against} by {short(float(wrong[index]))} nats/dim",
+            )
+
+
+def _known(gains: np.ndarray) -> np.ndarray:
+    """Gains; where activations were no numbers any more, nothing is known."""
+    return np.where(np.isfinite(gains), gains, np.nan)
+
+
+def _worst(values: np.ndarray) -> float:
+    return float(np.nan_to_num(values, nan=np.inf).max())
+
+
+def _encoded(flow: Bijector, params: Params, x: Image) -> Latents:
+    return _forward(flow, params, x)[0]
+
+
+_forward = jax.jit(lambda flow, params, x: flow.forward(params, x), static_argnums=0)

@@ -1,0 +1,160 @@
+"""Round trips through a whole flow, summed up: images and back, noise and back, log-dets."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from flowjax_glow.bijector import Bijector
+from flowjax_glow.density import bin_midpoints, sample_latents
+from flowjax_glow.diagnostics.chunks import CHUNK, in_chunks
+from flowjax_glow.diagnostics.result import Result
+from flowjax_glow.diagnostics.round_trip import image_round_trip, latent_round_trip
+from flowjax_glow.numerics import event_size
+from flowjax_glow.types import Image, Params, Pixels
+
+#: Noise levels at which the inverse is looked at.
+TAUS = (0.0, 0.1, 0.25, 0.5, 0.7, 1.0)
+
+#: A sample whose latents come back with a larger relative error has not come back.
+LOST = 1e-2
+
+
+@dataclass(frozen=True, eq=False)
+class Reconstruction(Result):
+    """Images -> latents -> images, at the midpoints of their bins; one row.
+
+    Attributes:
+        images: how many.
+        median, worst: relative L2 errors; infinite where anything is not finite.
+        largest: the largest absolute error of a value; images span [-0.5, 0.5).
+        bins: the worst image's mean error in bins.
+        bit_exact: the fraction of images that are the same, to the bit, after quantization.
+        nan, plus_infinity, minus_infinity: the fraction of values that came back as such.
+        log_det_error: ``|log|det F| + log|det F^-1|| / D`` of the worst image, in bits.
+    """
+
+    title = "Images, encoded and decoded"
+
+    images: np.ndarray
+    median: np.ndarray
+    worst: np.ndarray
+    largest: np.ndarray
+    bins: np.ndarray
+    bit_exact: np.ndarray
+    nan: np.ndarray
+    plus_infinity: np.ndarray
+    minus_infinity: np.ndarray
+    log_det_error: np.ndarray
+
+
+def reconstruction(
+    flow: Bijector, params: Params, images: Pixels, *, n_bits: int = 8, chunk: int = CHUNK
+) -> Reconstruction:
+    """Encodes and decodes uint8 images, and compares what comes back."""
+    trip, values, log_dets = in_chunks(
+        lambda part: _images_and_back(flow, params, part, n_bits), jnp.asarray(images), chunk
+    )
+    return Reconstruction(
+        images=np.array([len(images)]),
+        median=np.median(trip.relative, keepdims=True),
+        worst=trip.relative.max(keepdims=True),
+        largest=trip.largest.max(keepdims=True),
+        bins=trip.bins.max(keepdims=True),
+        bit_exact=trip.bit_exact.mean(keepdims=True),
+        nan=values["nan"].mean(keepdims=True),
+        plus_infinity=values["plus"].mean(keepdims=True),
+        minus_infinity=values["minus"].mean(keepdims=True),
+        log_det_error=_worst(log_dets),
+    )
+
+
+@partial(jax.jit, static_argnums=(0, 3))
+def _images_and_back(flow: Bijector, params: Params, images: Pixels, n_bits: int) -> tuple:
+    x = bin_midpoints(images, n_bits=n_bits)
+    z, log_det = flow.forward(params, x)
+    back, inverse_log_det = flow.inverse(params, z)
+    events = tuple(range(1, x.ndim))
+    values = {
+        "nan": jnp.isnan(back).mean(events),
+        "plus": jnp.isposinf(back).mean(events),
+        "minus": jnp.isneginf(back).mean(events),
+    }
+    trip = image_round_trip(x, back, n_bits=n_bits)
+    return trip, values, (log_det + inverse_log_det) / (event_size(x) * math.log(2))
+
+
+def _worst(errors: np.ndarray) -> np.ndarray:
+    """The largest absolute value, infinite where anything is not a number."""
+    return np.nan_to_num(np.abs(errors), nan=np.inf).max(keepdims=True)
+
+
+@dataclass(frozen=True, eq=False)
+class LatentRoundTrips(Result):
+    """Noise ``tau eps`` -> image -> noise, a row per noise level.
+
+    Attributes:
+        tau: the noise level.
+        median, worst: ``|z - z'| / max(|z|, 0.1 sqrt(D))``, infinite where not finite.
+        lost: the fraction of samples with an error above `LOST`.
+        not_finite: the fraction of samples with an image that is not finite.
+        largest: the largest absolute value of an image, which should be about 0.5.
+    """
+
+    title = "Noise, decoded and encoded"
+
+    tau: np.ndarray
+    median: np.ndarray
+    worst: np.ndarray
+    lost: np.ndarray
+    not_finite: np.ndarray
+    largest: np.ndarray
+
+
+def latent_round_trips(
+    flow: Bijector,
+    params: Params,
+    shape: Sequence[int],
+    *,
+    taus: Sequence[float] = TAUS,
+    samples: int = 256,
+    seed: int = 0,
+    chunk: int = CHUNK,
+) -> LatentRoundTrips:
+    """Decodes and encodes the same noise at every level; `shape` is that of one image."""
+    chunk = min(chunk, samples)
+    keys = jax.random.split(jax.random.key(seed), -(-samples // chunk))
+    batch = (chunk, *shape)
+    levels = []
+    for tau in taus:
+        parts = [jax.device_get(_noise_and_back(flow, params, key, batch, tau)) for key in keys]
+        levels.append([np.concatenate(part)[:samples] for part in zip(*parts, strict=True)])
+    errors, largest = (np.stack(rows) for rows in zip(*levels, strict=True))
+    return LatentRoundTrips(
+        tau=np.array(taus),
+        median=np.median(errors, axis=1),
+        worst=errors.max(1),
+        lost=(errors > LOST).mean(1),
+        not_finite=(~np.isfinite(largest)).mean(1),
+        largest=largest.max(1),
+    )
+
+
+@partial(jax.jit, static_argnums=(0, 3))
+def _noise_and_back(
+    flow: Bijector, params: Params, key: jax.Array, shape: tuple[int, ...], tau: jax.Array
+) -> tuple[Float[Array, " batch"], Float[Array, " batch"]]:
+    z = sample_latents(flow, params, key, shape, temperature=tau)
+    x, _ = flow.inverse(params, z)
+    back, _ = flow.forward(params, x)
+    return latent_round_trip(z, back), _largest(x)
+
+
+def _largest(x: Image) -> Float[Array, " batch"]:
+    size = jnp.where(jnp.isfinite(x), jnp.abs(x), jnp.inf)
+    return size.max(tuple(range(1, x.ndim)))

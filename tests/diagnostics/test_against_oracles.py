@@ -1,0 +1,255 @@
+"""Diagnostics against closed forms, full Jacobians and plain loops."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from flowjax_glow import SCALES, GlowConfig, bin_midpoints, sample_latents
+from flowjax_glow.bijectors import ActNorm, InvertibleConv
+from flowjax_glow.combinators import Chain
+from flowjax_glow.diagnostics import (
+    attack,
+    bi_lipschitz,
+    certificate,
+    check_log_dets,
+    decode_observed,
+    examine,
+    finite_difference_penalty,
+    latent_round_trips,
+    out_of_distribution,
+    precision_gap,
+    reconstruction,
+    singular_values,
+    smallest_crop,
+)
+from flowjax_glow.diagnostics.attack import _into_ball, _into_cube
+from flowjax_glow.diagnostics.certificates import convolution_gain
+from flowjax_glow.diagnostics.chunks import in_chunks
+from flowjax_glow.diagnostics.linear import flatten, norm
+from flowjax_glow.scales import DepthScaled, SoftClamp, TanhExponential
+from tests.diagnostics.models import CONFIG, model, pictures
+
+
+def jacobians(flow, params, x):
+    def flat(image):
+        return flatten(flow.forward(params, image[None])[0])[0]
+
+    full = jax.jit(jax.vmap(jax.jacrev(flat)))(x)
+    return np.asarray(full, np.float64).reshape(len(x), x[0].size, -1)
+
+
+@pytest.mark.parametrize(
+    ("scale", "memory"), [("sigmoid", "store"), ("bounded", "invert"), ("depth-scaled", "store")]
+)
+def test_singular_values_are_those_of_the_full_jacobian(scale, memory):
+    flow, params = model(dataclasses.replace(CONFIG, scale=SCALES[scale], memory=memory))
+    x = bin_midpoints(jnp.asarray(pictures(4)))
+    found = singular_values(flow, params, x, chunk=3)
+    sigma = np.linalg.svd(jacobians(*model(dataclasses.replace(CONFIG, scale=SCALES[scale])), x))[1]
+    assert x[0].size == 192
+    np.testing.assert_allclose(found.largest, sigma[:, 0], rtol=1e-2)
+    np.testing.assert_allclose(found.condition, sigma[:, 0] / sigma[:, -1], rtol=1e-2)
+    assert found.evaluable.all()
+
+
+def test_an_inverse_that_is_not_evaluable_is_said_to_be():
+    flow = ActNorm()
+    params = {"shift": jnp.zeros(3), "log_scale": jnp.full(3, -200.0)}
+    params = {name: params[name] for name in flow.init(jax.random.key(0), jnp.ones((2, 2, 2, 3)))}
+    found = singular_values(flow, params, jnp.ones((2, 2, 2, 3)))
+    assert not found.evaluable.any()
+    assert np.isnan(found.condition).all()
+
+
+def test_log_dets_are_checked_against_the_jacobian():
+    flow, params = model()
+    crop = smallest_crop(flow, params, bin_midpoints(jnp.asarray(pictures(2))))
+    assert crop is not None
+    assert crop.shape == (2, 4, 4, 3)
+    found = check_log_dets(flow, params, crop)
+    assert len(found.layer) == 2 * 9 + 3
+    assert found.error.max() < 1e-5
+
+
+def test_large_jacobians_are_refused():
+    flow, params = model()
+    with pytest.raises(ValueError, match="at most 256 numbers, got 768; crop them"):
+        check_log_dets(flow, params, jnp.zeros((1, 16, 16, 3)))
+
+
+def test_scales_and_activations_are_those_of_the_walk():
+    flow, params = model()
+    z = sample_latents(flow, params, jax.random.key(2), (10, 8, 8, 3))
+    seen = examine(flow, params, z, chunk=4)  # the last chunk repeats two examples
+    decoded = decode_observed(flow, params, z)
+    largest = [layer.seen.largest.max() for layer in decoded.layers]
+    np.testing.assert_allclose(seen.activations.largest, largest, rtol=1e-5)
+    lowest = [layer.seen.min_log_scale for layer in decoded.layers]
+    lowest = np.stack([values for values in lowest if values is not None])
+    np.testing.assert_allclose(seen.scales.smallest, np.exp(lowest.min(1)), rtol=1e-5)
+    chain = np.exp(-np.cumsum(lowest, axis=0)).max(1)
+    np.testing.assert_allclose(seen.scales.chain_gain, chain, rtol=1e-4)
+    finest = np.exp(np.asarray(decoded.scales[0]))  # of the first step after the split
+    row = list(seen.scales.layer).index("level0/step2/AffineCoupling")
+    assert abs(np.log(seen.scales.median[row] / np.median(finest))) < 0.026
+    assert (seen.checks.round_trip < 1e-5).all()
+    assert (seen.checks.log_det_error < 1e-5).all()
+
+
+def test_the_gain_of_a_sub_layer_is_below_its_largest_singular_value():
+    flow, params = model()
+    z = sample_latents(flow, params, jax.random.key(2), (6, 8, 8, 3))
+    gains = dict(zip(*(lambda c: (c.layer, c.gain))(examine(flow, params, z).checks), strict=True))
+    steps = params["levels"][0][1]
+    for step in range(3):
+        weight = np.asarray(steps[1]["weight"][step])
+        exact = 1 / np.linalg.svd(weight)[1][-1]
+        gain = gains[f"level0/step{step}/InvertibleConv"]
+        assert 0.9 * exact < gain < 1.0001 * exact
+
+
+def test_precision_gap_tells_amplification_and_leaks_nothing():
+    flow, params = model()
+    gap = precision_gap(flow, params, (8, 8, 3), taus=(0.0, 1.0), samples=3)
+    assert jnp.ones(2).dtype == jnp.float32
+    assert (gap.worst < 1e-5).all()
+    assert (gap.worst > 1e-9).all()
+    assert (gap.float64_error < 1e-10).all()
+    np.testing.assert_allclose(gap.amplification, gap.worst * 2.0**24)
+
+
+def test_latents_that_do_not_come_back_are_counted():
+    flow, params = model(GlowConfig(levels=2, depth=3, width=8))
+    steps = params["levels"][0][1]
+    last = steps[2]["last"]
+    shift = last["shift"].at[1, -1].set(-200.0)  # 1 / s overflows
+    broken = (steps[0], steps[1], {**steps[2], "last": {**last, "shift": shift}})
+    levels = ((params["levels"][0][0], broken), params["levels"][1])
+    found = latent_round_trips(
+        flow, {**params, "levels": levels}, (8, 8, 3), taus=(1.0,), samples=6, chunk=4
+    )
+    assert found.lost.tolist() == [1.0]
+    assert found.not_finite.tolist() == [1.0]
+    assert np.isinf(found.worst).all()
+    images = reconstruction(flow, {**params, "levels": levels}, pictures())
+    assert images.bit_exact[0] == 0
+    assert images.nan[0] + images.plus_infinity[0] + images.minus_infinity[0] > 0
+
+
+def test_pairs_and_certificates_enclose_the_gain_of_the_inverse():
+    flow, params = model()
+    x = bin_midpoints(jnp.asarray(pictures()))
+    bound = certificate(flow, params, x[:1], box=20.0)
+    assert np.isfinite(bound.log_gain).all()
+    values = singular_values(flow, params, x[:4], chunk=3)
+    pairs = bi_lipschitz(flow, params, x)
+    assert pairs.inverse.max() < 1.01 * (1 / values.smallest).max()
+    assert np.log(pairs.inverse.max()) < bound.total
+    seen = examine(flow, params, flow.forward(params, x)[0])
+    assert seen.activations.largest.max() < 20  # or the bounds would say nothing of these images
+    assert (np.log(seen.checks.gain) <= bound.log_gain + 1e-5).all()
+    assert abs(sum(bound.per_level.values()) - bound.total) < 1e-4
+    assert set(bound.per_step) == {f"level{i}/step{j}" for i in range(2) for j in range(3)}
+
+
+def test_unbounded_scales_have_no_certificate():
+    flow, params = model(GlowConfig(levels=2, depth=3, width=8))
+    bound = certificate(flow, params, jnp.zeros((1, 8, 8, 3)))
+    for name, gain in zip(bound.layer, bound.log_gain, strict=True):
+        assert np.isinf(gain) == name.endswith("AffineCoupling")
+    additive, own = model(dataclasses.replace(CONFIG, scale=SCALES["additive"]))
+    assert np.isfinite(certificate(additive, own, jnp.zeros((1, 8, 8, 3))).total)
+
+
+def test_a_convolution_s_bound_holds_and_is_within_three():
+    kernel = jnp.asarray(np.random.default_rng(0).standard_normal((3, 3, 4, 5)), jnp.float32)
+
+    def flat(x):
+        from flowjax_glow.convolution import convolve
+
+        return convolve(x.reshape(1, 6, 6, 4), kernel).ravel()
+
+    exact = np.linalg.norm(np.asarray(jax.jacrev(flat)(jnp.zeros(144))), 2)
+    assert exact <= float(convolution_gain(kernel)) < 3 * exact
+
+
+SLOPED = {**SCALES, "depth-scaled, 8": DepthScaled(4.0, 8), "tight": SoftClamp(0.2)}
+
+
+@pytest.mark.parametrize("name", SLOPED)
+def test_the_slope_of_the_reciprocal_is_its_supremum(name):
+    scale = SLOPED[name]
+    raw = jnp.linspace(-60, 60, 240_001)
+    slopes = np.abs(np.asarray(jax.vmap(jax.grad(scale.reciprocal))(raw)))
+    if np.isinf(scale.reciprocal_slope):
+        assert slopes.max() > 1e6
+    else:
+        np.testing.assert_allclose(slopes.max(), scale.reciprocal_slope, rtol=2e-3, atol=1e-6)
+
+
+def test_the_slope_of_small_and_large_tanh():
+    assert TanhExponential(1e-3).reciprocal_slope == pytest.approx(1e-3, rel=1e-3)
+    assert TanhExponential(10.0).reciprocal_slope > 1e4 / 2
+
+
+def test_the_penalty_is_the_mean_squared_singular_value_of_a_linear_flow():
+    flow = Chain(ActNorm(), InvertibleConv())
+    x = jnp.asarray(np.random.default_rng(0).standard_normal((2000, 1, 1, 3)), jnp.float32)
+    params = flow.init(jax.random.key(0), x)
+    params[1]["weight"] = jnp.asarray([[2.0, 0.3, 0], [0, 1, 0], [0.5, 0, 0.7]])
+    penalty = jax.jit(lambda p: finite_difference_penalty(flow, p, jax.random.key(1), x))
+    forward, inverse = penalty(params)
+    jacobian = jacobians(flow, params, x[:1])[0]
+    np.testing.assert_allclose(forward.mean(), (jacobian**2).sum() / 3, rtol=0.1)
+    np.testing.assert_allclose(inverse.mean(), (np.linalg.inv(jacobian) ** 2).sum() / 3, rtol=0.1)
+    gradient = jax.grad(lambda p: sum(part.mean() for part in penalty(p)))(params)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))
+
+
+def test_an_attack_climbs_and_stays_in_its_region():
+    flow, params = model(GlowConfig(levels=1, depth=2, width=8))
+    found = attack(flow, params, pictures(3), objectives=["smallest scale"], steps=6)
+    assert found.search.tolist() == ["cube, smallest scale", "ball, smallest scale"]
+    assert (found.objective > 0).all()
+    assert (found.found < 1e-3).all()  # nothing is broken here
+
+
+def test_regions_hold():
+    x = jnp.zeros((2, 2, 2, 3))
+    inside = _into_cube(x, jnp.asarray(0.1), x + 5.0)
+    assert float(inside.max()) < 0.1
+    z = (jnp.ones((2, 1, 1, 4)), 2 * jnp.ones((2, 1, 1, 2)))
+    moved = _into_ball(z, jnp.asarray(0.5), jax.tree.map(lambda leaf: leaf + 3.0, z))
+    step = jax.tree.map(jnp.subtract, moved, z)
+    np.testing.assert_allclose(norm(step), 0.5 * norm(z), rtol=1e-5)
+
+
+def test_an_unknown_objective_is_refused():
+    with pytest.raises(ValueError, match=r"attack\.objectives: expected .*gain"):
+        attack(*model(), pictures(2), objectives=["luck"])
+
+
+def test_other_images_are_measured_alike():
+    flow, params = model()
+    found = out_of_distribution(flow, params, pictures(4))
+    assert found.images[0] == "given"
+    assert len(found.images) == 8
+    assert (found.bit_exact == 1).all()
+    given = reconstruction(flow, params, pictures(4))
+    assert found.worst[0] == given.worst[0]
+    assert found.bits_per_dim[list(found.images).index("rademacher")] > found.bits_per_dim[0]
+
+
+def test_chunks_change_nothing():
+    batch = {"a": np.arange(10.0), "b": np.ones((10, 2))}
+    sizes = []
+
+    def double(part):
+        sizes.append(len(part["a"]))
+        return part["a"] * 2
+
+    np.testing.assert_array_equal(in_chunks(double, batch, 4), 2 * batch["a"])
+    assert sizes == [4, 4, 4]

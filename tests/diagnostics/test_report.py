@@ -1,0 +1,107 @@
+"""The report finds what was broken on purpose, and names it."""
+
+import json
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from flowjax_glow import GlowConfig
+from flowjax_glow.diagnostics import THRESHOLDS, Threshold, stability_report
+from tests.diagnostics.models import (
+    WrongInverseLogDet,
+    WrongLogDet,
+    model,
+    pictures,
+    with_actnorm,
+    with_step,
+)
+
+
+def report(flow, params, tier="fast"):
+    return stability_report(flow, params, pictures(), tier=tier)
+
+
+@pytest.fixture(scope="module")
+def sound():
+    return report(*model(), tier="full")
+
+
+def test_a_sound_flow_is_trustworthy_by_every_measurement(sound):
+    assert sound.verdict == "trustworthy"
+    assert sound.layer is None
+    assert [m.name for m in sound.measurements] == list(THRESHOLDS)
+    assert {m.grade for m in sound.measurements} == {"trustworthy"}
+
+
+def test_it_prints_converts_and_draws(sound, tmp_path):
+    text = str(sound)
+    assert text.startswith("verdict: trustworthy\n")
+    assert all(name in text for name in THRESHOLDS)
+    plain = json.loads(json.dumps(sound.to_json(), allow_nan=False))
+    assert plain["verdict"] == "trustworthy"
+    assert len(plain["tables"]["layers, samples"]["gain"]) == 2 * 9 + 3
+    sound.plot().savefig(tmp_path / "report.png")
+
+
+def test_a_scale_near_zero_is_named():
+    # a bounded scale could not come near zero
+    flow, params = model(GlowConfig(levels=2, depth=3, width=8))
+
+    def plant(actnorm, conv, coupling):
+        last = coupling["last"]
+        shift = last["shift"].at[1, -1].set(-18.0)  # of step 1, the raw scale of one channel
+        return actnorm, conv, {**coupling, "last": {**last, "shift": shift}}
+
+    found = report(flow, with_step(params, 0, plant))
+    assert found.verdict == "broken"
+    assert found.layer == "level0/step1/AffineCoupling"
+    assert "stretches" in found.reason
+
+
+def test_a_matrix_near_singular_is_named():
+    flow, params = model()
+
+    def plant(actnorm, conv, coupling):
+        u, s, v = np.linalg.svd(np.asarray(conv["weight"][2]))
+        s[-1] = 1e-7
+        weight = conv["weight"].at[2].set(jnp.asarray((u * s) @ v))
+        return actnorm, {"weight": weight}, coupling
+
+    found = report(flow, with_step(params, 1, plant))
+    assert found.verdict == "broken"
+    assert found.layer == "level1/step2/InvertibleConv"
+
+
+def test_a_nan_weight_is_named():
+    flow, params = model()
+
+    def plant(actnorm, conv, coupling):
+        kernel = coupling["second"]["kernel"].at[0, 0, 0, 3, 4].set(jnp.nan)
+        return actnorm, conv, {**coupling, "second": {**coupling["second"], "kernel": kernel}}
+
+    found = report(flow, with_step(params, 1, plant))
+    assert found.verdict == "broken"
+    assert found.layer == "level1/step0/AffineCoupling"
+    assert "not finite" in found.reason
+
+
+@pytest.mark.parametrize("wrong", [WrongLogDet(), WrongInverseLogDet()], ids=["both", "inverse"])
+def test_a_wrong_log_det_is_named(wrong):
+    flow, params = model()
+    found = report(with_actnorm(flow, 1, wrong), params)
+    assert found.verdict == "broken"
+    assert found.layer.startswith("level1/")
+    assert found.layer.endswith(type(wrong).__name__)
+    assert "log-det" in found.reason
+
+
+def test_grades():
+    threshold = Threshold(at_risk=1.0, broken=2.0)
+    grades = [threshold.grade(value) for value in (1.0, 1.5, 2.0, 2.5, np.nan, np.inf)]
+    assert grades == ["trustworthy", "at risk", "at risk", "broken", "broken", "broken"]
+
+
+def test_the_tier_is_checked(unchecked):
+    with pytest.raises(ValueError, match=r"stability_report\.tier: expected .*fast.*full"):
+        report(*model(), tier="quick")
