@@ -109,7 +109,8 @@ def _bounds(flow: Bijector, params: Params, x: Image, box: Array) -> Any:
         del z, log_det
         return x, jnp.asarray(log_inverse_gain(bijector, own, box), jnp.float32)
 
-    return walk_inverse(flow, params, flow.forward(params, x)[0], visit)[2]
+    frozen = flow.freeze(params)
+    return walk_inverse(flow, frozen, flow.forward(frozen, x)[0], visit)[2]
 
 
 @singledispatch

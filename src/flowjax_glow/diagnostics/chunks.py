@@ -16,6 +16,8 @@ def chunks(batch: Any, size: int) -> Iterator[tuple[Any, int]]:
     The last slice ends where the batch does and may repeat some that came before; a batch smaller
     than `size` is one slice.
     """
+    # from the host, or arrays that came from elsewhere would be compiled for anew
+    batch = jax.tree.map(np.asarray, batch)
     examples = jax.tree.leaves(batch)[0].shape[0]
     for start in range(0, examples, size):
         stop = min(start + size, examples)

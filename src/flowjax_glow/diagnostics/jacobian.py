@@ -69,7 +69,8 @@ def _walk(flow: Bijector, params: Params, x: Image) -> Any:
         exact = jnp.linalg.slogdet(jacobian)[1]
         return x, (log_det - exact) / jacobian.shape[-1]
 
-    return walk_inverse(flow, params, flow.forward(params, x)[0], visit)[2]
+    frozen = flow.freeze(params)
+    return walk_inverse(flow, frozen, flow.forward(frozen, x)[0], visit)[2]
 
 
 def _jacobian(bijector: Bijector, own: Params, one: Latents) -> jax.Array:

@@ -227,7 +227,7 @@ def _walk(flow: Bijector, params: Params, z: Latents, limit: Array, key: jax.Arr
             log_scale=_scale_record(bijector.log_scale(own, z)) if carries else None,
         )
 
-    return walk_inverse(flow, params, z, visit)[2]
+    return walk_inverse(flow, flow.freeze(params), z, visit)[2]
 
 
 def _scale_record(log_scale: Image) -> ScaleRecord:

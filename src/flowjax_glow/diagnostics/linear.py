@@ -12,14 +12,21 @@ Product = Callable[[Any], Any]
 
 
 def products(function: Callable[[Any], Any], at: Any) -> tuple[Product, Product]:
-    """``v -> J v`` and ``u -> J^T u`` at one point, both from reverse mode.
+    """``v -> J v`` and ``u -> J^T u`` at one point.
 
-    ``J v`` is the transpose of the transpose, so a map with a backward pass of its own and no
-    forward-mode derivative has both.
+    A map with a backward pass of its own has no forward-mode derivative; there ``J v`` is the
+    transpose of the transpose, at twice the price.
     """
     value, pull = jax.vjp(function, at)
-    _, push = jax.vjp(lambda u: pull(u)[0], jax.tree.map(jnp.zeros_like, value))
-    return lambda v: push(v)[0], lambda u: pull(u)[0]
+
+    def push(v: Any) -> Any:
+        try:
+            return jax.jvp(function, (at,), (v,))[1]
+        except TypeError:
+            zeros = jax.tree.map(jnp.zeros_like, value)
+            return jax.vjp(lambda u: pull(u)[0], zeros)[1](v)[0]
+
+    return push, lambda u: pull(u)[0]
 
 
 def norm(tree: Any) -> PerExample:
