@@ -22,7 +22,7 @@ from flowjax_glow.combinators import Memory
 from flowjax_glow.density import bin_midpoints, bits_per_dim, dequantize
 from flowjax_glow.diagnostics import drift
 from flowjax_glow.glow import glow
-from flowjax_glow.memory import with_memory
+from flowjax_glow.rebuild import with_memory
 from flowjax_glow.training import (
     Checkpoints,
     Diverged,

@@ -22,7 +22,7 @@ ROWS = (
     {"channel_affine"},
     {"bijectors"},
     {"combinators"},
-    {"walk", "memory"},
+    {"walk", "rebuild"},
     {"glow", "density"},
     {"bulk"},
     {"training", "diagnostics", "data"},

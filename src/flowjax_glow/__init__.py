@@ -26,8 +26,8 @@ from flowjax_glow.density import (
     to_pixels,
 )
 from flowjax_glow.glow import GlowConfig, glow
-from flowjax_glow.memory import with_memory
 from flowjax_glow.nets import CouplingNet
+from flowjax_glow.rebuild import with_memory, with_net_dtype
 from flowjax_glow.scales import (
     SCALES,
     Additive,

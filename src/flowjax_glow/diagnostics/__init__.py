@@ -32,6 +32,7 @@ from flowjax_glow.diagnostics.observe import (
 from flowjax_glow.diagnostics.out_of_distribution import OutOfDistribution, out_of_distribution
 from flowjax_glow.diagnostics.precision import PrecisionGap, precision_gap
 from flowjax_glow.diagnostics.reconstruction import drift
+from flowjax_glow.diagnostics.refinement import PrecisionLadder, precision_ladder, refine
 from flowjax_glow.diagnostics.regularizer import finite_difference_penalty
 from flowjax_glow.diagnostics.report import (
     THRESHOLDS,
@@ -74,6 +75,7 @@ __all__ = [
     "Observation",
     "OutOfDistribution",
     "PrecisionGap",
+    "PrecisionLadder",
     "Reconstruction",
     "Result",
     "ScaleStatistics",
@@ -98,7 +100,9 @@ __all__ = [
     "net_gains",
     "out_of_distribution",
     "precision_gap",
+    "precision_ladder",
     "reconstruction",
+    "refine",
     "scale_statistics",
     "scales_after_splits",
     "singular_values",

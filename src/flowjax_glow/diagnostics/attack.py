@@ -18,10 +18,10 @@ import numpy as np
 from flowjax_glow.bijector import Bijector
 from flowjax_glow.density import bin_midpoints, sample_latents
 from flowjax_glow.diagnostics.linear import PerExample, noise_like, norm, normalized, products
-from flowjax_glow.diagnostics.result import Result
+from flowjax_glow.diagnostics.result import Result, worst
 from flowjax_glow.diagnostics.round_trip import latent_round_trip
 from flowjax_glow.errors import check_choice
-from flowjax_glow.memory import with_memory
+from flowjax_glow.rebuild import with_memory
 from flowjax_glow.types import Image, Latents, LogDet, Params, Pixels
 from flowjax_glow.walk import CarriesScale, flatten_records, walk_inverse
 
@@ -87,14 +87,10 @@ def attack(
     for region, start, size in (("cube", x, 0.5 / 2**n_bits), ("ball", z, radius)):
         for name in names:
             found = _search(flow, params, start, key, size, region, name, steps)
-            errors = [_worst(found[part]) for part in ("start", "found", "by_chance")]
+            errors = [worst(found[part]) for part in ("start", "found", "by_chance")]
             climbed = float(np.asarray(found["climbed"]).mean())
-            rows.append((f"{region}, {name}", *errors, climbed, _worst(found["largest"])))
+            rows.append((f"{region}, {name}", *errors, climbed, worst(found["largest"])))
     return Attack(*(np.array(column) for column in zip(*rows, strict=True)))
-
-
-def _worst(values: jax.Array) -> float:
-    return float(np.nan_to_num(np.asarray(values), nan=np.inf, posinf=np.inf).max())
 
 
 @partial(jax.jit, static_argnums=(0, 5, 6, 7))

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 
 from flowjax_glow.bijector import Bijector
 from flowjax_glow.density import log_prob
-from flowjax_glow.memory import with_memory
+from flowjax_glow.rebuild import with_memory
 from flowjax_glow.trainable import merge, trainable
 from flowjax_glow.types import Image, Params
 

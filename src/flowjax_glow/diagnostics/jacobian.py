@@ -11,7 +11,7 @@ import numpy as np
 
 from flowjax_glow.bijector import Bijector
 from flowjax_glow.diagnostics.linear import flatten
-from flowjax_glow.diagnostics.result import Result
+from flowjax_glow.diagnostics.result import Result, worst
 from flowjax_glow.errors import expected
 from flowjax_glow.types import Image, Latents, LogDet, Params
 from flowjax_glow.walk import flatten_records, walk_inverse
@@ -56,7 +56,7 @@ def check_log_dets(flow: Bijector, params: Params, x: Image) -> LogDetChecks:
     rows = [(name, errors) for name, _, errors in flatten_records(flow, records)]
     return LogDetChecks(
         layer=np.array([name for name, _ in rows]),
-        error=np.array([np.nan_to_num(np.abs(e), nan=np.inf).max() for _, e in rows]),
+        error=np.array([worst(np.abs(errors)) for _, errors in rows]),
     )
 
 

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 from flowjax_glow.bijector import Bijector
 from flowjax_glow.diagnostics.chunks import CHUNK, chunks
 from flowjax_glow.diagnostics.linear import noise_like, norm, normalized, products
-from flowjax_glow.diagnostics.result import Result
+from flowjax_glow.diagnostics.result import Result, worst
 from flowjax_glow.diagnostics.round_trip import latent_round_trip
 from flowjax_glow.numerics import event_size, sum_events
 from flowjax_glow.trainable import trainable
@@ -181,7 +181,7 @@ def examine(
         ActivationTrace(
             layer=names,
             largest=_each(records, lambda r: r.largest.max()),
-            rms=_each(records, lambda r: _worst(np.sqrt(r.mean_square))),
+            rms=_each(records, lambda r: worst(np.sqrt(r.mean_square))),
             over=_each(records, lambda r: r.over.mean()),
             not_finite=_each(records, lambda r: r.not_finite.sum()),
         ),
@@ -189,9 +189,9 @@ def examine(
         LayerChecks(
             layer=names,
             finite_params=_each(records, lambda r: bool(r.finite_params.all())),
-            round_trip=_each(records, lambda r: _worst(r.round_trip)),
-            log_det_error=_each(records, lambda r: _worst(np.abs(r.log_det_error))),
-            gain=_each(records, lambda r: _worst(r.gain)),
+            round_trip=_each(records, lambda r: worst(r.round_trip)),
+            log_det_error=_each(records, lambda r: worst(np.abs(r.log_det_error))),
+            gain=_each(records, lambda r: worst(r.gain)),
         ),
     )
 
@@ -266,11 +266,6 @@ def _joined(parts: list[tuple[Record, int]]) -> Record:
 
 def _each(records: list[Record], measure: Any) -> np.ndarray:
     return np.array([measure(record) for record in records])
-
-
-def _worst(values: np.ndarray) -> float:
-    """The largest; infinite where anything is not a number."""
-    return float(np.nan_to_num(values, nan=np.inf, posinf=np.inf).max())
 
 
 def _scale_statistics(names: np.ndarray, records: list[Record]) -> ScaleStatistics:

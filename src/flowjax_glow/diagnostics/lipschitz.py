@@ -9,7 +9,7 @@ import numpy as np
 
 from flowjax_glow.bijector import Bijector
 from flowjax_glow.diagnostics.linear import PerExample, noise_like, norm, normalized
-from flowjax_glow.diagnostics.result import Result
+from flowjax_glow.diagnostics.result import Result, worst
 from flowjax_glow.errors import expected
 from flowjax_glow.types import Image, Params
 
@@ -48,12 +48,8 @@ def bi_lipschitz(flow: Bijector, params: Params, x: Image, *, seed: int = 0) -> 
         near, latents_near = _neighbors(flow, params, x, key, distance)
         rows[f"x, {distance:g} apart"] = near
         rows[f"z, {distance:g} apart"] = latents_near
-    forward, inverse = (np.array([_largest(row[i]) for row in rows.values()]) for i in (0, 1))
+    forward, inverse = (np.array([worst(row[i]) for row in rows.values()]) for i in (0, 1))
     return BiLipschitz(pairs=np.array(list(rows)), forward=forward, inverse=inverse)
-
-
-def _largest(ratios: jax.Array) -> float:
-    return float(np.nan_to_num(np.asarray(ratios), nan=np.inf).max())
 
 
 @partial(jax.jit, static_argnums=0)

@@ -17,7 +17,7 @@ from flowjax_glow.diagnostics.layers import Examination, examine
 from flowjax_glow.diagnostics.lipschitz import bi_lipschitz
 from flowjax_glow.diagnostics.out_of_distribution import out_of_distribution
 from flowjax_glow.diagnostics.precision import ROUNDING, precision_gap
-from flowjax_glow.diagnostics.result import Result, short
+from flowjax_glow.diagnostics.result import Result, short, worst
 from flowjax_glow.diagnostics.singular_values import singular_values
 from flowjax_glow.diagnostics.trips import latent_round_trips, reconstruction
 from flowjax_glow.errors import check_choice
@@ -209,19 +209,19 @@ class _Report:
         if crop is not None:
             self._on_part("log-dets")
             self._tables["log-dets"] = table = check_log_dets(flow, params, crop)
-            self._values["log-det of a layer off its Jacobian's, nats/dim"] = _worst(table.error)
+            self._values["log-det of a layer off its Jacobian's, nats/dim"] = worst(table.error)
 
     def full(self) -> None:
         flow, params = self._flow, self._params
         self._on_part("singular values")
         values = singular_values(flow, params, self._midpoints(8), seed=self._seed)
         self._tables["singular values"] = values
-        self._values["condition number times 2^-24"] = _worst(values.condition) * ROUNDING
+        self._values["condition number times 2^-24"] = worst(values.condition) * ROUNDING
 
         self._on_part("float64")
         gap = precision_gap(flow, params, self._images.shape[1:], seed=self._seed)
         self._tables["precision"] = gap
-        self._values["float32 off float64, tau <= 1"] = _worst(gap.worst)
+        self._values["float32 off float64, tau <= 1"] = worst(gap.worst)
 
         self._on_part("Lipschitz bounds")
         if len(self._images) > 1:
@@ -267,10 +267,10 @@ def suspects(tables: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         exact: LogDetChecks = tables["log-dets"]
         yield from _wrong_log_dets(exact.layer, exact.error, "its Jacobian")
     gains = np.fmax(_known(of_images.gain), _known(of_samples.gain))
-    worst = int(np.argmax(gains))
-    own, chain = float(gains[worst]), float(np.log(np.fmax(gains, 1.0)).sum())
+    most = int(np.argmax(gains))
+    own, chain = float(gains[most]), float(np.log(np.fmax(gains, 1.0)).sum())
     yield (
-        str(of_images.layer[worst]),
+        str(of_images.layer[most]),
         f"its inverse stretches by {short(own)}, more than any other; all in a row, each at its "
         f"worst, by e^{chain:.0f}",
     )
@@ -293,10 +293,6 @@ def _wrong_log_dets(
 def _known(gains: np.ndarray) -> np.ndarray:
     """Gains; where activations were no numbers any more, nothing is known."""
     return np.where(np.isfinite(gains), gains, np.nan)
-
-
-def _worst(values: np.ndarray) -> float:
-    return float(np.nan_to_num(values, nan=np.inf).max())
 
 
 def _encoded(flow: Bijector, params: Params, x: Image) -> Latents:

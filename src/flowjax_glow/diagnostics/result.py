@@ -64,6 +64,12 @@ def short(value: Any) -> str:
     return str(value)
 
 
+def worst(values: Any) -> float:
+    """The largest, infinite where anything is not a number."""
+    known = np.asarray(values, np.float64)
+    return float(np.where(np.isnan(known), np.inf, known).max())
+
+
 def _aligned(cell: str, width: int, column: int) -> str:
     return cell.rjust(width) if column else cell.ljust(width)
 

@@ -19,7 +19,7 @@ from flowjax_glow.diagnostics.linear import (
     products,
 )
 from flowjax_glow.diagnostics.result import Result
-from flowjax_glow.memory import with_memory
+from flowjax_glow.rebuild import with_memory
 from flowjax_glow.types import Image, Params
 
 #: Power iteration ends once no example's value grows by more than this fraction in a round, or

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 from flowjax_glow.bijector import Bijector
 from flowjax_glow.density import bin_midpoints, sample_latents
 from flowjax_glow.diagnostics.chunks import CHUNK, in_chunks
-from flowjax_glow.diagnostics.result import Result
+from flowjax_glow.diagnostics.result import Result, worst
 from flowjax_glow.diagnostics.round_trip import image_round_trip, latent_round_trip
 from flowjax_glow.numerics import event_size
 from flowjax_glow.types import Image, Params, Pixels
@@ -70,7 +70,7 @@ def reconstruction(
         nan=values["nan"].mean(keepdims=True),
         plus_infinity=values["plus"].mean(keepdims=True),
         minus_infinity=values["minus"].mean(keepdims=True),
-        log_det_error=_worst(log_dets),
+        log_det_error=np.array([worst(np.abs(log_dets))]),
     )
 
 
@@ -87,11 +87,6 @@ def _images_and_back(flow: Bijector, params: Params, images: Pixels, n_bits: int
     }
     trip = image_round_trip(x, back, n_bits=n_bits)
     return trip, values, (log_det + inverse_log_det) / (event_size(x) * math.log(2))
-
-
-def _worst(errors: np.ndarray) -> np.ndarray:
-    """The largest absolute value, infinite where anything is not a number."""
-    return np.nan_to_num(np.abs(errors), nan=np.inf).max(keepdims=True)
 
 
 @dataclass(frozen=True, eq=False)

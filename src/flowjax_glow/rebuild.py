@@ -1,0 +1,54 @@
+"""The same flow with another memory policy or another precision of its nets; params fit all alike.
+
+They look into the combinators of this library; other bijectors stay as they are.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Literal, TypeVar, cast
+
+from flowjax_glow.bijector import Bijector
+from flowjax_glow.bijectors import AffineCoupling
+from flowjax_glow.combinators import Chain, Invert, Memory, MultiScale, Repeat
+from flowjax_glow.nets import CouplingNet
+
+Flow = TypeVar("Flow", bound=Bijector)
+
+
+def with_memory(flow: Flow, memory: Memory) -> Flow:
+    """`flow` with every `Repeat` in it under the policy `memory`."""
+
+    def change(bijector: Bijector) -> Bijector:
+        return replace(bijector, memory=memory) if isinstance(bijector, Repeat) else bijector
+
+    return cast(Flow, _rebuilt(flow, change))
+
+
+def with_net_dtype(flow: Flow, dtype: Literal["bfloat16"] | None) -> Flow:
+    """`flow` with every `CouplingNet` in it computing in `dtype`, None for that of the images."""
+
+    def change(bijector: Bijector) -> Bijector:
+        match bijector:
+            case AffineCoupling(net=CouplingNet(width=width)):
+                return replace(bijector, net=CouplingNet(width, dtype))
+        return bijector
+
+    return cast(Flow, _rebuilt(flow, change))
+
+
+def _rebuilt(flow: Bijector, change: Callable[[Bijector], Bijector]) -> Bijector:
+    """`flow` with `change` applied to everything in it, innermost first."""
+
+    def parts(bijectors: tuple[Bijector, ...]) -> tuple[Bijector, ...]:
+        return tuple(_rebuilt(part, change) for part in bijectors)
+
+    match flow:
+        case Repeat(step):
+            flow = replace(flow, step=_rebuilt(step, change))
+        case Chain(bijectors=bijectors):
+            flow = type(flow)(*parts(bijectors))
+        case MultiScale(levels, splits):
+            flow = replace(flow, levels=parts(levels), splits=parts(splits))
+        case Invert(bijector):
+            flow = replace(flow, bijector=_rebuilt(bijector, change))
+    return change(flow)
