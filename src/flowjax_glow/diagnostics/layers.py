@@ -271,12 +271,12 @@ def _each(records: list[Record], measure: Any) -> np.ndarray:
 def _scale_statistics(names: np.ndarray, records: list[Record]) -> ScaleStatistics:
     rows = [(name, r.log_scale) for name, r in zip(names, records) if r.log_scale is not None]
     quantiles = np.array([_quantiles(scale.counts) for _, scale in rows]).reshape(-1, 4)
-    lowest = np.array([scale.smallest for _, scale in rows]).reshape(len(rows), -1)
+    lowest = np.array([scale.smallest for _, scale in rows]).reshape(-1, len(records[0].largest))
     chain = -np.cumsum(lowest, axis=0)
     with np.errstate(over="ignore"):
         return ScaleStatistics(
             layer=np.array([name for name, _ in rows]),
-            smallest=np.exp(lowest.min(1)) if rows else np.zeros(0),
+            smallest=np.exp(lowest.min(1)),
             q1e4=quantiles[:, 0],
             q1e3=quantiles[:, 1],
             q1e2=quantiles[:, 2],
@@ -284,7 +284,7 @@ def _scale_statistics(names: np.ndarray, records: list[Record]) -> ScaleStatisti
             below_1e2=np.array([_below(scale.counts, 1e-2) for _, scale in rows]),
             below_1e3=np.array([_below(scale.counts, 1e-3) for _, scale in rows]),
             sum_log=np.array([scale.total.mean() for _, scale in rows]),
-            chain_gain=np.exp(chain.max(1)) if rows else np.zeros(0),
+            chain_gain=np.exp(chain.max(1)),
         )
 
 

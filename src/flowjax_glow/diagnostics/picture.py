@@ -18,14 +18,17 @@ def draw(report: "StabilityReport") -> Any:
     for name in ("images", "samples"):
         _line(panels[0, 0], tables[f"activations, {name}"].largest, name)
         _line(panels[0, 1], tables[f"layers, {name}"].gain, name)
-        _line(panels[1, 0], tables[f"scales, {name}"].smallest, name)
+        if len(tables[f"scales, {name}"].layer):
+            _line(panels[1, 0], tables[f"scales, {name}"].smallest, name)
     panels[0, 0].set(title="largest activation after each inverse sub-layer")
     panels[0, 1].set(title="gain of each inverse sub-layer, lower bound")
     panels[1, 0].set(title="smallest scale of each coupling")
     for panel in (panels[0, 0], panels[0, 1], panels[1, 0]):
-        panel.set(xlabel="in the order of generation", yscale="log")
+        panel.set_xlabel("in the order of generation")
         panel.xaxis.get_major_locator().set_params(integer=True)
-        panel.legend()
+        if panel.lines:
+            panel.set_yscale("log")
+            panel.legend()
 
     trips, panel = tables["samples"], panels[1, 1]
     _line(panel, trips.worst, "worst", places=trips.tau)
