@@ -1,12 +1,13 @@
 """One tiny run, trained by inversion, and the commands that read it back."""
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from experiments import gradients, sample
+from experiments import diagnose, gradients, sample
 from experiments.presets import SMOKE
 from experiments.run import guarded_step, run, start
 from experiments.trained import load_trained, run_folders
@@ -112,3 +113,12 @@ def test_a_run_without_a_checkpoint_is_refused(trained, tmp_path):
     (tmp_path / "config.json").write_text((trained / "config.json").read_text())
     with pytest.raises(CheckpointError, match="expected a checkpoint, got none; wait for"):
         load_trained(tmp_path)
+
+
+def test_a_trained_run_is_diagnosed(trained):
+    exit_code, output = invoke(diagnose.main, trained, "--tier=fast", "--count=8")
+    report = json.loads((trained / "diagnosis/fast-000003.json").read_text())
+    assert exit_code == diagnose.EXIT_CODES[report["verdict"]]
+    assert f"verdict: {report['verdict']}" in output
+    assert report["count"] == 8
+    assert (trained / "diagnosis/fast-000003.png").stat().st_size > 1000
