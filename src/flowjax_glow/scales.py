@@ -30,7 +30,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from flowjax_glow.errors import check_count, check_positive, expected
+from flowjax_glow.errors import check_choice, check_count, check_positive, expected
 
 #: Kingma & Dhariwal's code starts the sigmoid at sigma(2) = 0.88 instead of 0.5, so that a chain of
 #: fresh steps does not shrink its input to nothing.
@@ -278,6 +278,53 @@ class TwoSigmoid(SigmoidScale):
 
     def _form(self) -> tuple[float, float, float]:
         return 0.0, 2.0, 0.0
+
+
+@dataclass(frozen=True)
+class Blend(Scale):
+    """``log s = (1 - weight) log s_start + weight log s_end``: a way from one scale to another.
+
+    Both read the same raw number, so a trained net can be led from one to the other (see
+    `experiments.repair`). `weight` may be traced; such a blend cannot be a static argument.
+    """
+
+    start: Scale
+    end: Scale
+    weight: float | Float[Array, ""]
+
+    def __post_init__(self) -> None:
+        counts = (self.start.raw_count, self.end.raw_count)
+        if counts != (1, 1):
+            raise expected(
+                "Blend",
+                "two scales with a raw number each",
+                got=f"{self.start} and {self.end}",
+                advice="additive coupling has none: its net is of another size",
+            )
+
+    def log(self, raw: Raw) -> Raw:
+        return (1 - self.weight) * self.start.log(raw) + self.weight * self.end.log(raw)
+
+    def shared_by(self, steps: int) -> "Blend":
+        return Blend(self.start.shared_by(steps), self.end.shared_by(steps), self.weight)
+
+
+def scale_from(text: str) -> Scale:
+    """The scale of ``"name"`` or ``"name:constant,constant"``, such as ``"bounded:0.5,1"``.
+
+    Raises:
+        ValueError: if there is no scale of that name, or it does not take these constants.
+    """
+    name, _, constants = text.partition(":")
+    check_choice("scale", name, tuple(SCALES))
+    if not constants:
+        return SCALES[name]
+    try:
+        return type(SCALES[name])(*map(float, constants.split(",")))
+    except (TypeError, ValueError) as error:
+        raise expected(
+            "scale", f"{name} with constants like {SCALES[name]}", got=repr(text), advice=str(error)
+        ) from None
 
 
 #: Every scale by name, with its default constants.

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from experiments import diagnose, gradients, sample
+from experiments import diagnose, gradients, repair, sample
 from experiments.presets import SMOKE
 from experiments.run import guarded_step, run, start
 from experiments.trained import load_trained, run_folders
 from flowjax_glow import data
 from flowjax_glow.glow import GlowConfig
+from flowjax_glow.scales import DepthScaled
 from flowjax_glow.training import CheckpointError, OptimizerConfig, data_mesh, read_metrics
 
 TINY = dataclasses.replace(
@@ -122,3 +123,30 @@ def test_a_trained_run_is_diagnosed(trained):
     assert f"verdict: {report['verdict']}" in output
     assert report["count"] == 8
     assert (trained / "diagnosis/fast-000003.png").stat().st_size > 1000
+
+
+def test_a_trained_run_is_led_to_another_scale(trained, tmp_path):
+    before = (trained / "metrics.jsonl").read_bytes()
+    output = tmp_path / "repaired"
+    options = ("--scale=depth-scaled:1", "--steps=4", "--count=8", f"--output={output}")
+    code, text = invoke(repair.main, trained, *options)
+    assert code == 0, text
+    assert text.startswith("before: ")
+    told = json.loads((output / "repair.json").read_text())
+    assert {"verdict", "bits_per_dim", "tables"} <= set(told["after"])
+    model = load_trained(output).experiment.model
+    assert model.scale == DepthScaled(1.0)
+    assert model.memory == "invert"
+    assert len([r for r in read_metrics(output / "metrics.jsonl") if "loss" in r]) == 4
+    assert (trained / "metrics.jsonl").read_bytes() == before
+
+    code, text = invoke(repair.main, trained, *options)
+    assert code == 2
+    assert "expected no such folder yet, got one; choose --output" in text
+
+
+def test_scales_move_in_equal_parts_and_then_stay():
+    source = data.load(TINY.dataset, size=TINY.image_size)
+    experiment = repair.repaired(TINY, DepthScaled(), "depth-scaled", steps=8, learning_rate=1e-4)
+    weights = [repair.blended_batch(source, experiment, 3, i)["weight"][0] for i in range(8)]
+    assert weights == [0.25, 0.5, 0.75, 1, 1, 1, 1, 1]

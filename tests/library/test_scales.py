@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 import flowjax_glow as fg
 from flowjax_glow.halves import halves
+from flowjax_glow.scales import Additive, Blend, Bounded, DepthScaled, Sigmoid, scale_from
 from tests.library.cases import coupling, images
 
 SHARED = "depth-scaled-32"
@@ -253,3 +254,31 @@ def test_a_scale_of_ones_own_is_told_what_it_lacks():
         Mine().log(jnp.zeros(1))
     with pytest.raises(NotImplementedError, match=r"Mine must define log_bounds$"):
         _ = Mine().bounds
+
+
+def test_a_blend_leads_from_one_scale_to_the_other():
+    raw = jnp.linspace(-5, 5, 11)
+    start, end = Sigmoid(), Bounded(0.5, 1.0)
+    for weight, wanted in ((0.0, start.log(raw)), (1.0, end.log(raw))):
+        np.testing.assert_allclose(Blend(start, end, weight).log(raw), wanted, rtol=1e-6)
+    half = Blend(start, end, jnp.asarray(0.5))
+    np.testing.assert_allclose(half.value(raw) ** 2, start.value(raw) * end.value(raw), rtol=1e-5)
+    told = Blend(start, DepthScaled(4.0), 0.5).shared_by(8)
+    assert told.end == DepthScaled(4.0, 8)
+
+
+def test_a_blend_needs_a_raw_number_on_both_sides():
+    with pytest.raises(ValueError, match="Blend: expected two scales with a raw number each"):
+        Blend(Sigmoid(), Additive(), 0.5)
+
+
+def test_scales_are_read_from_text():
+    assert scale_from("sigmoid") == Sigmoid()
+    assert scale_from("bounded:0.25,1") == Bounded(0.25, 1.0)
+    assert scale_from("depth-scaled:2") == DepthScaled(2.0)
+
+
+@pytest.mark.parametrize("text", ["linear", "bounded:1", "bounded:1,0.5", "biased:x", "sigmoid:3"])
+def test_what_is_no_scale_is_refused(text):
+    with pytest.raises(ValueError, match=r"expected .*; "):
+        scale_from(text)
