@@ -23,6 +23,7 @@ EXIT_CODES = {"trustworthy": 0, "at risk": 10, "broken": 11}
     "--images", metavar="DATA", help="A data set, as of the sweep; the run's own if none."
 )
 @click.option("--count", default=256, show_default=True, help="Held-out images to measure on.")
+@click.option("--samples", default=256, show_default=True, help="Samples at every noise level.")
 @click.option("--tier", type=click.Choice(["fast", "full"]), default="full", show_default=True)
 @click.option("--averaged", is_flag=True, help="Use the moving average of the parameters.")
 @click.option("--tables", is_flag=True, help="Print every table, not the measurements alone.")
@@ -32,6 +33,7 @@ def main(
     folder: Path,
     images: str | None,
     count: int,
+    samples: int,
     tier: Literal["fast", "full"],
     averaged: bool,
     tables: bool,
@@ -51,6 +53,7 @@ def main(
         from flowjax_glow.training import averaged_params, keep_freed_memory
 
         check_count("--count", count)
+        check_count("--samples", samples)
         compilation.keep_compiled_programs()
         keep_freed_memory()
         code = 0
@@ -65,13 +68,19 @@ def main(
                 source.examples("test", count),
                 n_bits=experiment.n_bits,
                 tier=tier,
+                samples=samples,
                 seed=seed,
                 on_part=lambda part: click.echo(f"  {part} ...", err=True),
             )
             name = f"{tier}-{int(trained.state.step):06}{'-averaged' * averaged}"
             file = run / "diagnosis" / f"{name}.json"
             file.parent.mkdir(exist_ok=True)
-            about = {"images": images or experiment.dataset, "count": count, "seed": seed}
+            about = {
+                "images": images or experiment.dataset,
+                "count": count,
+                "samples": samples,
+                "seed": seed,
+            }
             write_json(file, {**about, **report.to_json()})
             report.plot().savefig(file.with_suffix(".png"), dpi=100)
             click.echo(f"{run.name}: {report}")

@@ -139,6 +139,7 @@ def stability_report(
     *,
     n_bits: int = 8,
     tier: Tier = "full",
+    samples: int = 256,
     seed: int = 0,
     on_part: Callable[[str], Any] | None = None,
 ) -> StabilityReport:
@@ -152,11 +153,13 @@ def stability_report(
         flow: any `Bijector`; its combinators are walked if they are this library's or registered.
         images: a batch, of which the slow parts take the first ones.
         tier: "fast" takes seconds, "full" minutes.
+        samples: at every noise level. Failures are rare before they are frequent: with none among n
+            samples, their rate is below 3 / n (with 95 % confidence).
         on_part: called with the name of each part before it begins.
     """
     check_choice("stability_report.tier", tier, ("fast", "full"))
     report = _Report(flow, params, jnp.asarray(images), n_bits, seed, on_part or (lambda _: None))
-    report.fast()
+    report.fast(samples)
     if tier == "full":
         report.full()
     return report.judged()
@@ -179,7 +182,7 @@ class _Report:
         self._tables: dict[str, Result] = {}
         self._values: dict[str, float] = {}
 
-    def fast(self) -> None:
+    def fast(self, samples: int) -> None:
         flow, params, shape = self._flow, self._params, self._images.shape[1:]
         self._on_part("images")
         trip = reconstruction(flow, params, self._images, n_bits=self._n_bits)
@@ -189,7 +192,7 @@ class _Report:
         self._values["log-dets of both directions, bits/dim apart"] = float(trip.log_det_error[0])
 
         self._on_part("samples")
-        latents = latent_round_trips(flow, params, shape, seed=self._seed)
+        latents = latent_round_trips(flow, params, shape, samples=samples, seed=self._seed)
         self._tables["samples"] = latents
         self._values["worst relative error of a latent, tau <= 1"] = float(latents.worst.max())
 
