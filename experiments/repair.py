@@ -8,7 +8,6 @@ alone. REPAIRED is a run folder of that model, which every command takes; its re
 stability report and the held-out bits/dim before and after. RUN stays as it is.
 """
 
-import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -74,7 +73,6 @@ def main(
             output / "repair.json",
             {"run": str(folder), "scale": scale, "before": before_report, "after": after_report},
         )
-    sys.exit(0)
 
 
 def repaired(

@@ -6,6 +6,7 @@ import json
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from matplotlib import pyplot
 
 from flowjax_glow import GlowConfig
 from flowjax_glow.diagnostics import THRESHOLDS, Threshold, stability_report
@@ -47,6 +48,10 @@ def test_it_prints_converts_and_draws(sound, tmp_path):
     assert plain["verdict"] == "trustworthy"
     assert len(plain["tables"]["layers, samples"]["gain"]) == 3 * 3 + 1
     sound.plot().savefig(tmp_path / "report.png")
+    for table in sound.tables.values():
+        axes = table.plot()
+        assert axes.get_title() == table.title
+        pyplot.close(axes.figure)
 
 
 def test_a_scale_near_zero_is_named():

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 
 from flowjax_glow.bijector import Bijector
 from flowjax_glow.diagnostics.chunks import CHUNK, chunks
-from flowjax_glow.diagnostics.linear import noise_like, norm, normalized, products
+from flowjax_glow.diagnostics.linear import noise_like, norm, normalized, products, sizes
 from flowjax_glow.diagnostics.result import Result, worst
 from flowjax_glow.diagnostics.round_trip import latent_round_trip
 from flowjax_glow.numerics import event_size, sum_events
@@ -201,8 +201,7 @@ def _walk(flow: Bijector, params: Params, z: Latents, limit: Array, key: jax.Arr
     def visit(
         bijector: Bijector, own: Params, z: Latents, x: Image, log_det: LogDet
     ) -> tuple[Image, Record]:
-        finite = jnp.isfinite(x)
-        size = jnp.where(finite, jnp.abs(x), jnp.inf)
+        size = sizes(x)
         events = tuple(range(1, x.ndim))
         back, forward_log_det = bijector.forward(own, x)
         push, pull = products(lambda z: bijector.inverse(own, z)[0], z)
@@ -220,7 +219,7 @@ def _walk(flow: Bijector, params: Params, z: Latents, limit: Array, key: jax.Arr
             largest=size.max(events),
             mean_square=jnp.square(size).mean(events),
             over=(size > limit).mean(events),
-            not_finite=(~finite).sum(events).astype(log_det.dtype),
+            not_finite=jnp.isinf(size).sum(events).astype(log_det.dtype),
             round_trip=latent_round_trip(z, back),
             log_det_error=(forward_log_det + log_det) / event_size(x),
             gain=gain,

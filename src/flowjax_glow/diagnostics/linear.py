@@ -18,15 +18,18 @@ def products(function: Callable[[Any], Any], at: Any) -> tuple[Product, Product]
     transpose of the transpose, at twice the price.
     """
     value, pull = jax.vjp(function, at)
-
-    def push(v: Any) -> Any:
-        try:
-            return jax.jvp(function, (at,), (v,))[1]
-        except TypeError:
-            zeros = jax.tree.map(jnp.zeros_like, value)
-            return jax.vjp(lambda u: pull(u)[0], zeros)[1](v)[0]
-
+    try:
+        _, push = jax.linearize(function, at)
+    except TypeError:
+        zeros = jax.tree.map(jnp.zeros_like, value)
+        _, back = jax.vjp(lambda u: pull(u)[0], zeros)
+        return lambda v: back(v)[0], lambda u: pull(u)[0]
     return push, lambda u: pull(u)[0]
+
+
+def sizes(x: Float[Array, "..."]) -> Float[Array, "..."]:
+    """``|x|``, infinite where x is not finite."""
+    return jnp.where(jnp.isfinite(x), jnp.abs(x), jnp.inf)
 
 
 def norm(tree: Any) -> PerExample:

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 
 from flowjax_glow.bijector import Bijector
 from flowjax_glow.bijectors import Split
+from flowjax_glow.diagnostics.linear import sizes
 from flowjax_glow.types import Image, Latents, LogDet, Params
 from flowjax_glow.walk import CarriesScale, flatten_records, walk_inverse
 
@@ -43,15 +44,14 @@ def clip_and_observe(limit: float | Float[Array, ""]) -> Callable:
     def visit(
         bijector: Bijector, params: Params, z: Latents, x: Image, log_det: LogDet
     ) -> tuple[Image, Observation]:
-        finite = jnp.isfinite(x)
-        size = jnp.where(finite, jnp.abs(x), jnp.inf)
+        size = sizes(x)
         events = tuple(range(1, x.ndim))
         carries = isinstance(bijector, CarriesScale)
         log_scale = bijector.log_scale(params, z) if carries else None
         observation = Observation(
             largest=size.max(events),
             clipped=(size > limit).mean(events),
-            nonfinite=(~finite).sum(events),
+            nonfinite=jnp.isinf(size).sum(events),
             log_det=log_det,
             min_log_scale=None if log_scale is None else log_scale.min(events),
             log_scale=log_scale,

@@ -1,6 +1,5 @@
 """Everything at once: can this inverse be trusted, and if not, which layer is to blame?"""
 
-import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -17,7 +16,7 @@ from flowjax_glow.diagnostics.layers import Examination, examine
 from flowjax_glow.diagnostics.lipschitz import bi_lipschitz
 from flowjax_glow.diagnostics.out_of_distribution import out_of_distribution
 from flowjax_glow.diagnostics.precision import ROUNDING, precision_gap
-from flowjax_glow.diagnostics.result import Result, short, worst
+from flowjax_glow.diagnostics.result import Result, short, strict, worst
 from flowjax_glow.diagnostics.singular_values import singular_values
 from flowjax_glow.diagnostics.trips import latent_round_trips, reconstruction
 from flowjax_glow.errors import check_choice
@@ -115,7 +114,7 @@ class StabilityReport:
             "measurements": [
                 {
                     "name": m.name,
-                    "value": m.value if math.isfinite(m.value) else str(m.value),
+                    "value": strict(m.value),
                     "at_risk": m.threshold.at_risk,
                     "broken": m.threshold.broken,
                     "grade": m.grade,

@@ -24,7 +24,7 @@ class Result:
     def to_json(self) -> dict[str, list[Any]]:
         """`columns`, with strings such as ``"NaN"`` for what JSON does not have."""
         return {
-            name: [_strict(value) for value in column] for name, column in self.columns().items()
+            name: [strict(value) for value in column] for name, column in self.columns().items()
         }
 
     def __str__(self) -> str:
@@ -74,7 +74,8 @@ def _aligned(cell: str, width: int, column: int) -> str:
     return cell.rjust(width) if column else cell.ljust(width)
 
 
-def _strict(value: Any) -> Any:
+def strict(value: Any) -> Any:
+    """A number, or the string that stands for it in JSON."""
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     return value

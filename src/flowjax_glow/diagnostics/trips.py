@@ -13,10 +13,11 @@ from jaxtyping import Array, Float
 from flowjax_glow.bijector import Bijector
 from flowjax_glow.density import bin_midpoints, sample_latents
 from flowjax_glow.diagnostics.chunks import CHUNK, in_chunks
+from flowjax_glow.diagnostics.linear import sizes
 from flowjax_glow.diagnostics.result import Result, worst
 from flowjax_glow.diagnostics.round_trip import image_round_trip, latent_round_trip
 from flowjax_glow.numerics import event_size
-from flowjax_glow.types import Image, Params, Pixels
+from flowjax_glow.types import Params, Pixels
 
 #: Noise levels at which the inverse is looked at.
 TAUS = (0.0, 0.1, 0.25, 0.5, 0.7, 1.0)
@@ -147,9 +148,4 @@ def _noise_and_back(
     z = sample_latents(flow, params, key, shape, temperature=tau)
     x, _ = flow.inverse(params, z)
     back, _ = flow.forward(params, x)
-    return latent_round_trip(z, back), _largest(x)
-
-
-def _largest(x: Image) -> Float[Array, " batch"]:
-    size = jnp.where(jnp.isfinite(x), jnp.abs(x), jnp.inf)
-    return size.max(tuple(range(1, x.ndim)))
+    return latent_round_trip(z, back), sizes(x).max(tuple(range(1, x.ndim)))
