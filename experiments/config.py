@@ -22,24 +22,29 @@ FREE_TO_CHANGE = (
     "save_every",
 )
 
+#: Fields of a model that hold a scale.
+_SCALES = frozenset({"scale", "prior_scale"})
+
 
 def to_json(experiment: Experiment) -> dict[str, Any]:
     """Plain JSON of an experiment; a scale is `{"type": class name, ...its constants}`."""
     fields = dataclasses.asdict(experiment)
-    scale = experiment.model.scale
-    fields["model"]["scale"] = {"type": type(scale).__name__, **fields["model"]["scale"]}
+    for name in _SCALES:
+        kind = type(getattr(experiment.model, name)).__name__
+        fields["model"][name] = {"type": kind, **fields["model"][name]}
     return fields
 
 
 def from_json(fields: dict[str, Any]) -> Experiment:
-    """The experiment that `to_json` wrote."""
+    """The experiment that `to_json` wrote, perhaps before a field was added that has a default."""
     model = dict(fields["model"])
-    constants = dict(model.pop("scale"))
-    scale = getattr(scales, constants.pop("type"))(**constants)
+    for name in _SCALES & model.keys():
+        constants = dict(model[name])
+        model[name] = getattr(scales, constants.pop("type"))(**constants)
     return Experiment(
         **{
             **fields,
-            "model": GlowConfig(**model, scale=scale),
+            "model": GlowConfig(**model),
             "optimizer": OptimizerConfig(**fields["optimizer"]),
         }
     )

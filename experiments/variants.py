@@ -1,6 +1,7 @@
 """Every variant is a row: what it changes in the control's `GlowConfig`."""
 
 import dataclasses
+import math
 from typing import Any
 
 from flowjax_glow.errors import expected
@@ -10,18 +11,25 @@ from flowjax_glow.scales import (
     Biased,
     Bounded,
     DepthScaled,
+    Scale,
     SoftClamp,
     TanhExponential,
 )
 
+Row = tuple[dict[str, Any], str]
+
+#: Our remedy: bounds and a pace that know the depth, and a bound on the learned prior, too.
+DAMPED = {"scale": DepthScaled(4.0), "damped": True, "prior_scale": DepthScaled(2.0, steps=1)}
+
 #: Name, what it changes, and one line about it.
-VARIANTS: dict[str, tuple[dict[str, Any], str]] = {
+VARIANTS: dict[str, Row] = {
     "control": ({}, "GLOW as it is: s = sigmoid(h + 2)"),
     "additive": ({"scale": Additive()}, "paper: s = 1"),
     "biased": ({"scale": Biased(0.1)}, "paper: s = sigmoid(h + 2) + 0.1"),
     "bounded": ({"scale": Bounded(0.5, 1.0)}, "paper: s in (0.5, 1)"),
     "randomized": ({"permutation": "every_step"}, "paper: a random permutation after every step"),
     "depth-scaled": ({"scale": DepthScaled(4.0)}, "ours: |log s| < 4 / depth"),
+    "damped": (DAMPED, "ours: the same, with net outputs divided by the depth"),
     "openai": (
         {"reads": "signal", "split_prior": "learned"},
         "openai/glow's wiring: the net reads the signal, learned split prior",
@@ -38,10 +46,77 @@ VARIANTS: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 PAPER = ("control", "additive", "biased", "bounded", "randomized")
+
+#: At depth 32, where 4 / depth is 0.125.
+_SCALES: dict[str, Scale] = {
+    **{f"biased-{b}": Biased(b) for b in (0.001, 0.01, 0.03, 0.3, 0.5)},
+    **{f"bounded-{a}": Bounded(a, 1.0) for a in (0.1, 0.25, 0.75)},
+    "bounded-0.88": Bounded(math.exp(-4 / 32), 1.0),
+    "two-sided-0.5": DepthScaled(math.log(2), steps=1),
+    "soft-clamp-0.125": SoftClamp(4 / 32),
+    "soft-clamp-0.5": SoftClamp(0.5),
+    "tanh-0.125": TanhExponential(4 / 32),
+    "one-sided": DepthScaled(4.0, one_sided=True),
+    **{f"depth-scaled-{alpha}": DepthScaled(float(alpha)) for alpha in (1, 2, 8, 16)},
+}
+
+SCALE_ROWS: dict[str, Row] = {
+    **{name: ({"scale": scale}, f"scales: {scale}") for name, scale in _SCALES.items()},
+    "control-damped": ({"damped": True}, "scales: the control with damped nets"),
+}
+
+DEPTH_ROWS: dict[str, Row] = {
+    f"{name}-depth{depth}": ({**VARIANTS[name][0], "depth": depth}, f"{name}, {depth} steps")
+    for depth in (8, 64)
+    for name in ("control", "bounded", "depth-scaled", "damped")
+}
+
+
+_BOUNDED = {"scale": Bounded(0.5, 1.0)}
+_LEARNED = {"split_prior": "learned"}
+_SIGNAL = {"reads": "signal"}
+_LEVEL_END = {"permutation": "level_end"}
+
+#: What the noise path laboratory has beside the variants above. After a random permutation at a
+#: level's end a net reads noise and signal alike, so `reads` is varied only without one.
+NOISE_PATH_ROWS: dict[str, Row] = {
+    "signal": (_SIGNAL, "noise path: the net reads the signal"),
+    "signal-bounded": (_SIGNAL | _BOUNDED, "noise path: the same, s in (0.5, 1)"),
+    "learned": (_LEARNED, "noise path: a learned prior"),
+    "learned-bounded": (_LEARNED | _BOUNDED, "noise path: the same, s in (0.5, 1)"),
+    "openai-bounded": (_SIGNAL | _LEARNED | _BOUNDED, "noise path: openai, s in (0.5, 1)"),
+    "openai-damped": (_SIGNAL | _LEARNED | DAMPED, "noise path: openai with our remedy"),
+    "level-end-bounded": (_LEVEL_END | _BOUNDED, "noise path: permuted level ends, s in (0.5, 1)"),
+    "level-end-learned": (_LEVEL_END | _LEARNED, "noise path: permuted level ends, learned prior"),
+    "level-end-learned-bounded": (
+        _LEVEL_END | _LEARNED | _BOUNDED,
+        "noise path: the same, s in (0.5, 1)",
+    ),
+    "level-end-signal": (
+        _LEVEL_END | _SIGNAL,
+        "noise path, negative control: in distribution the same as randomized-level-end",
+    ),
+    "realnvp-shuffle": (
+        {"mixing": "shuffle", "scale": TanhExponential(1.0)},
+        "noise path: realnvp with fixed random permutations",
+    ),
+}
+
+VARIANTS |= SCALE_ROWS | DEPTH_ROWS | NOISE_PATH_ROWS
+
 GROUPS: dict[str, tuple[str, ...]] = {
     "paper": PAPER,
-    "all": (*PAPER, "depth-scaled"),
+    "all": (*PAPER, "depth-scaled", "damped"),
     "wiring": ("openai", "randomized-level-end", "realnvp", "soft-clamp"),
+    "scales": (
+        *("control", "additive", "biased", "bounded", "depth-scaled", "damped", "soft-clamp"),
+        *SCALE_ROWS,
+    ),
+    "depth": ("control", "bounded", "depth-scaled", "damped", *DEPTH_ROWS),
+    "noise-path": (
+        *("control", "bounded", "openai", "randomized", "randomized-level-end", "realnvp"),
+        *NOISE_PATH_ROWS,
+    ),
 }
 
 

@@ -34,6 +34,7 @@ from flowjax_glow.scales import (
     Biased,
     Bounded,
     DepthScaled,
+    Exponential,
     Scale,
     Sigmoid,
     SoftClamp,

@@ -18,7 +18,7 @@ from flowjax_glow.bijectors import (
 from flowjax_glow.combinators import Chain, Memory, MultiScale, Repeat
 from flowjax_glow.errors import check_choice, check_count, expected
 from flowjax_glow.nets import CouplingNet
-from flowjax_glow.scales import SCALES, Scale, Sigmoid
+from flowjax_glow.scales import SCALES, Exponential, Scale, Sigmoid
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,7 @@ class GlowConfig:
         reads: what a coupling's net reads right after a split, in generation: the fresh `"noise"`
             (the paper) or the `"signal"` (openai/glow).
         split_prior: of the noise that leaves: `"standard"` normal, or `"learned"` from what stays.
+        prior_scale: how a learned split prior makes its standard deviation: a `Scale`, or its name.
         top_prior: of the last latent: `"standard"`, or `"learned"` mean and deviation per channel.
         mixing: of the channels, before each coupling: `"conv1x1"`, `"reverse"`, or `"shuffle"`.
         conv1x1: `"dense"`, or `"lu"`.
@@ -41,6 +42,8 @@ class GlowConfig:
         memory: what the backward pass keeps, see `Repeat`.
         net_dtype: the dtype that coupling nets compute in, `"bfloat16"`, or None for that of the
             images. Parameters and everything that is inverted keep theirs.
+        damped: whether the outputs of the coupling nets, shifts and raw scales alike, are divided
+            by the depth, so that one update moves a level no further than it would move one step.
     """
 
     levels: int = 3
@@ -49,12 +52,14 @@ class GlowConfig:
     scale: Scale | str = field(default_factory=Sigmoid)
     reads: Literal["noise", "signal"] = "noise"
     split_prior: Literal["standard", "learned"] = "standard"
+    prior_scale: Scale | str = field(default_factory=Exponential)
     top_prior: Literal["standard", "learned"] = "standard"
     mixing: Literal["conv1x1", "reverse", "shuffle"] = "conv1x1"
     conv1x1: Literal["dense", "lu"] = "dense"
     permutation: Literal["none", "every_step", "level_end"] = "none"
     memory: Memory = "store"
     net_dtype: Literal["bfloat16"] | None = None
+    damped: bool = False
 
     def __post_init__(self) -> None:
         for name in ("levels", "depth", "width"):
@@ -69,16 +74,22 @@ class GlowConfig:
         )
         check_choice("GlowConfig.memory", self.memory, get_args(Memory))
         check_choice("GlowConfig.net_dtype", self.net_dtype, (None, "bfloat16"))
-        if isinstance(self.scale, str):
-            check_choice("GlowConfig.scale", self.scale, tuple(SCALES))
-            object.__setattr__(self, "scale", SCALES[self.scale])
-        if not isinstance(self.scale, Scale):
-            raise expected(
-                "GlowConfig.scale",
-                "a Scale or the name of one",
-                got=repr(self.scale),
-                advice=f"names are {', '.join(SCALES)}",
-            )
+        for name in ("scale", "prior_scale"):
+            object.__setattr__(self, name, _scale(f"GlowConfig.{name}", getattr(self, name)))
+
+
+def _scale(where: str, scale: Scale | str) -> Scale:
+    if isinstance(scale, str):
+        check_choice(where, scale, tuple(SCALES))
+        return SCALES[scale]
+    if not isinstance(scale, Scale):
+        raise expected(
+            where,
+            "a Scale or the name of one",
+            got=repr(scale),
+            advice=f"names are {', '.join(SCALES)}",
+        )
+    return scale
 
 
 def glow(config: GlowConfig) -> MultiScale:
@@ -87,8 +98,10 @@ def glow(config: GlowConfig) -> MultiScale:
     Latents are a tuple, finest level first: ``(height/2, width/2, 2c)`` from the first split, and
     so on; each is standard normal under the model.
     """
-    assert isinstance(config.scale, Scale)  # a name became its scale when config was made
-    net = CouplingNet(config.width, config.net_dtype)
+    # names became scales when config was made
+    assert isinstance(config.scale, Scale)
+    assert isinstance(config.prior_scale, Scale)
+    net = CouplingNet(config.width, config.net_dtype, 1 / config.depth if config.damped else 1.0)
     coupling = AffineCoupling(net, config.scale.shared_by(config.depth))
     step: tuple[Bijector, ...] = (ActNorm(), _mixing(config), coupling)
     if config.permutation == "every_step":
@@ -98,7 +111,8 @@ def glow(config: GlowConfig) -> MultiScale:
     if config.permutation == "level_end":
         level += (Permutation(),)
 
-    split = Split("read" if config.reads == "noise" else "moved", config.split_prior)
+    leaves = "read" if config.reads == "noise" else "moved"
+    split = Split(leaves, config.split_prior, config.prior_scale)
     top = (LearnedPrior(),) if config.top_prior == "learned" else ()
     return MultiScale(
         levels=(Chain(*level),) * (config.levels - 1) + (Chain(*level, *top),),

@@ -59,13 +59,14 @@ class ConvActNorm(nn.Module):
 
 
 class ZeroConv(nn.Module):
-    """A 3x3 convolution that starts at zero: ``(x * kernel + shift) e^(3 l)``, all three zero.
+    """A 3x3 convolution that starts at zero: ``(x * kernel + shift) g e^(3 l)``, all three zero.
 
-    `dtype` is as of `CouplingNet`; the output has that of the parameters.
+    `dtype` and the gain g are as of `CouplingNet`; the output has the dtype of the parameters.
     """
 
     channels_out: int
     dtype: str | None = None
+    gain: float = 1.0
 
     @nn.compact
     def __call__(self, x: Image) -> Image:
@@ -73,7 +74,7 @@ class ZeroConv(nn.Module):
         kernel = self.param("kernel", zeros, (3, 3, x.shape[-1], self.channels_out), dtype)
         shift = self.param("shift", zeros, (self.channels_out,), dtype)
         log_scale = self.param("log_scale", zeros, (self.channels_out,), dtype)
-        return _scaled_convolve(x, kernel, shift, log_scale, self.dtype)
+        return _scaled_convolve(x, kernel, shift, log_scale, self.dtype, self.gain)
 
 
 def _scaled_convolve(
@@ -82,9 +83,10 @@ def _scaled_convolve(
     shift: Float[Array, " channels"],
     log_scale: Float[Array, " channels"],
     dtype: str | None,
+    gain: float = 1.0,
 ) -> Image:
-    """``(x * kernel + shift) e^(3 l)``, scaled where there are fewer numbers: in the kernel."""
-    scale = jnp.exp(LOG_SCALE_FACTOR * log_scale)
+    """``(x * kernel + shift) g e^(3 l)``, scaled where there are fewer numbers: in the kernel."""
+    scale = gain * jnp.exp(LOG_SCALE_FACTOR * log_scale)
     return _convolve_in(dtype, x, kernel * scale) + shift * scale
 
 
@@ -105,17 +107,20 @@ class CouplingNet(nn.Module):
         width: hidden channels.
         dtype: of convolutions and hidden activations, such as ``"bfloat16"``; None for that of the
             images. Parameters, input and output keep theirs.
+        gain: of the output, which it multiplies. Adam moves every weight by about the learning
+            rate, whatever the gradient's size, so the gain sets how far an update moves the output.
     """
 
     width: int = 512
     dtype: str | None = None
+    gain: float = 1.0
 
     @nn.compact
     def __call__(self, x: Image, channels_out: int) -> Image:
         """`(batch, height, width, channels)` to `(batch, height, width, channels_out)`."""
         h = relu(ConvActNorm(self.width, size=3, dtype=self.dtype, name="first")(x))
         h = relu(ConvActNorm(self.width, size=1, dtype=self.dtype, name="second")(h))
-        return ZeroConv(channels_out, self.dtype, name="last")(h).astype(x.dtype)
+        return ZeroConv(channels_out, self.dtype, self.gain, name="last")(h).astype(x.dtype)
 
 
 def init_net(net: nn.Module, key: Key, x: Image, *args: int) -> Params:

@@ -29,8 +29,8 @@ def with_net_dtype(flow: Flow, dtype: Literal["bfloat16"] | None) -> Flow:
 
     def change(bijector: Bijector) -> Bijector:
         match bijector:
-            case AffineCoupling(net=CouplingNet(width=width)):
-                return replace(bijector, net=CouplingNet(width, dtype))
+            case AffineCoupling(net=CouplingNet() as net):
+                return replace(bijector, net=net.clone(dtype=dtype))
         return bijector
 
     return cast(Flow, _rebuilt(flow, change))

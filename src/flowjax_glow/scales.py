@@ -18,6 +18,7 @@ name             s                                           range of s
 ``tanh``         exp(alpha tanh(h))                          (e^-alpha, e^alpha)
 ``depth-scaled`` exp(c tanh(h / c)), c = alpha / steps       (e^-c, e^c)
 ``two-sigmoid``  2 sigma(h)                                  (0, 2)
+``exponential``  exp(h)                                      (0, inf)
 ===============  ==========================================  ====================
 """
 
@@ -73,6 +74,11 @@ class Scale:
         """Supremum of ``|d(1/s)/dh|``, the Lipschitz constant of the inverse's factor."""
         return math.inf
 
+    @property
+    def log_slope(self) -> float:
+        """Supremum of ``|d(log s)/dh|``."""
+        return math.inf
+
     def shared_by(self, steps: int) -> "Scale":
         """The scale to use when `steps` of it act in a chain; most ignore how many they are."""
         del steps
@@ -94,6 +100,10 @@ class Additive(Scale):
 
     @property
     def reciprocal_slope(self) -> float:
+        return 0.0
+
+    @property
+    def log_slope(self) -> float:
         return 0.0
 
 
@@ -145,6 +155,13 @@ class SigmoidScale(Scale):
         # of sigma' / s^2, largest where s is the geometric mean of its bounds
         low, high, _ = self._form()
         return (high - low) / (4 * low * high) if low else math.inf
+
+    @property
+    def log_slope(self) -> float:
+        # of sigma (1 - sigma) / (r + sigma), largest where sigma is sqrt(r^2 + r) - r
+        low, high, _ = self._form()
+        r = low / (high - low)
+        return (math.sqrt(1 + r) - math.sqrt(r)) ** 2
 
 
 @dataclass(frozen=True)
@@ -214,6 +231,10 @@ class SoftClamp(SymmetricScale):
         t = self.alpha / math.pi  # where -h / alpha is when the slope is largest
         return (2 / math.pi) / (1 + t * t) * math.exp(self.alpha * (2 / math.pi) * math.atan(t))
 
+    @property
+    def log_slope(self) -> float:
+        return 2 / math.pi
+
 
 @dataclass(frozen=True)
 class TanhExponential(SymmetricScale):
@@ -228,6 +249,10 @@ class TanhExponential(SymmetricScale):
     def reciprocal_slope(self) -> float:
         return self.alpha * _tanh_slope(self.alpha)
 
+    @property
+    def log_slope(self) -> float:
+        return self.alpha
+
 
 @dataclass(frozen=True)
 class DepthScaled(Scale):
@@ -236,10 +261,14 @@ class DepthScaled(Scale):
     When `steps` of them act in a chain, ``|sum log s| < alpha``: the gain of the whole chain's
     diagonal stays below ``e^alpha`` at any depth, in both directions; ``log s`` is ``h`` near 0.
     Without `steps` GLOW fills in those of a level; L levels are bounded by ``e^(L alpha)``.
+
+    `one_sided`, it only contracts, ``log s = (c / 2) (tanh(2 h / c) - 1)`` in (-c, 0), with the
+    same slope at h = 0: to tell what growing is good for.
     """
 
     alpha: float = 4.0
     steps: int | None = None
+    one_sided: bool = False
 
     def __post_init__(self) -> None:
         check_positive("DepthScaled.alpha", self.alpha)
@@ -252,15 +281,26 @@ class DepthScaled(Scale):
         return self.alpha / (self.steps or 1)
 
     def log(self, raw: Raw) -> Raw:
-        return self.limit * jnp.tanh(raw / self.limit)
+        reach, middle = self._form()
+        return reach * jnp.tanh(raw / reach) + middle
 
     @property
     def log_bounds(self) -> tuple[float, float]:
-        return -self.limit, self.limit
+        reach, middle = self._form()
+        return middle - reach, middle + reach
 
     @property
     def reciprocal_slope(self) -> float:
-        return _tanh_slope(self.limit)
+        reach, middle = self._form()
+        return _tanh_slope(reach) * math.exp(-middle)
+
+    def _form(self) -> tuple[float, float]:
+        """How far log s reaches to both sides, and of what."""
+        return (self.limit / 2, -self.limit / 2) if self.one_sided else (self.limit, 0.0)
+
+    @property
+    def log_slope(self) -> float:
+        return 1.0
 
     def shared_by(self, steps: int) -> "DepthScaled":
         return self if self.steps else dataclasses.replace(self, steps=steps)
@@ -278,6 +318,22 @@ class TwoSigmoid(SigmoidScale):
 
     def _form(self) -> tuple[float, float, float]:
         return 0.0, 2.0, 0.0
+
+
+@dataclass(frozen=True)
+class Exponential(Scale):
+    """``s = exp(h)``: bounded on neither side. A learned prior's deviation (openai/glow's)."""
+
+    def log(self, raw: Raw) -> Raw:
+        return raw
+
+    @property
+    def log_bounds(self) -> tuple[float, float]:
+        return -math.inf, math.inf
+
+    @property
+    def log_slope(self) -> float:
+        return 1.0
 
 
 @dataclass(frozen=True)
@@ -337,4 +393,5 @@ SCALES: dict[str, Scale] = {
     "tanh": TanhExponential(),
     "depth-scaled": DepthScaled(),
     "two-sigmoid": TwoSigmoid(),
+    "exponential": Exponential(),
 }

@@ -35,7 +35,7 @@ ROOT = Path(__file__).parents[2]
 
 def test_groups_and_names_are_listed_once_and_in_order():
     assert resolve("paper") == ["control", "additive", "biased", "bounded", "randomized"]
-    assert resolve("all") == [*GROUPS["paper"], "depth-scaled"]
+    assert resolve("all") == [*GROUPS["paper"], "depth-scaled", "damped"]
     assert resolve("openai, control,paper,openai")[:2] == ["openai", "control"]
     assert len(resolve("openai, control,paper,openai")) == 6
 
@@ -58,7 +58,7 @@ def test_every_variant_builds_and_changes_only_its_row(name):
 
 def test_the_depth_scaled_variant_is_told_the_depth():
     flow = glow(apply_variant("depth-scaled", GlowConfig(levels=2, depth=32, width=4)))
-    assert "DepthScaled(alpha=4.0, steps=32)" in repr(flow)
+    assert "DepthScaled(alpha=4.0, steps=32, one_sided=False)" in repr(flow)
 
 
 @pytest.mark.parametrize("name", PRESETS)

@@ -1,6 +1,6 @@
 """Splits and learned priors: what leaves a flow leaves as standard normal noise."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import jax.numpy as jnp
@@ -16,6 +16,7 @@ from flowjax_glow.numerics import (
     sum_events,
     zero_log_det,
 )
+from flowjax_glow.scales import Exponential, Scale
 from flowjax_glow.types import Image, Key, LogDet, Params
 
 
@@ -23,16 +24,20 @@ from flowjax_glow.types import Image, Key, LogDet, Params
 class Split(Bijector):
     r"""``x -> (stays, eps)``: half of the channels leaves the flow as standard normal noise.
 
-    ``eps = (leaves - mean) exp(-log_std)``, where mean and log_std are 0 (`prior="standard"`) or a
-    3x3 convolution of the half that stays, zero at first (`prior="learned"`). The log-det is
-    ``-sum(log_std)``. `leaves` names the half that leaves, of those that a coupling reads (the
-    first) and moves (the second): this alone decides whether, in generation, the next coupling's
-    net reads fresh noise (`"read"`, the paper) or signal (`"moved"`, openai/glow).
+    ``eps = (leaves - mean) / std``, with mean 0 and std 1 (`prior="standard"`), or both from the
+    half that stays (`prior="learned"`): a 3x3 convolution, zero at first, gives the mean and a raw
+    number, of which `scale` makes std. The log-det is ``-sum(log std)``. The inverse multiplies by
+    std, so an unbounded one can blow it up like a coupling; `Exponential` is openai/glow's.
+
+    `leaves` names the half that leaves, of those that a coupling reads (the first) and moves (the
+    second): this alone decides whether, in generation, the next coupling's net reads fresh noise
+    (`"read"`, the paper) or signal (`"moved"`, openai/glow).
     Source: Dinh et al. 2016; the learned prior is Kingma & Dhariwal's public code's.
     """
 
     leaves: Literal["read", "moved"] = "read"
     prior: Literal["standard", "learned"] = "standard"
+    scale: Scale = field(default_factory=Exponential)
 
     def __post_init__(self) -> None:
         check_choice("Split.leaves", self.leaves, ("read", "moved"))
@@ -49,16 +54,17 @@ class Split(Bijector):
         stays, leaves = self._part(x)
         if self.prior == "standard":
             return (stays, leaves), zero_log_det(x)
-        mean, log_std = self._prior(params, stays, leaves)
-        return (stays, (leaves - mean) * jnp.exp(-log_std)), sum_events(-log_std)
+        mean, raw = self._prior(params, stays, leaves)
+        eps = (leaves - mean) * self.scale.reciprocal(raw)
+        return (stays, eps), -sum_events(self.scale.log(raw))
 
     def inverse(self, params: Params, z: tuple[Image, Image]) -> tuple[Image, LogDet]:
         stays, noise = z
         if self.prior == "standard":
             return self._join(stays, noise), zero_log_det(stays)
-        mean, log_std = self._prior(params, stays, noise)
-        leaves = noise * jnp.exp(log_std) + mean
-        return self._join(stays, leaves), sum_events(log_std)
+        mean, raw = self._prior(params, stays, noise)
+        leaves = noise * self.scale.value(raw) + mean
+        return self._join(stays, leaves), sum_events(self.scale.log(raw))
 
     def _prior(self, params: Params, stays: Image, leaves: Image) -> tuple[Image, Image]:
         channels = leaves.shape[-1]

@@ -145,14 +145,16 @@ def _(bijector: AffineCoupling, params: Params, box: Array) -> LogGain:
 
 @log_inverse_gain.register
 def _(bijector: Split, params: Params, box: Array) -> LogGain:
-    """Of ``leaves = eps exp(l(stays)) + mean(stays)``, with l as large as it gets on the box."""
+    """Of ``leaves = eps std(raw(stays)) + mean(stays)``, std as large as it gets on the box."""
     if bijector.prior == "standard":
         return jnp.asarray(0.0)
-    mean, log_std = _halves_of_kernel(params, 2)
+    mean, raw = _halves_of_kernel(params, 2)
     fields = params["shift"] * jnp.exp(LOG_SCALE_FACTOR * params["log_scale"])
     offset = fields[fields.size // 2 :]
-    largest = jnp.exp((jnp.abs(log_std).sum((0, 1, 2)) * box + jnp.abs(offset)).max())
-    gain = jnp.maximum(1.0, largest) + box * largest * convolution_gain(log_std)
+    reach = (jnp.abs(raw).sum((0, 1, 2)) * box + jnp.abs(offset)).max()
+    largest = bijector.scale.value(reach)  # every scale grows with its raw number
+    slope = largest * bijector.scale.log_slope
+    gain = jnp.maximum(1.0, largest) + box * slope * convolution_gain(raw)
     return jnp.log(gain + convolution_gain(mean))
 
 
@@ -171,9 +173,10 @@ def net_gains(net: nn.Module, params: Params, raw_count: int) -> tuple[Array, Ar
 
 @net_gains.register
 def _(net: CouplingNet, params: Params, raw_count: int) -> tuple[Array, Array]:
-    del net
-    hidden = convolution_gain(_kernel(params["first"])) * convolution_gain(
-        _kernel(params["second"])
+    hidden = (
+        net.gain
+        * convolution_gain(_kernel(params["first"]))
+        * convolution_gain(_kernel(params["second"]))
     )
     if not raw_count:
         return hidden * convolution_gain(_kernel(params["last"])), jnp.asarray(0.0)
