@@ -5,7 +5,7 @@ import dataclasses
 import sys
 import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from experiments.folders import (
 from experiments.presets import PRESETS, Experiment, plan
 from experiments.results import load_sweep
 from experiments.run import is_finished, run
+from experiments.sparingly import Sparingly
 from experiments.table import summary_table
 from experiments.variants import GROUPS, VARIANTS, resolve
 from flowjax_glow import data
@@ -107,6 +108,7 @@ def choose(
     steps: int | None = None,
     seeds: str | None = None,
     batch: int | None = None,
+    penalty: float | None = None,
     output: Path | None = None,
 ) -> "Sweep":
     """The sweep that the options ask for."""
@@ -123,6 +125,7 @@ def choose(
         "image_size": size,
         "steps": steps,
         "batch": batch,
+        "penalty": penalty,
     }
     control = dataclasses.replace(
         control, **{name: value for name, value in changes.items() if value is not None}
@@ -201,7 +204,10 @@ class Sweep:
             for name in ours:
                 set_aside(self.folder / name)
         self._write_index()
-        failed = [name for name in map(self._run_one, self.experiments) if name]
+        draw = Sparingly(self._draw)
+        failed = [e.name for e in self.experiments if not self._run_one(e, draw)]
+        if draw.pending or not (self.folder / "figures").exists():
+            self._draw()
         return self._report(failed)
 
     def _check_shapes(self) -> None:
@@ -256,8 +262,8 @@ class Sweep:
             },
         )
 
-    def _run_one(self, experiment: Experiment) -> str | None:
-        """Its name if it did not end well."""
+    def _run_one(self, experiment: Experiment, draw: Callable[[], None]) -> bool:
+        """Whether it ended well."""
         folder = self.folder / experiment.name
         done = is_finished(folder, experiment)
         try:
@@ -268,8 +274,8 @@ class Sweep:
             traceback.print_exc()
             status = "failed"
         if not done:
-            self._draw()
-        return None if status == "done" else experiment.name
+            draw()
+        return status == "done"
 
     def _draw(self) -> None:
         """A figure that cannot be drawn is a fault of the figure's, not of the runs'."""
@@ -279,12 +285,10 @@ class Sweep:
             traceback.print_exc()
 
     def _report(self, failed: list[str]) -> int:
-        if not (self.folder / "figures").exists():
-            self._draw()
         runs = load_sweep(self.folder)
         verdicts = judge(runs)
         write_claims(self.folder / "claims.json", verdicts)
-        print(summary_table(runs))
+        print(summary_table([run for run in runs if run.variant in self.variants]))
         print(claims_table(verdicts))
         print(f"figures: {self.folder / 'figures'}")
         if failed:

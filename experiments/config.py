@@ -20,6 +20,7 @@ FREE_TO_CHANGE = (
     "clip_samples",
     "chunk",
     "save_every",
+    "watch_every",
 )
 
 #: Fields of a model that hold a scale.

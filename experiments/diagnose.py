@@ -7,6 +7,7 @@ diagnosis/TIER-STEP.json and a figure beside it into the run folder. It exits wi
 of every run is trustworthy, with 10 if one is at risk, with 11 if one is broken.
 """
 
+import math
 import sys
 from pathlib import Path
 from typing import Literal
@@ -24,6 +25,7 @@ EXIT_CODES = {"trustworthy": 0, "at risk": 10, "broken": 11}
 )
 @click.option("--count", default=256, show_default=True, help="Held-out images to measure on.")
 @click.option("--samples", default=256, show_default=True, help="Samples at every noise level.")
+@click.option("--taus", default="0,0.1,0.25,0.5,0.7,1", show_default=True, help="Noise levels.")
 @click.option("--tier", type=click.Choice(["fast", "full"]), default="full", show_default=True)
 @click.option("--averaged", is_flag=True, help="Use the moving average of the parameters.")
 @click.option("--tables", is_flag=True, help="Print every table, not the measurements alone.")
@@ -34,6 +36,7 @@ def main(
     images: str | None,
     count: int,
     samples: int,
+    taus: str,
     tier: Literal["fast", "full"],
     averaged: bool,
     tables: bool,
@@ -54,6 +57,7 @@ def main(
 
         check_count("--count", count)
         check_count("--samples", samples)
+        levels = parse_taus(taus)
         compilation.keep_compiled_programs()
         keep_freed_memory()
         code = 0
@@ -69,6 +73,7 @@ def main(
                 n_bits=experiment.n_bits,
                 tier=tier,
                 samples=samples,
+                taus=levels,
                 seed=seed,
                 on_part=lambda part: click.echo(f"  {part} ...", err=True),
             )
@@ -89,6 +94,19 @@ def main(
             click.echo(f"  {file}\n")
             code = max(code, EXIT_CODES[report.verdict])
     sys.exit(code)
+
+
+def parse_taus(text: str) -> list[float]:
+    """`0,0.5,1` as numbers."""
+    from flowjax_glow.errors import expected
+
+    try:
+        levels = [float(part) for part in text.split(",")]
+    except ValueError:
+        levels = []
+    if not levels or not all(0 <= tau < math.inf for tau in levels):
+        raise expected("--taus", "noise levels with commas", got=repr(text), advice="write 0,0.5,1")
+    return levels
 
 
 if __name__ == "__main__":

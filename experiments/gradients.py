@@ -36,8 +36,8 @@ def main(folder: Path, images: int, debug: bool) -> None:
             fidelity = gradient_fidelity(trained.flow, params, x)
             levels = "  ".join(f"{value:.1e}" for value in measure(trained.flow, params, x))
             click.echo(
-                f"{run.name:<20} {int(trained.state.step):6d}  {fidelity.relative_error:14.1e}  "
-                f"{fidelity.angle:14.1e}  {levels}"
+                f"{run.name:<20} {int(trained.state.step):6d}  {fidelity.relative_error[0]:14.1e}  "
+                f"{fidelity.angle[0]:14.1e}  {levels}"
             )
 
 

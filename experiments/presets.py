@@ -4,7 +4,7 @@ import dataclasses
 from dataclasses import dataclass, field
 
 from experiments.variants import apply_variant
-from flowjax_glow.errors import check_count, expected
+from flowjax_glow.errors import check_count, check_positive, expected
 from flowjax_glow.glow import GlowConfig
 from flowjax_glow.training import OptimizerConfig, make_optimizer
 
@@ -41,6 +41,8 @@ class Experiment:
         save_every: steps between checkpoints.
         guard_every: steps between measurements of the drift, under ``memory="invert"``; more often
             at the start.
+        watch_every: steps between cheap looks at the inverse that go into the metrics and warn.
+        penalty: the weight of `finite_difference_penalty`, of both directions, in the loss.
     """
 
     variant: str = "control"
@@ -62,6 +64,8 @@ class Experiment:
     chunk: int = 64
     save_every: int = 100
     guard_every: int = 100
+    watch_every: int = 50
+    penalty: float = 0.0
 
     def __post_init__(self) -> None:
         for name in (
@@ -77,8 +81,11 @@ class Experiment:
             "chunk",
             "save_every",
             "guard_every",
+            "watch_every",
         ):
             check_count(f"Experiment.{name}", getattr(self, name))
+        if self.penalty:
+            check_positive("Experiment.penalty", self.penalty)
         for name in ("held_out", "look_samples", "final_samples", "clip_samples"):
             if getattr(self, name) % self.chunk:
                 raise expected(
@@ -99,6 +106,11 @@ class Experiment:
     def look_steps(self) -> tuple[int, ...]:
         """The steps after which the inverse is looked at."""
         return (*range(0, self.steps, self.look_every), self.steps)
+
+    @property
+    def watch_steps(self) -> tuple[int, ...]:
+        """The steps after which the inverse is watched."""
+        return (*range(0, self.steps, self.watch_every), self.steps)
 
     @property
     def guard_steps(self) -> tuple[int, ...]:
@@ -163,6 +175,7 @@ NO_WARMUP = Experiment(
     final_samples=256,
     clip_samples=64,
     save_every=27,
+    watch_every=9,
 )
 
 #: Kingma & Dhariwal's CIFAR-10 run: 8 bits, Adamax, warm-up over ten epochs of 50,000 images.
@@ -181,6 +194,7 @@ OPENAI_CIFAR10 = Experiment(
     clip_samples=250,
     chunk=250,
     save_every=5_000,
+    watch_every=500,
 )
 
 #: The paper's data, with the settings of its author's public code but a batch that fills a device.
@@ -196,6 +210,7 @@ PAPER = Experiment(
     look_every=20_000,
     final_samples=2_048,
     save_every=5_000,
+    watch_every=500,
 )
 
 PRESETS: dict[str, Preset] = {

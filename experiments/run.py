@@ -20,7 +20,7 @@ from flowjax_glow import data
 from flowjax_glow.bijector import Bijector
 from flowjax_glow.combinators import Memory
 from flowjax_glow.density import bin_midpoints, bits_per_dim, dequantize
-from flowjax_glow.diagnostics import drift
+from flowjax_glow.diagnostics import Watch, drift, finite_difference_penalty
 from flowjax_glow.glow import glow
 from flowjax_glow.rebuild import with_memory
 from flowjax_glow.training import (
@@ -58,13 +58,30 @@ class BitsPerDim:
         return bits_per_dim(self.flow, params, key, images, n_bits=self.n_bits)
 
 
+@dataclass(frozen=True)
+class TrainingLoss:
+    """The mean bits/dim of a batch; with a penalty on how far both directions stretch, if any."""
+
+    bits: BitsPerDim
+    penalty: float = 0.0
+
+    def __call__(self, params: Params, key: Key, images: Pixels) -> Float[Array, ""]:
+        loss = self.bits(params, key, images).mean()
+        if not self.penalty:
+            return loss
+        flow, n_bits = self.bits.flow, self.bits.n_bits
+        x = dequantize(key, images, n_bits=n_bits)  # what the bits are of
+        stretches = finite_difference_penalty(flow, params, jax.random.fold_in(key, 1), x)
+        return loss + self.penalty * sum(stretch.mean() for stretch in stretches)
+
+
 @cache
 def compiled_step(
-    loss: BitsPerDim, optimizer: OptimizerConfig, steps: int, accumulate: int, mesh: Mesh
+    loss: TrainingLoss, optimizer: OptimizerConfig, steps: int, accumulate: int, mesh: Mesh
 ) -> StepFn:
     """One compiled step for all seeds of a variant."""
     return make_train_step(
-        lambda params, key, images: loss(params, key, images).mean(),
+        loss,
         make_optimizer(optimizer, steps),
         mesh,
         ema_decay=fitting_decay(steps),
@@ -80,9 +97,13 @@ def guarded_step(experiment: Experiment, mesh: Mesh, images: Pixels) -> DriftGua
     flow = glow(experiment.model)
 
     def step(memory: Memory) -> StepFn:
-        loss = BitsPerDim(with_memory(flow, memory), experiment.n_bits)
+        bits = BitsPerDim(with_memory(flow, memory), experiment.n_bits)
         return compiled_step(
-            loss, experiment.optimizer, experiment.steps, experiment.accumulate, mesh
+            TrainingLoss(bits, experiment.penalty),
+            experiment.optimizer,
+            experiment.steps,
+            experiment.accumulate,
+            mesh,
         )
 
     def measure(state: TrainState) -> Float[Array, " levels"]:
@@ -150,6 +171,13 @@ def _train(experiment: Experiment, folder: Path, status: "Status") -> int:
     flow, mesh = glow(experiment.model), data_mesh()
     loss = BitsPerDim(flow, experiment.n_bits)
     guard = guarded_step(experiment, mesh, held_out[: experiment.chunk])
+    watch = Watch(
+        flow,
+        held_out[: experiment.chunk],
+        n_bits=experiment.n_bits,
+        samples=experiment.chunk,
+        seed=experiment.seed,
+    )
 
     def look(state: TrainState) -> dict[str, float]:
         step = int(state.step)
@@ -169,7 +197,9 @@ def _train(experiment: Experiment, folder: Path, status: "Status") -> int:
     ):
         state = start(experiment, source)
         state = checkpoints.restore(state) or state
-        guard.resume(read_metrics(log.path) if log.path.exists() else (), int(state.step))
+        earlier = read_metrics(log.path) if log.path.exists() else ()
+        guard.resume(earlier, int(state.step))
+        watch.resume(earlier, int(state.step))
         state = train(
             state,
             guard,
@@ -183,6 +213,10 @@ def _train(experiment: Experiment, folder: Path, status: "Status") -> int:
             save_every=experiment.save_every,
             on_step=join_callbacks(
                 dict.fromkeys(experiment.guard_steps, guard.look),
+                dict.fromkeys(
+                    experiment.watch_steps,
+                    lambda state: watch.look(int(state.step), state.params),
+                ),
                 dict.fromkeys(experiment.look_steps, look),
             ),
             progress=display,

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from experiments.flops import flops
 from experiments.presets import Experiment
 from experiments.residuals import residual_bytes
-from experiments.run import BitsPerDim, compiled_step
+from experiments.run import BitsPerDim, TrainingLoss, compiled_step
 from flowjax_glow.errors import expected
 from flowjax_glow.glow import glow
 from flowjax_glow.training import StepFn, TrainState, data_mesh, initial_state, make_optimizer
@@ -61,7 +61,7 @@ class Workload:
 
     @property
     def loss(self) -> BitsPerDim:
-        """What is trained on."""
+        """The bits/dim that are trained on, per image."""
         return BitsPerDim(glow(self.experiment.model), self.experiment.n_bits)
 
     @property
@@ -69,7 +69,8 @@ class Workload:
         """The step that training compiles, for one device."""
         own = self.experiment
         mesh = data_mesh(jax.devices()[:1])
-        return compiled_step(self.loss, own.optimizer, own.steps, own.accumulate, mesh)
+        loss = TrainingLoss(self.loss, own.penalty)
+        return compiled_step(loss, own.optimizer, own.steps, own.accumulate, mesh)
 
     @property
     def trained(self) -> Params:

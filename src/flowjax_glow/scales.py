@@ -18,8 +18,9 @@ name             s                                           range of s
 ``tanh``         exp(alpha tanh(h))                          (e^-alpha, e^alpha)
 ``depth-scaled`` exp(c tanh(h / c)), c = alpha / steps       (e^-c, e^c)
 ``two-sigmoid``  2 sigma(h)                                  (0, 2)
-``exponential``  exp(h)                                      (0, inf)
 ===============  ==========================================  ====================
+
+`Exponential`, ``s = exp(h)``, is the deviation of a learned prior and no remedy for anything.
 """
 
 import dataclasses
@@ -322,7 +323,7 @@ class TwoSigmoid(SigmoidScale):
 
 @dataclass(frozen=True)
 class Exponential(Scale):
-    """``s = exp(h)``: bounded on neither side. A learned prior's deviation (openai/glow's)."""
+    """``s = exp(h)``, bounded on neither side: the deviation of openai/glow's learned prior."""
 
     def log(self, raw: Raw) -> Raw:
         return raw
@@ -383,7 +384,7 @@ def scale_from(text: str) -> Scale:
         ) from None
 
 
-#: Every scale by name, with its default constants.
+#: Every scale of a coupling by name, with its default constants.
 SCALES: dict[str, Scale] = {
     "additive": Additive(),
     "sigmoid": Sigmoid(),
@@ -393,5 +394,4 @@ SCALES: dict[str, Scale] = {
     "tanh": TanhExponential(),
     "depth-scaled": DepthScaled(),
     "two-sigmoid": TwoSigmoid(),
-    "exponential": Exponential(),
 }

@@ -29,7 +29,7 @@ from flowjax_glow.diagnostics.attack import _into_ball, _into_cube
 from flowjax_glow.diagnostics.certificates import convolution_gain
 from flowjax_glow.diagnostics.chunks import in_chunks
 from flowjax_glow.diagnostics.linear import flatten, norm
-from flowjax_glow.scales import DepthScaled, SoftClamp, TanhExponential
+from flowjax_glow.scales import DepthScaled, Exponential, SoftClamp, TanhExponential
 from tests.diagnostics.models import CONFIG, model, pictures
 
 
@@ -138,8 +138,20 @@ def test_latents_that_do_not_come_back_are_counted():
     assert images.nan[0] + images.plus_infinity[0] + images.minus_infinity[0] > 0
 
 
-def test_pairs_and_certificates_enclose_the_gain_of_the_inverse():
-    flow, params = model()
+#: Our remedy under openai/glow's wiring: nets with a gain, learned priors with a bound.
+REMEDY = dataclasses.replace(
+    CONFIG,
+    scale=DepthScaled(),
+    damped=True,
+    reads="signal",
+    split_prior="learned",
+    prior_scale=DepthScaled(2.0, steps=1),
+)
+
+
+@pytest.mark.parametrize("config", [CONFIG, REMEDY], ids=["bounded", "remedy"])
+def test_pairs_and_certificates_enclose_the_gain_of_the_inverse(config):
+    flow, params = model(config)
     x = bin_midpoints(jnp.asarray(pictures()))
     bound = certificate(flow, params, x[:1], box=20.0)
     assert np.isfinite(bound.log_gain).all()
@@ -175,7 +187,13 @@ def test_a_convolution_s_bound_holds_and_is_within_three():
     assert exact <= float(convolution_gain(kernel)) < 3 * exact
 
 
-SLOPED = {**SCALES, "depth-scaled, 8": DepthScaled(4.0, 8), "tight": SoftClamp(0.2)}
+SLOPED = {
+    **SCALES,
+    "depth-scaled, 8": DepthScaled(4.0, 8),
+    "one-sided": DepthScaled(4.0, 8, one_sided=True),
+    "tight": SoftClamp(0.2),
+    "exponential": Exponential(),
+}
 
 
 @pytest.mark.parametrize("name", SLOPED)
@@ -187,6 +205,14 @@ def test_the_slope_of_the_reciprocal_is_its_supremum(name):
         assert slopes.max() > 1e6
     else:
         np.testing.assert_allclose(slopes.max(), scale.reciprocal_slope, rtol=2e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", SLOPED)
+def test_the_slope_of_the_logarithm_is_its_supremum(name):
+    scale = SLOPED[name]
+    raw = jnp.linspace(-60, 60, 240_001)
+    slopes = np.abs(np.asarray(jax.vmap(jax.grad(scale.log))(raw)))
+    np.testing.assert_allclose(slopes.max(), scale.log_slope, rtol=2e-3, atol=1e-6)
 
 
 def test_the_slope_of_small_and_large_tanh():

@@ -26,7 +26,7 @@ from tests.experiments.synthetic import (
     tails,
 )
 
-CLAIMS = ["C1", "C1-tau1", "C2", "C3", "C4", "C4-faster", "C4-tau1", "C5", "D"]
+CLAIMS = ["C1", "C1-tau1", "C2", "C3", "C4", "C4-faster", "C4-tau1", "C5", "C6", "D", "D-damped"]
 HARM, NOISY = (0.05, 0.06, 0.05), (-0.2, 0.0, 0.3)
 BROKEN = clipping(errors=math.inf)
 REPRODUCED, NOT, UNCLEAR = "reproduced", "not reproduced", "inconclusive"
@@ -48,7 +48,12 @@ def remedies(**changes):
 
 def test_one_verdict_per_claim_in_order():
     assert [each.claim for each in judge([])] == CLAIMS
-    assert [each.claim for each in judge([]) if each.ours] == ["C1-tau1", "C4-tau1", "D"]
+    assert [each.claim for each in judge([]) if each.ours] == [
+        "C1-tau1",
+        "C4-tau1",
+        "D",
+        "D-damped",
+    ]
 
 
 def test_without_runs_all_is_inconclusive():
@@ -63,7 +68,10 @@ def test_fewer_than_three_seeds_are_inconclusive_always(seeds):
         *runs("biased", seeds=seeds, shifts=HARM),
         *runs("bounded", seeds=seeds, looks=look(hits=9)),
         *runs("randomized", seeds=seeds, clips=BROKEN),
+        *runs("randomized-level-end", seeds=seeds, looks=look(broken=9)),
+        *runs("signal", seeds=seeds),
         *runs("depth-scaled", seeds=seeds, looks=look(broken=9)),
+        *runs("damped", seeds=seeds),
     ]
     verdicts = judge(everything)
     assert {each.verdict for each in verdicts} == {UNCLEAR}
@@ -338,8 +346,33 @@ def test_c5_is_about_more_than_the_control_does():
         ({"status": ["done", "done", "diverged"]}, UNCLEAR),
     ],
 )
-def test_depth_scaled(changes, expected):
+def test_our_remedies(changes, expected):
     assert result("D", runs(), runs("depth-scaled", **changes)) == expected
+    assert result("D-damped", runs(), runs("damped", **changes)) == expected
+
+
+HALF, FEW = SAMPLES // 2, SAMPLES // 20
+
+
+@pytest.mark.parametrize(
+    ("mixed", "signal", "expected"),
+    [
+        ({"looks": look(broken=HALF)}, {"looks": look(broken=HALF)}, REPRODUCED),
+        ({"looks": look(broken=HALF)}, {"looks": look(broken=FEW)}, NOT),
+        ({"looks": look(broken=FEW)}, {"looks": look(broken=HALF)}, NOT),
+        ({"looks": look(broken=HALF), "shifts": HARM}, {"looks": look(broken=HALF)}, NOT),
+        (
+            {"looks": [look(), look(broken=HALF), look(broken=HALF)]},
+            {"looks": look(broken=HALF)},
+            UNCLEAR,
+        ),
+    ],
+)
+def test_the_noise_path(mixed, signal, expected):
+    found = verdict("C6", runs(), runs("randomized-level-end", **mixed), runs("signal", **signal))
+    assert found.verdict == expected
+    beside = found.measurements["openai: share of broken samples minus learned's"]
+    assert "outcome" not in beside
 
 
 # What is written
@@ -400,7 +433,7 @@ def test_the_page_quotes_every_threshold():
 
 def test_the_page_has_a_rule_per_claim():
     page = (Path(__file__).parents[2] / "docs" / "claims.md").read_text()
-    assert re.findall(r"^### ([\w-]+):", page, re.MULTILINE) == [*CLAIMS[:-1], "C6", CLAIMS[-1]]
+    assert re.findall(r"^### ([\w-]+):", page, re.MULTILINE) == CLAIMS
 
 
 @pytest.mark.parametrize("name", ["nowhere", "."])

@@ -56,6 +56,16 @@ CASES: dict[str, tuple[fg.Bijector, tuple[int, ...]]] = {
         small_glow(reads="signal", split_prior="learned", top_prior="learned"),
         GRAY,
     ),
+    "glow-damped": (
+        small_glow(
+            reads="signal",
+            split_prior="learned",
+            prior_scale=fg.DepthScaled(2.0, steps=1),
+            scale=fg.DepthScaled(one_sided=True),
+            damped=True,
+        ),
+        GRAY,
+    ),
     "glow-lu": (small_glow(conv1x1="lu", scale="biased"), GRAY),
     "glow-every-step": (small_glow(permutation="every_step"), GRAY),
     "glow-level-end": (small_glow(permutation="level_end"), GRAY),

@@ -13,6 +13,7 @@ import pytest
 import flowjax_glow as fg
 from flowjax_glow.convolution import convolve
 from flowjax_glow.halves import halves
+from flowjax_glow.nets import apply_net, init_net
 from flowjax_glow.numerics import TOLERANCES, event_size
 from flowjax_glow.walk import CarriesScale
 from tests.library.cases import images, perturbed, small_glow
@@ -54,6 +55,7 @@ def level_parts(flow, index):
             {"scale": 0.5},
             "GlowConfig.scale: expected a Scale or the name of one, got 0.5; names are",
         ),
+        ({"prior_scale": "relu"}, "GlowConfig.prior_scale: expected one of additive, .*, got"),
     ],
 )
 def test_wrong_configurations_fail_in_the_constructor(change, message, unchecked):
@@ -76,6 +78,28 @@ def test_a_scale_that_knows_the_depth_is_told_it():
         coupling = level_parts(flow, index)[1][-1]
         assert coupling.scale == fg.DepthScaled(alpha=2.1, steps=7)
         assert coupling.scale.log_bounds == pytest.approx((-0.3, 0.3))
+
+
+def test_damped_nets_move_a_level_no_further_than_one_step():
+    plain, damped = small_glow(depth=5), small_glow(depth=5, damped=True)
+    net = level_parts(damped, 1)[1][-1].net
+    assert net == fg.CouplingNet(8, gain=1 / 5)
+    x = images((2, 4, 4, 3), "float32")
+    params = perturbed(init_net(net, jax.random.key(0), x, 6))
+    output = apply_net(level_parts(plain, 1)[1][-1].net, params, x, 6)
+    np.testing.assert_allclose(apply_net(net, params, x, 6), output / 5, atol=1e-7)
+
+
+def test_a_bounded_prior_keeps_the_inverse_of_a_split_from_exploding():
+    bounded = small_glow(split_prior="learned", prior_scale=fg.DepthScaled(2.0, steps=1)).splits[0]
+    unbounded = small_glow(split_prior="learned").splits[0]
+    x = images((2, 4, 4, 4), "float32")
+    params = perturbed(unbounded.init(jax.random.key(0), x), 1.0)
+    far = (1e3 * x[..., :2], x[..., 2:])
+    mean = bounded.inverse(params, (far[0], 0 * far[1]))[0]
+    assert not jnp.isfinite(unbounded.inverse(params, far)[0]).all()
+    moved = jnp.abs(bounded.inverse(params, far)[0] - mean).max()
+    assert moved <= math.exp(2) * 0.5 * (1 + 1e-3)
 
 
 def test_every_field_reaches_the_model():

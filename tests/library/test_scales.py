@@ -169,7 +169,9 @@ CONSTANTS = {
     ),
     "soft-clamp": st.builds(fg.SoftClamp, st.floats(0.01, 20)),
     "tanh": st.builds(fg.TanhExponential, st.floats(0.01, 20)),
-    "depth-scaled": st.builds(fg.DepthScaled, st.floats(0.01, 20), st.integers(1, 200)),
+    "depth-scaled": st.builds(
+        fg.DepthScaled, st.floats(0.01, 20), st.integers(1, 200), st.booleans()
+    ),
 }
 
 

@@ -43,6 +43,14 @@ def broken_samples(run: Run) -> Count | None:
     return None if arrays is None else above(arrays["z_error"][row], BROKEN_ROUND_TRIP)
 
 
+def broken_share_difference(variant: Run, other: Run) -> float | None:
+    """Share of `broken_samples` of the variant minus that of the other run."""
+    ours, theirs = broken_samples(variant), broken_samples(other)
+    if ours is None or theirs is None:
+        return None
+    return ours.found / ours.total - theirs.found / theirs.total
+
+
 def sample_hits_at_any_tau(run: Run) -> Count | None:
     """Samples with an activation above `CLIP` at any noise level."""
     arrays = after(run.looks)

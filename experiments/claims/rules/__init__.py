@@ -7,8 +7,10 @@ from experiments.claims.rules.control import (
     tail_grows_near_the_origin,
     zero_cannot_be_decoded,
 )
+from experiments.claims.rules.noise_path import noise_takes_a_path
 from experiments.claims.rules.randomized import randomized_splits_break
 from experiments.claims.rules.remedies import (
+    damped_is_free_and_stable,
     depth_scaled_is_free_and_stable,
     remedies_are_exact_at_full_noise,
     remedies_are_stable,
@@ -26,7 +28,9 @@ RULES = (
     remedies_are_faster,
     remedies_are_exact_at_full_noise,
     randomized_splits_break,
+    noise_takes_a_path,
     depth_scaled_is_free_and_stable,
+    damped_is_free_and_stable,
 )
 
 

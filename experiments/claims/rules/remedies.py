@@ -1,4 +1,4 @@
-"""C4, C4-tau1 and D: what is stable, and what it costs."""
+"""C4, C4-tau1, D and D-damped: what is stable, and what it costs."""
 
 from experiments.claims.measures import noise
 from experiments.claims.parts import Below, of_none
@@ -64,12 +64,20 @@ def remedies_are_exact_at_full_noise(evidence: Evidence) -> Verdict:
 
 def depth_scaled_is_free_and_stable(evidence: Evidence) -> Verdict:
     """D."""
-    variant = "depth-scaled"
+    return _free_and_stable(evidence, "D", "depth-scaled")
+
+
+def damped_is_free_and_stable(evidence: Evidence) -> Verdict:
+    """D-damped."""
+    return _free_and_stable(evidence, "D-damped", "damped")
+
+
+def _free_and_stable(evidence: Evidence, claim: str, variant: str) -> Verdict:
     trained = evidence.trained(variant)
     return conclude(
         Claim(
-            "D",
-            "depth-scaled trains no worse than the control and is stable at every noise level",
+            claim,
+            f"{variant} trains no worse than the control and is stable at every noise level",
             (variant, CONTROL),
             (
                 "figure4",

@@ -8,6 +8,7 @@ from flowjax_glow.data.cifar10 import load_cifar10
 from flowjax_glow.data.digits import load_digits
 from flowjax_glow.data.errors import DataError
 from flowjax_glow.data.folder import load_folder
+from flowjax_glow.data.mnist import load_mnist
 from flowjax_glow.data.npz import load_npz
 from flowjax_glow.data.photos import load_photos
 from flowjax_glow.data.prepared import load_prepared
@@ -38,6 +39,7 @@ CATALOG: dict[str, Bundled | Named] = {
     "digits": Bundled("handwritten digits, 8x8 gray; offline", load_digits),
     "folder": Named("image files below a folder; give a size", load_folder, "PATH"),
     "npz": Named("arrays `images` and perhaps `test_images` of an .npz file", load_npz, "PATH"),
+    "mnist": Named("MNIST's or Fashion-MNIST's files, 28x28 gray", load_mnist, "PATH"),
     "cifar10": Named("the CIFAR-10 archive or folder you downloaded, 32x32", load_cifar10, "PATH"),
     "tfds": Named(
         "a prepared TensorFlow data set: tfds:cifar10, tfds:celeb_a, ...", load_prepared, "NAME"

@@ -55,6 +55,7 @@ from flowjax_glow.diagnostics.trips import (
     latent_round_trips,
     reconstruction,
 )
+from flowjax_glow.diagnostics.watch import Watch
 
 __all__ = [
     "LATENT_FLOOR",
@@ -82,6 +83,7 @@ __all__ = [
     "SingularValues",
     "StabilityReport",
     "Threshold",
+    "Watch",
     "activation_trace",
     "attack",
     "bi_lipschitz",

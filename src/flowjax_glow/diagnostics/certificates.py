@@ -40,7 +40,7 @@ from flowjax_glow.bijectors import (
     Squeeze,
 )
 from flowjax_glow.channel_affine import ChannelAffine
-from flowjax_glow.diagnostics.layers import LIMIT
+from flowjax_glow.diagnostics.extremes import LIMIT
 from flowjax_glow.diagnostics.result import Result
 from flowjax_glow.nets import CouplingNet
 from flowjax_glow.numerics import LOG_SCALE_FACTOR

@@ -1,29 +1,36 @@
 """What backpropagation by inversion makes of a gradient."""
 
+from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from flowjax_glow.bijector import Bijector
 from flowjax_glow.density import log_prob
+from flowjax_glow.diagnostics.result import Result
 from flowjax_glow.rebuild import with_memory
 from flowjax_glow.trainable import merge, trainable
 from flowjax_glow.types import Image, Params
 
 
-class GradientFidelity(NamedTuple):
-    """How a gradient g at reconstructed activations compares with the exact one, g*.
+@dataclass(frozen=True, eq=False)
+class GradientFidelity(Result):
+    """How a gradient g at reconstructed activations compares with the exact one, g*; one row.
 
     Attributes:
+        images: how many the gradient is of.
         angle: between g and g*, in degrees; NaN if either is not finite.
         relative_error: ``|g - g*| / |g*|``, over all parameters.
     """
 
-    angle: float
-    relative_error: float
+    title = "Gradients by inversion"
+
+    images: np.ndarray
+    angle: np.ndarray
+    relative_error: np.ndarray
 
 
 def gradient_fidelity(flow: Bijector, params: Params, x: Image) -> GradientFidelity:
@@ -34,7 +41,7 @@ def gradient_fidelity(flow: Bijector, params: Params, x: Image) -> GradientFidel
     exact = _gradient(with_memory(flow, "remat"), params, x)
     inverted = _gradient(with_memory(flow, "invert"), params, x)
     angle, relative_error = _compare(inverted, exact)
-    return GradientFidelity(float(angle), float(relative_error))
+    return GradientFidelity(*(np.array([value]) for value in (len(x), angle, relative_error)))
 
 
 @partial(jax.jit, static_argnums=0)

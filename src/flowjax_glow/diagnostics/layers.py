@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 
 from flowjax_glow.bijector import Bijector
 from flowjax_glow.diagnostics.chunks import CHUNK, chunks
+from flowjax_glow.diagnostics.extremes import LIMIT
 from flowjax_glow.diagnostics.linear import noise_like, norm, normalized, products, sizes
 from flowjax_glow.diagnostics.result import Result, worst
 from flowjax_glow.diagnostics.round_trip import latent_round_trip
@@ -18,9 +19,6 @@ from flowjax_glow.numerics import event_size, sum_events
 from flowjax_glow.trainable import trainable
 from flowjax_glow.types import Image, Latents, LogDet, Params
 from flowjax_glow.walk import CarriesScale, flatten_records, walk_inverse
-
-#: The clip that the paper's figures look at; a healthy activation is of order one.
-LIMIT = 50.0
 
 #: Bins of log s: 2.5 % wide, from e^-40, next to the smallest float32, to e^10. NaN falls into the
 #: lowest, being the worst that s can be.

@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 from flowjax_glow.bijector import Bijector
 from flowjax_glow.density import bin_midpoints, sample_latents
 from flowjax_glow.diagnostics.chunks import CHUNK, in_chunks
+from flowjax_glow.diagnostics.extremes import LIMIT, inverse_with_extremes
 from flowjax_glow.diagnostics.linear import sizes
 from flowjax_glow.diagnostics.result import Result, worst
 from flowjax_glow.diagnostics.round_trip import image_round_trip, latent_round_trip
@@ -38,6 +39,8 @@ class Reconstruction(Result):
         bit_exact: the fraction of images that are the same, to the bit, after quantization.
         nan, plus_infinity, minus_infinity: the fraction of values that came back as such.
         log_det_error: ``|log|det F| + log|det F^-1|| / D`` of the worst image, in bits.
+        activation: the largest of any sub-layer on the way back, infinite where not finite.
+        over: the fraction of images with an activation beyond `LIMIT`.
     """
 
     title = "Images, encoded and decoded"
@@ -52,13 +55,15 @@ class Reconstruction(Result):
     plus_infinity: np.ndarray
     minus_infinity: np.ndarray
     log_det_error: np.ndarray
+    activation: np.ndarray
+    over: np.ndarray
 
 
 def reconstruction(
     flow: Bijector, params: Params, images: Pixels, *, n_bits: int = 8, chunk: int = CHUNK
 ) -> Reconstruction:
     """Encodes and decodes uint8 images, and compares what comes back."""
-    trip, values, log_dets = in_chunks(
+    trip, values, log_dets, activations = in_chunks(
         lambda part: _images_and_back(flow, params, part, n_bits), jnp.asarray(images), chunk
     )
     return Reconstruction(
@@ -72,6 +77,8 @@ def reconstruction(
         plus_infinity=values["plus"].mean(keepdims=True),
         minus_infinity=values["minus"].mean(keepdims=True),
         log_det_error=np.array([worst(np.abs(log_dets))]),
+        activation=activations.max(keepdims=True),
+        over=(activations > LIMIT).mean(keepdims=True),
     )
 
 
@@ -79,7 +86,7 @@ def reconstruction(
 def _images_and_back(flow: Bijector, params: Params, images: Pixels, n_bits: int) -> tuple:
     x = bin_midpoints(images, n_bits=n_bits)
     z, log_det = flow.forward(params, x)
-    back, inverse_log_det = flow.inverse(params, z)
+    back, inverse_log_det, seen = inverse_with_extremes(flow, params, z)
     events = tuple(range(1, x.ndim))
     values = {
         "nan": jnp.isnan(back).mean(events),
@@ -87,7 +94,8 @@ def _images_and_back(flow: Bijector, params: Params, images: Pixels, n_bits: int
         "minus": jnp.isneginf(back).mean(events),
     }
     trip = image_round_trip(x, back, n_bits=n_bits)
-    return trip, values, (log_det + inverse_log_det) / (event_size(x) * math.log(2))
+    log_dets = (log_det + inverse_log_det) / (event_size(x) * math.log(2))
+    return trip, values, log_dets, seen.largest
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,6 +108,8 @@ class LatentRoundTrips(Result):
         lost: the fraction of samples with an error above `LOST`.
         not_finite: the fraction of samples with an image that is not finite.
         largest: the largest absolute value of an image, which should be about 0.5.
+        activation: the largest of any sub-layer on the way there, infinite where not finite.
+        over: the fraction of samples with an activation beyond `LIMIT`.
     """
 
     title = "Noise, decoded and encoded"
@@ -110,6 +120,8 @@ class LatentRoundTrips(Result):
     lost: np.ndarray
     not_finite: np.ndarray
     largest: np.ndarray
+    activation: np.ndarray
+    over: np.ndarray
 
 
 def latent_round_trips(
@@ -130,7 +142,7 @@ def latent_round_trips(
     for tau in taus:
         parts = [jax.device_get(_noise_and_back(flow, params, key, batch, tau)) for key in keys]
         levels.append([np.concatenate(part)[:samples] for part in zip(*parts, strict=True)])
-    errors, largest = (np.stack(rows) for rows in zip(*levels, strict=True))
+    errors, largest, activations = (np.stack(rows) for rows in zip(*levels, strict=True))
     return LatentRoundTrips(
         tau=np.array(taus),
         median=np.median(errors, axis=1),
@@ -138,14 +150,16 @@ def latent_round_trips(
         lost=(errors > LOST).mean(1),
         not_finite=(~np.isfinite(largest)).mean(1),
         largest=largest.max(1),
+        activation=activations.max(1),
+        over=(activations > LIMIT).mean(1),
     )
 
 
 @partial(jax.jit, static_argnums=(0, 3))
 def _noise_and_back(
     flow: Bijector, params: Params, key: jax.Array, shape: tuple[int, ...], tau: jax.Array
-) -> tuple[Float[Array, " batch"], Float[Array, " batch"]]:
+) -> tuple[Float[Array, " batch"], ...]:
     z = sample_latents(flow, params, key, shape, temperature=tau)
-    x, _ = flow.inverse(params, z)
+    x, _, seen = inverse_with_extremes(flow, params, z)
     back, _ = flow.forward(params, x)
-    return latent_round_trip(z, back), sizes(x).max(tuple(range(1, x.ndim)))
+    return latent_round_trip(z, back), sizes(x).max(tuple(range(1, x.ndim))), seen.largest

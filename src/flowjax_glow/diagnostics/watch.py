@@ -1,0 +1,140 @@
+"""A cheap look at the inverse while a flow is trained, and a warning while there is time."""
+
+import math
+import warnings
+from collections.abc import Iterable, Mapping
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from flowjax_glow.bijector import Bijector
+from flowjax_glow.density import bin_midpoints, sample_latents
+from flowjax_glow.diagnostics.extremes import inverse_with_extremes
+from flowjax_glow.diagnostics.round_trip import image_round_trip, latent_round_trip
+from flowjax_glow.errors import check_count
+from flowjax_glow.types import Image, Params, Pixels
+
+#: Where an inverse is gone, as in the stability report.
+GONE = {"image_error": 1e-2, "latent_error": 1e-2, "largest_activation": 1e4}
+
+#: A trend is the median of the slopes between any two of so many looks: one that stands out cannot
+#: make it, and fewer looks say nothing.
+TREND_LOOKS = 5
+
+
+class Watch:
+    """Round trips, scales and activations (D1 to D4) on a fixed batch, and what they lead to.
+
+    `look` measures, and warns once per measurement: that it is beyond `GONE`, or that it will be
+    before the training is twice as long as now, if its logarithm goes on to grow as it did over the
+    last looks. Growth within the first looks is no news: every flow starts from none.
+
+    A look costs two evaluations of the flow and two of its inverse on as many images and samples.
+
+    Args:
+        flow: any `Bijector`.
+        images: a fixed batch, uint8.
+        samples: at temperature 1, the same at every look; the failure is heavy-tailed, so a few
+            see it later than many would.
+    """
+
+    def __init__(
+        self,
+        flow: Bijector,
+        images: Pixels,
+        *,
+        n_bits: int = 8,
+        samples: int = 64,
+        seed: int = 0,
+    ) -> None:
+        check_count("Watch.samples", samples)
+        self._flow = flow
+        self._x = bin_midpoints(jnp.asarray(images), n_bits=n_bits)
+        self._n_bits = n_bits
+        self._shape = (samples, *images.shape[1:])
+        self._key = jax.random.key(seed)
+        self._seen: list[tuple[int, Mapping[str, float]]] = []
+        self._warned: set[str] = set()
+
+    def look(self, step: int, params: Params) -> dict[str, float]:
+        """What is measured after `step` steps.
+
+        ``image_error`` (D1), ``bit_exact`` (the fraction of images), ``latent_error`` (D2),
+        ``smallest_scale`` (D3; 1 where nothing is scaled), ``chain_gain`` (D3, the product of
+        1 / s_min along the chain, as a logarithm) and ``largest_activation`` (D4), each the worst
+        of all images and samples.
+        """
+        found = jax.device_get(
+            _measure(self._flow, params, self._x, self._key, self._shape, self._n_bits)
+        )
+        row = {name: float(value) for name, value in found.items()}
+        self._seen.append((step, row))
+        for name, limit in GONE.items():
+            self._judge(step, name, limit)
+        return row
+
+    def resume(self, rows: Iterable[Mapping[str, Any]], step: int) -> None:
+        """Takes in the rows that an interrupted run logged up to `step`."""
+        self._seen = [
+            (int(row["step"]), row)
+            for row in rows
+            if row["step"] <= step and all(name in row for name in GONE)
+        ]
+
+    def _judge(self, step: int, name: str, limit: float) -> None:
+        value = self._seen[-1][1][name]
+        if not value <= limit:
+            self._warn(f"{name} gone", f"step {step}: {name} is {value:.1e}, above {limit:g}")
+            return
+        there = _reaches([(when, row[name]) for when, row in self._seen], limit)
+        if there <= 2 * step:
+            self._warn(
+                f"{name} going",
+                f"step {step}: {name} is {value:.1e} and growing; at this rate it passes "
+                f"{limit:g} by step {there:.0f}",
+            )
+
+    def _warn(self, kind: str, message: str) -> None:
+        if kind not in self._warned:
+            self._warned.add(kind)
+            warnings.warn(
+                f"{message}; the inverse of this flow cannot be trusted there "
+                "(experiments.diagnose names the layer)",
+                stacklevel=4,
+            )
+
+
+def _reaches(series: list[tuple[int, float]], limit: float) -> float:
+    """The step at which ``log`` of a series meets that of `limit`, infinity if it never does."""
+    recent = series[1:][-TREND_LOOKS:]  # the start is no part of the trend
+    if len(recent) < TREND_LOOKS or any(value <= 0 for _, value in recent):
+        return math.inf
+    steps, logs = np.array([(step, math.log(value)) for step, value in recent]).T
+    first, second = np.triu_indices(len(steps), 1)
+    slope = float(np.median((logs[second] - logs[first]) / (steps[second] - steps[first])))
+    return steps[-1] + (math.log(limit) - logs[-1]) / slope if slope > 0 else math.inf
+
+
+@partial(jax.jit, static_argnums=(0, 4, 5))
+def _measure(
+    flow: Bijector, params: Params, x: Image, key: jax.Array, shape: tuple[int, ...], n_bits: int
+) -> dict[str, Float[Array, ""]]:
+    params = flow.freeze(params)
+    codes, _ = flow.forward(params, x)
+    noise = sample_latents(flow, params, key, shape)
+    both = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), codes, noise)
+    decoded, _, seen = inverse_with_extremes(flow, params, both)
+    images = image_round_trip(x, decoded[: len(x)], n_bits=n_bits)
+    back, _ = flow.forward(params, decoded[len(x) :])
+    return {
+        "image_error": images.relative.max(),
+        "bit_exact": images.bit_exact.mean(),
+        "latent_error": latent_round_trip(noise, back).max(),
+        "smallest_scale": jnp.exp(seen.lowest.min()),
+        "chain_gain": -seen.lowest.sum(0).min(),
+        "largest_activation": seen.largest.max(),
+    }

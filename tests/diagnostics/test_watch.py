@@ -1,0 +1,125 @@
+"""The watch during training: what it measures, and when it speaks."""
+
+import warnings
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from flowjax_glow import bin_midpoints, sample_latents
+from flowjax_glow.diagnostics import (
+    Watch,
+    decode_observed,
+    image_round_trip,
+    latent_round_trip,
+    stack,
+)
+from tests.diagnostics.models import model, pictures, with_step
+
+SAMPLES = 8
+
+
+@pytest.fixture(scope="module")
+def watch():
+    """One for all tests, so that it compiles once; each brings its own history."""
+    return Watch(model()[0], pictures(4), samples=SAMPLES, seed=5)
+
+
+@pytest.fixture(autouse=True)
+def forgotten(watch):
+    watch.resume((), 0)
+    watch._warned.clear()
+
+
+def grown(factor: float):
+    """The model with the latents of its top level stretched on the way to the image."""
+    _, params = model()
+
+    def stretch(actnorm, conv, coupling):
+        return {**actnorm, "log_scale": actnorm["log_scale"] - jnp.log(factor) / 9}, conv, coupling
+
+    return with_step(params, 1, stretch)
+
+
+def row(step, latent_error, largest=2.0):
+    return {
+        "step": step,
+        "image_error": 1e-6,
+        "latent_error": latent_error,
+        "largest_activation": largest,
+    }
+
+
+def test_it_measures_what_the_diagnostics_do(watch):
+    flow, params = model()
+    found = watch.look(1, params)
+    x = bin_midpoints(jnp.asarray(pictures(4)))
+    noise = sample_latents(flow, params, jax.random.key(5), (SAMPLES, *x.shape[1:]))
+    forward = jax.jit(flow.forward)
+    codes = forward(params, x)[0]
+    both = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), codes, noise)
+    seen = decode_observed(flow, params, both)
+    trip = image_round_trip(x, seen.x[:4])
+    back = forward(params, seen.x[4:])[0]
+    lowest = stack(seen.layers, "min_log_scale")
+    assert found["bit_exact"] == trip.bit_exact.mean() == 1
+    assert found["image_error"] == pytest.approx(trip.relative.max(), rel=0.5)  # of rounding
+    assert found["latent_error"] == pytest.approx(latent_round_trip(noise, back).max(), rel=0.5)
+    assert found["largest_activation"] == pytest.approx(stack(seen.layers, "largest").max(), 1e-4)
+    assert found["smallest_scale"] == pytest.approx(np.exp(lowest.min()), 1e-4)
+    assert found["chain_gain"] == pytest.approx(-lowest.sum(0).min(), 1e-3)
+
+
+def warned(watch, *looks):
+    """What was said at ``(step, params)``, in order."""
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        for step, params in looks:
+            watch.look(step, params)
+    return [str(warning.message) for warning in told]
+
+
+def test_a_sound_inverse_is_passed_over_in_silence(watch):
+    assert warned(watch, *((step, model()[1]) for step in range(0, 60, 10))) == []
+
+
+def test_an_inverse_that_is_gone_is_told_once_for_each_measurement(watch):
+    broken = grown(1e6)
+    told = warned(watch, (10, broken), (20, broken))
+    (first,) = [message for message in told if "largest_activation" in message]
+    assert first.startswith("step 10: largest_activation is ")
+    assert "above 10000; the inverse" in first
+
+
+def test_what_is_not_a_number_is_gone(watch):
+    _, params = model()
+    told = warned(watch, (10, jax.tree.map(lambda leaf: leaf * jnp.nan, params)))
+    assert len(told) == 3
+    assert all("above" in message for message in told)
+
+
+def test_a_trend_is_told_before_the_inverse_is_gone(watch):
+    factors = (1, 3, 9, 27, 81, 243)
+    told = warned(watch, *((10 * i, grown(factor)) for i, factor in enumerate(factors)))
+    (message,) = [message for message in told if "largest_activation" in message]
+    assert message.startswith("step 50: ")
+    assert "growing; at this rate it passes 10000 by step " in message
+
+
+def test_a_run_that_goes_on_keeps_its_trend(watch):
+    history = [row(step, 1e-6 * 4 ** (step / 10)) for step in range(0, 50, 10)]
+    watch.resume([*history, {"step": 40, "loss": 1.0}, row(50, 1.0)], step=40)
+    assert len(watch._seen) == len(history)
+    told = warned(watch, (50, grown(1.0)))  # sound again: nothing grows any more
+    assert not any("latent_error" in message for message in told)
+
+
+def test_slow_growth_and_a_late_limit_say_nothing(watch):
+    watch.resume([row(step, 1e-6 * 1.01 ** (step / 10)) for step in range(0, 400, 10)], 400)
+    assert warned(watch, (400, model()[1])) == []
+
+
+def test_impossible_numbers_of_samples_are_refused():
+    with pytest.raises(ValueError, match=r"Watch\.samples: expected a whole number"):
+        Watch(model()[0], pictures(2), samples=0)
