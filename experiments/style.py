@@ -30,6 +30,7 @@ _PENS: dict[str, tuple[str, Any, str]] = {
     "bounded": ("#0072B2", "-", "v"),
     "randomized": ("#D55E00", (0, (4, 1.2, 1, 1.2)), "D"),
     "depth-scaled": ("#009E73", "-", "P"),
+    "damped": ("#AA3377", (0, (3, 1, 1, 1, 1, 1)), "*"),
     "openai": ("#CC79A7", (0, (5, 1.5)), "X"),
     "randomized-level-end": ("#882255", (0, (1, 1)), "<"),
     "realnvp": ("#888888", "-", ">"),

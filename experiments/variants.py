@@ -63,6 +63,13 @@ _SCALES: dict[str, Scale] = {
 SCALE_ROWS: dict[str, Row] = {
     **{name: ({"scale": scale}, f"scales: {scale}") for name, scale in _SCALES.items()},
     "control-damped": ({"damped": True}, "scales: the control with damped nets"),
+    **{
+        f"damped-{alpha}": (
+            {**DAMPED, "scale": DepthScaled(float(alpha))},
+            f"scales: damped, |log s| < {alpha} / depth",
+        )
+        for alpha in (1, 2, 8)
+    },
 }
 
 DEPTH_ROWS: dict[str, Row] = {
@@ -102,7 +109,10 @@ NOISE_PATH_ROWS: dict[str, Row] = {
     ),
 }
 
-VARIANTS |= SCALE_ROWS | DEPTH_ROWS | NOISE_PATH_ROWS
+#: Rows of a study alone; its own figure shows them, the paper's figures do not.
+STUDY_ROWS: dict[str, Row] = SCALE_ROWS | DEPTH_ROWS | NOISE_PATH_ROWS
+
+VARIANTS |= STUDY_ROWS
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "paper": PAPER,

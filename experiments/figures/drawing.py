@@ -1,10 +1,12 @@
 """All figures of a sweep folder or a run folder."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from experiments import style
 from experiments.figures import (
+    cells,
     failing_region,
     figure1,
     figure1_samples,
@@ -15,10 +17,12 @@ from experiments.figures import (
     figure5,
     held_out,
     largest_activation,
+    pareto,
     samples,
 )
 from experiments.figures.selection import Drawing, NoDataError
 from experiments.results import Run, load_sweep
+from experiments.variants import DEPTH_ROWS, GROUPS, NOISE_PATH_ROWS, SCALE_ROWS, STUDY_ROWS
 
 FIGURES: dict[str, Callable[[Sequence[Run]], Drawing]] = {
     "figure1": figure1.draw,
@@ -32,6 +36,17 @@ FIGURES: dict[str, Callable[[Sequence[Run]], Drawing]] = {
     "largest_activation": largest_activation.draw,
     "samples": samples.draw,
     "held_out": held_out.draw,
+}
+
+#: A study has a figure of its own: the variants that only it has, all that it shows, and how.
+STUDIES: dict[str, tuple[Sequence[str], Sequence[str], Callable[[Sequence[Run]], Drawing]]] = {
+    "scales": (tuple(SCALE_ROWS), GROUPS["scales"], pareto.draw),
+    "depth": (tuple(DEPTH_ROWS), GROUPS["depth"], partial(cells.draw, order=GROUPS["depth"])),
+    "noise_path": (
+        tuple(NOISE_PATH_ROWS),
+        GROUPS["noise-path"],
+        partial(cells.draw, order=GROUPS["noise-path"]),
+    ),
 }
 
 
@@ -49,14 +64,25 @@ def draw_all(path: str | Path) -> list[Path]:
     Raises:
         ValueError: if `path` is no such folder, or a file in it is broken.
     """
-    runs = load_sweep(path)
     files: list[Path] = []
-    for name, draw in FIGURES.items():
+    for name, (draw, shown) in _chosen(load_sweep(path)).items():
         try:
             with style.context():
-                figure, arrays = draw(runs)
+                figure, arrays = draw(shown)
         except NoDataError as reason:
             print(f"{name}: skipped, {reason}")
             continue
         files += style.save(figure, Path(path) / "figures", name, arrays)
     return files
+
+
+def _chosen(runs: list[Run]) -> dict[str, tuple[Callable[[Sequence[Run]], Drawing], list[Run]]]:
+    """The figures by name, each with its runs; a study's many rows stay out of the others."""
+    others = [run for run in runs if run.variant not in STUDY_ROWS]
+    chosen = {name: (draw, others) for name, draw in FIGURES.items()}
+    if runs and not others:
+        chosen = {}
+    for name, (own, members, draw) in STUDIES.items():
+        if any(run.variant in own for run in runs):
+            chosen[name] = (draw, [run for run in runs if run.variant in members])
+    return chosen

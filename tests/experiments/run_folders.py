@@ -6,6 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from experiments.config import to_json
+from experiments.presets import SMOKE, plan
+from experiments.variants import VARIANTS
 from flowjax_glow.training.metrics import MetricsLog
 
 CLIPS = np.array([10.0, 20, 30, 40, 50, 100, 500, 1000, np.inf])
@@ -52,7 +55,10 @@ def write_run(
     (folder / "arrays").mkdir(parents=True)
     random = np.random.default_rng([seed, *variant.encode()])
     reached = steps if status == "done" else steps // 2
-    write_json(folder / "config.json", {"variant": variant, "seed": seed, "steps": steps})
+    config = {"variant": variant, "seed": seed, "steps": steps}
+    if variant in VARIANTS:
+        config["model"] = to_json(plan(SMOKE, [variant], [seed])[0])["model"]
+    write_json(folder / "config.json", config)
     write_json(folder / "status.json", {"status": status, "step": reached})
     _write_metrics(folder / "metrics.jsonl", variant, random, reached, status)
     for step in range(0, reached + 1, every):
@@ -192,6 +198,7 @@ def _summary(variant, seed, status, random, reached) -> dict:
         "bit_exact": 1.0,
         "z_error": {f"{tau:g}": "Infinity" if danger * tau > 0.9 else 2e-5 for tau in TAUS},
         "broken": {f"{tau:g}": danger * tau / 2 for tau in TAUS},
+        "max_activation": {f"{tau:g}": "Infinity" if danger * tau > 0.9 else 5 for tau in TAUS},
         "min_s": 1e-9 if danger > 0.9 else 0.3,
         "clip_hits": {"z=0": 0.0, "tau=1": danger / 2, "images": 0.0},
         "seconds_total": 130.0 + random.random(),

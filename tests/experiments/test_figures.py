@@ -11,16 +11,19 @@ import pytest
 from click.testing import CliRunner
 
 from experiments import style
+from experiments.config import to_json
 from experiments.figures import draw_all
 from experiments.figures.__main__ import main
 from experiments.figures.clips import flow_steps
-from experiments.figures.drawing import FIGURES
+from experiments.figures.drawing import FIGURES, STUDIES
 from experiments.figures.panels import power_of_ten
+from experiments.figures.pareto import FAMILIES, _front, family
 from experiments.figures.pictures import show
 from experiments.figures.selection import NoDataError
+from experiments.presets import SMOKE, plan
 from experiments.results import load_run, load_sweep
 from experiments.table import over_seeds, summary_table
-from experiments.variants import VARIANTS
+from experiments.variants import GROUPS, STUDY_ROWS, VARIANTS
 from tests.experiments.run_folders import write_json, write_run, write_sweep
 
 ROOT = Path(__file__).parents[2]
@@ -89,6 +92,32 @@ def test_densities_integrate_to_one(sweep):
     arrays = arrays_of(sweep[0], "figure3")
     total = np.nansum(arrays["density/control"] * np.diff(arrays["edges/control"]), axis=1)
     np.testing.assert_allclose(total, 1.0)
+
+
+def test_a_study_has_a_figure_of_its_own_and_stays_out_of_the_others(tmp_path):
+    names = ["control", "biased-0.3", "bounded", "one-sided", "damped-2", "signal", "openai"]
+    runs = [(name, seed, "done") for name in [*names, "control-depth8"] for seed in (0, 1)]
+    folder = write_sweep(tmp_path / "sweep", runs, **SMALL)
+    assert {file.stem for file in draw_all(folder)} == {*FIGURES, *STUDIES}
+    assert set(arrays_of(folder, "figure4")["variants"]) == {"control", "bounded", "openai"}
+    assert set(arrays_of(folder, "scales")["variants"]) == set(names[:5])
+    assert set(arrays_of(folder, "noise_path")["variants"]) == {
+        *("control", "bounded", "openai", "signal")
+    }
+    assert set(arrays_of(folder, "depth")["variants"]) == {"control", "bounded", "control-depth8"}
+
+
+def test_the_front_is_what_nothing_beats():
+    points = np.array([[1.0, 9.0], [2.0, 3.0], [1.5, 9.0], [3.0, 4.0], [2.5, 1.0], [1.0, 10.0]])
+    assert _front(points) == [0, 1, 4]
+
+
+@pytest.mark.parametrize("variant", GROUPS["scales"])
+def test_every_scale_of_the_study_has_a_family(variant):
+    (experiment,) = plan(SMOKE, [variant], [0])
+    name, constant = family(to_json(experiment)["model"])
+    assert name in FAMILIES
+    assert isinstance(constant, str)
 
 
 @pytest.mark.parametrize("variant", ["openai", "additive"])
@@ -235,9 +264,10 @@ def test_numbers_over_seeds(values, text):
 
 
 def test_every_variant_has_a_pen_of_its_own():
-    pens = [style.pen(variant) for variant in VARIANTS]
-    assert len({pen["color"] for pen in pens}) == len(VARIANTS)
-    assert style.order({"new", *VARIANTS})[-1] == "new"
+    variants = [name for name in VARIANTS if name not in STUDY_ROWS]
+    pens = [style.pen(variant) for variant in variants]
+    assert len({pen["color"] for pen in pens}) == len(variants)
+    assert style.order({"new", *variants})[-1] == "new"
 
 
 def test_not_finite_pixels_are_magenta_and_others_are_clipped():
