@@ -3,16 +3,18 @@
 import dataclasses
 import json
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from experiments import diagnose, gradients, repair, sample
+from experiments import diagnose, gradients, mixing, repair, sample
 from experiments.presets import SMOKE
 from experiments.run import guarded_step, run, start
 from experiments.trained import load_trained, run_folders
 from flowjax_glow import data
-from flowjax_glow.glow import GlowConfig
+from flowjax_glow.glow import GlowConfig, glow
 from flowjax_glow.scales import DepthScaled
 from flowjax_glow.training import CheckpointError, OptimizerConfig, data_mesh, read_metrics
 
@@ -91,6 +93,29 @@ def test_samples_are_drawn_and_never_overwritten(trained):
     assert code == 2
     assert "expected no such file yet, got one; move it away" in output
     assert invoke(sample.main, trained, "--temperature=0.7", "--averaged")[0] == 0
+
+
+def test_levels_of_a_trained_run_are_mixed(trained):
+    code, output = invoke(mixing.main, trained, "--images=3", "--samples=16")
+    assert code == 0, output
+    told = json.loads((trained / "mixing/000003.json").read_text())
+    assert told["read_channels_that_leave"] == [[6, 6]]  # the noise is what the last net read
+    assert told["shares"]["size"] == [96, 96]
+    assert "Variance of samples by latent" in output
+    assert (trained / "mixing/000003.png").stat().st_size > 1000
+
+
+@pytest.mark.parametrize("placement", ["every_step", "level_end"])
+@pytest.mark.parametrize(("reads", "first"), [("noise", True), ("signal", False)])
+def test_which_channels_leave_is_read_off_the_last_permutation(placement, reads, first):
+    config = GlowConfig(levels=2, depth=3, width=4, reads=reads, permutation=placement)
+    flow = glow(config)
+    params = flow.init(jax.random.key(7), jnp.zeros((1, 8, 8, 3)))
+    level = params["levels"][0]
+    indices = level[2] if placement == "level_end" else level[1][3]
+    indices = np.asarray(jax.tree.leaves(indices)[0]).reshape(-1, 12)[-1]
+    leaving = indices[:6] if first else indices[6:]  # the halves that a net reads and moves
+    assert mixing.read_channels_that_leave(flow, params) == [[int((leaving < 6).sum()), 6]]
 
 
 def test_inverted_gradients_are_compared_with_exact_ones(trained):

@@ -9,6 +9,7 @@ from flowjax_glow.diagnostics.certificates import (
 )
 from flowjax_glow.diagnostics.gradients import GradientFidelity, gradient_fidelity
 from flowjax_glow.diagnostics.jacobian import LogDetChecks, check_log_dets, smallest_crop
+from flowjax_glow.diagnostics.latent_shares import LatentShares, latent_shares, mixed_images
 from flowjax_glow.diagnostics.layers import (
     ActivationTrace,
     Examination,
@@ -69,6 +70,7 @@ __all__ = [
     "GradientFidelity",
     "ImageRoundTrip",
     "LatentRoundTrips",
+    "LatentShares",
     "Layer",
     "LayerChecks",
     "LogDetChecks",
@@ -98,7 +100,9 @@ __all__ = [
     "image_round_trip",
     "latent_round_trip",
     "latent_round_trips",
+    "latent_shares",
     "log_inverse_gain",
+    "mixed_images",
     "net_gains",
     "out_of_distribution",
     "precision_gap",
