@@ -216,6 +216,9 @@ PAPER = Experiment(
 PRESETS: dict[str, Preset] = {
     "smoke": Preset(SMOKE, 1, "everything at once, in under two minutes; judges nothing", True),
     "laptop": Preset(LAPTOP, 3, "16x16 crops at depth 32, two cores, under 45 minutes for `all`"),
+    "laptop-8bit": Preset(
+        dataclasses.replace(LAPTOP, n_bits=8), 3, "the same with images of 8 bits"
+    ),
     "no-warmup": Preset(NO_WARMUP, 3, "27 steps that break an inverse at once, without warm-up"),
     "openai-cifar10": Preset(OPENAI_CIFAR10, 3, "Kingma & Dhariwal's CIFAR-10 size"),
     "paper": Preset(PAPER, 3, "CelebA 64x64, the paper's size"),

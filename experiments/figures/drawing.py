@@ -6,6 +6,7 @@ from pathlib import Path
 
 from experiments import style
 from experiments.figures import (
+    activation_trace,
     cells,
     failing_region,
     figure1,
@@ -34,6 +35,7 @@ FIGURES: dict[str, Callable[[Sequence[Run]], Drawing]] = {
     "figure5": figure5.draw,
     "failing_region": failing_region.draw,
     "largest_activation": largest_activation.draw,
+    "activation_trace": activation_trace.draw,
     "samples": samples.draw,
     "held_out": held_out.draw,
 }

@@ -15,6 +15,9 @@ from experiments.results import Run
 #: What overflows float32 is drawn here.
 CEILING = 1e40
 
+#: What stays below is shown once more, enlarged.
+HEALTHY = 2e3
+
 #: Likelihoods worse than the best by more than this are drawn at the edge, with their number.
 WORSE = 0.12
 
@@ -37,19 +40,26 @@ def draw(runs: Sequence[Run]) -> Drawing:
     runs = require(runs, _measured, "no run is finished yet")
     groups = by_variant(runs)
     points = {name: _point(group) for name, group in groups.items()}
-    figure = style.new_figure(4.4)
-    axes = figure.subplots()
-    logarithmic(axes)
+    figure = style.new_figure(4.2)
+    panels = figure.subplots(1, 2)
     front = _front(np.array([[p[0, 0], p[1, 0]] for p in points.values()]))
     names = list(points)
     corners = np.array([points[names[i]][:, 0] for i in front])
-    axes.step(corners[:, 0], corners[:, 1], where="post", color="#bbbbbb", linewidth=1, zorder=0)
     edge = min(point[0, 0] for point in points.values()) + WORSE
-    for name, point in points.items():
-        _draw_point(axes, *family(groups[name][0].config["model"]), point, edge)
-    axes.set_xlim(right=edge + 0.1 * WORSE)
-    axes.set_xlabel("held-out bits/dim")
-    axes.set_ylabel("largest activation of the inverse, τ = 1")
+    for axes, enlarged in zip(panels, (False, True)):
+        logarithmic(axes)
+        axes.step(*corners.T, where="post", color="#bbbbbb", linewidth=1, zorder=0)
+        for name, point in points.items():
+            healthy = point[1, 0] < HEALTHY and point[0, 0] < edge
+            if healthy or not enlarged:
+                kind, constant = family(groups[name][0].config["model"])
+                _draw_point(axes, kind, constant if healthy == enlarged else "", point, edge)
+        axes.set_xlabel("held-out bits/dim")
+    panels[0].set_xlim(right=edge + 0.1 * WORSE)
+    panels[1].set_xlim(right=edge - 0.3 * WORSE)
+    panels[1].set_ylim(5, HEALTHY)
+    panels[0].set_ylabel("largest activation of the inverse, τ = 1")
+    panels[1].set_title(f"enlarged: below {HEALTHY:g}")
     shown = dict.fromkeys(family(group[0].config["model"])[0] for group in groups.values())
     pens: dict[str, Any] = {"linestyle": "none", "markersize": 5}
     figure.legend(
