@@ -1,0 +1,167 @@
+"""Looks for the cheapest settings in which a trained control breaks and its remedies do not.
+
+    python -m experiments.breaking
+
+Every row of `SETTINGS` changes a small, deep model or its recipe; control, bounded and damped are
+trained with it on seed 0, and looked at with 1,024 samples per noise level and 256 held-out images.
+Printed and written into table.json: what fails of samples at tau = 1, of z = 0 and of real images,
+and the logarithm of the product of 1 / s_min along the chain, at the end and how much it grew per
+100 steps. The same command again trains only what is missing.
+"""
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from experiments.presets import Experiment
+
+SEED = 0
+VARIANTS = ("control", "bounded", "damped")
+
+#: What is changed, in the experiment, its model or its optimizer.
+SETTINGS: dict[str, dict[str, Any]] = {
+    "as it is": {},
+    "rate 3e-3": {"learning_rate": 3e-3},
+    "rate 1e-2": {"learning_rate": 1e-2},
+    "rate 3e-4": {"learning_rate": 3e-4},
+    "warm-up over 30 steps": {"warmup_steps": 30},
+    "gradients clipped at 1": {"clip_norm": 1.0},
+    "openai/glow's wiring": {"reads": "signal", "split_prior": "learned"},
+    "openai/glow's wiring, rate 3e-3": {
+        "reads": "signal",
+        "split_prior": "learned",
+        "learning_rate": 3e-3,
+    },
+    "randomized splits": {"permutation": "every_step"},
+    "randomized splits, rate 3e-3": {"permutation": "every_step", "learning_rate": 3e-3},
+    "depth 16": {"depth": 16},
+    "depth 64": {"depth": 64},
+    "8 bits": {"n_bits": 8},
+    "smooth images (digits)": {"dataset": "digits", "image_size": 8},
+    "240 steps": {"steps": 240},
+}
+
+HEAD = f"{'setting':<31}  variant  bits/dim  samples   z=0  images     gain, growth"
+
+
+@click.command(context_settings={"max_content_width": 100})
+@click.option(
+    "--output", type=click.Path(path_type=Path), default=Path("runs/breaking"), show_default=True
+)
+@click.option("--only", help="A part of the names of the settings to try; default all.")
+@click.option("--debug", is_flag=True, help="Show tracebacks.")
+def main(output: Path, only: str | None, debug: bool) -> None:
+    """Train control, bounded and damped with every setting and print what broke."""
+    from experiments.command import one_line_errors
+
+    with one_line_errors(debug):
+        search(output, {k: v for k, v in SETTINGS.items() if only is None or only in k})
+
+
+def search(output: Path, settings: dict[str, dict[str, Any]]) -> None:
+    """Trains and prints, row by row."""
+    from experiments import compilation
+    from experiments.folders import write_json
+    from experiments.run import run
+    from experiments.variants import apply_variant
+    from flowjax_glow.training import keep_freed_memory
+
+    compilation.keep_compiled_programs()
+    keep_freed_memory()
+    rows = []
+    click.echo(HEAD)
+    for name, changes in settings.items():
+        setting = changed(base(), changes)
+        for variant in VARIANTS:
+            model = apply_variant(variant, setting.model)
+            experiment = dataclasses.replace(setting, variant=variant, model=model)
+            folder = output / f"{name.replace('/', '-').replace(' ', '-')}-{variant}"
+            row = {"setting": name, "variant": variant} | broken(run(experiment, folder), folder)
+            rows.append(row)
+            click.echo(line(row))
+            write_json(output / "table.json", {"rows": rows})
+
+
+def base() -> "Experiment":
+    """16x16 crops at 5 bits, two levels of 32 narrow steps, 60 steps without a warm-up."""
+    from experiments.presets import LAPTOP
+    from flowjax_glow.training import OptimizerConfig
+
+    return dataclasses.replace(
+        LAPTOP,
+        seed=SEED,
+        model=dataclasses.replace(LAPTOP.model, width=32),
+        optimizer=OptimizerConfig(learning_rate=1e-3),
+        steps=60,
+        look_every=10_000,
+        final_samples=1024,
+        save_every=60,
+        watch_every=10,
+    )
+
+
+def changed(experiment: "Experiment", changes: dict[str, Any]) -> "Experiment":
+    """`experiment` with every change in the part that has a field of its name."""
+    from flowjax_glow.glow import GlowConfig
+    from flowjax_glow.training import OptimizerConfig
+
+    def of(kind: type) -> dict[str, Any]:
+        names = {field.name for field in dataclasses.fields(kind)}
+        return {name: value for name, value in changes.items() if name in names}
+
+    model, optimizer = of(GlowConfig), of(OptimizerConfig)
+    own = {k: v for k, v in changes.items() if k not in model and k not in optimizer}
+    return dataclasses.replace(
+        experiment,
+        model=dataclasses.replace(experiment.model, **model),
+        optimizer=dataclasses.replace(experiment.optimizer, **optimizer),
+        **own,
+    )
+
+
+def broken(summary: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """What fails after training; nothing is known of a run that diverged."""
+    row = {"status": summary["status"], "steps": summary["steps"]}
+    if summary["status"] != "done":
+        return row
+    return row | {
+        "bits_per_dim": summary["bits_per_dim"],
+        "samples": summary["broken"]["1"],
+        "zero": summary["broken"]["0"],
+        "images": 1 - summary["bit_exact"],
+        **chain_gain(folder),
+    }
+
+
+def chain_gain(folder: Path) -> dict[str, float]:
+    """The watched chain gain in nats: the last one, and the median of its slopes per 100 steps."""
+    import numpy as np
+
+    from flowjax_glow.training import read_metrics
+
+    rows = [row for row in read_metrics(folder / "metrics.jsonl") if "chain_gain" in row]
+    steps = np.array([row["step"] for row in rows], float)
+    gains = np.array([row["chain_gain"] for row in rows], float)
+    first, second = np.triu_indices(len(steps), 1)
+    with np.errstate(invalid="ignore"):  # between infinities there is no slope
+        slopes = (gains[second] - gains[first]) / (steps[second] - steps[first])
+    known = slopes[~np.isnan(slopes)]
+    growth = 100 * float(np.median(known)) if known.size else float("inf")
+    return {"chain_gain": float(gains[-1]), "chain_gain_per_100_steps": growth}
+
+
+def line(row: dict[str, Any]) -> str:
+    """A row of the printed table."""
+    start = f"{row['setting']:<31}  {row['variant']:<8}"
+    if row["status"] != "done":
+        return f"{start}  {row['status']} after {row['steps']} steps"
+    shares = "  ".join(f"{100 * float(row[name]):5.1f}%" for name in ("samples", "zero", "images"))
+    gains = f"{row['chain_gain']:7.1f} {row['chain_gain_per_100_steps']:+7.1f}"
+    return f"{start} {float(row['bits_per_dim']):8.3f}  {shares}  {gains}"
+
+
+if __name__ == "__main__":
+    main()
