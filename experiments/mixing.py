@@ -90,6 +90,7 @@ def read_channels_that_leave(flow: "MultiScale", params: "Params") -> list[list[
     found = []
     splits = zip(flow.levels, flow.splits, params["levels"], strict=False)
     for level, split, own in splits:
+        assert isinstance(split, Split)  # as in every flow of `glow`
         channels, permutations = 0, []
         for part, part_params in zip(level.bijectors, own, strict=True):  # type: ignore[attr-defined]
             if isinstance(part, Repeat) and isinstance(part.step, Chain):

@@ -135,13 +135,13 @@ def _front(points: np.ndarray) -> list[int]:
 
 def _draw_point(axes: Axes, name: str, constant: str, point: np.ndarray, edge: float) -> None:
     color, marker = FAMILIES[name]
-    (bits, *bits_range), (activation, *activations) = point
+    (bits, low, high), (activation, least, most) = point
     if bits > edge:
         constant = f"{constant} {bits:.2f} →"
-        bits, bits_range = edge, [edge, edge]
+        bits = low = high = edge
     faint: dict[str, Any] = {"color": color, "linewidth": 0.6, "alpha": 0.5, "zorder": 1}
-    axes.hlines(activation, *bits_range, **faint)
-    axes.vlines(bits, *activations, **faint)
+    axes.hlines(activation, low, high, **faint)
+    axes.vlines(bits, least, most, **faint)
     axes.plot(bits, activation, color=color, marker=marker, markersize=5, linestyle="none")
     axes.annotate(
         constant,
