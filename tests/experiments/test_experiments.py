@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
@@ -22,10 +23,12 @@ from experiments.folders import (
     write_json,
 )
 from experiments.presets import PRESETS, SMOKE, Experiment, plan
-from experiments.run import start
+from experiments.run import BitsPerDim, TrainingLoss, start
 from experiments.summary import summarize
 from experiments.variants import GROUPS, VARIANTS, apply_variant, resolve
 from flowjax_glow import data
+from flowjax_glow.density import dequantize
+from flowjax_glow.diagnostics import finite_difference_penalty
 from flowjax_glow.glow import GlowConfig, glow
 from flowjax_glow.scales import DepthScaled
 from flowjax_glow.training import MetricsLog
@@ -135,6 +138,20 @@ def test_a_dry_run_writes_nothing(tmp_path):
     sweep = choose(variant="all", preset="smoke", output=tmp_path / "out")
     assert "in all about" in sweep.describe()
     assert not (tmp_path / "out").exists()
+
+
+def test_a_penalty_enters_the_loss_of_training():
+    source = data.load("photos", size=8)
+    params = start(SMOKE, source).params
+    images, key = source.batch("train", seed=0, step=0, size=4), jax.random.key(5)
+    bits = BitsPerDim(glow(SMOKE.model), SMOKE.n_bits)
+    plain, added = (TrainingLoss(bits, weight)(params, key, images) for weight in (0.0, 0.5))
+    assert plain == bits(params, key, images).mean()
+    x = dequantize(key, images, n_bits=SMOKE.n_bits)
+    stretches = finite_difference_penalty(bits.flow, params, jax.random.fold_in(key, 1), x)
+    np.testing.assert_allclose(
+        added - plain, 0.5 * sum(stretch.mean() for stretch in stretches), rtol=1e-4
+    )
 
 
 def test_variants_share_their_start():

@@ -1,0 +1,70 @@
+"""The search for what breaks, without training."""
+
+import dataclasses
+import math
+
+import pytest
+
+from experiments.breaking import SETTINGS, VARIANTS, base, broken, chain_gain, changed, line
+from experiments.variants import apply_variant
+from flowjax_glow.glow import glow
+from flowjax_glow.training import MetricsLog
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_every_setting_changes_what_it_says_and_builds(name):
+    experiment = changed(base(), SETTINGS[name])
+    parts = [experiment, experiment.model, experiment.optimizer]
+    for field, value in SETTINGS[name].items():
+        assert [getattr(part, field) for part in parts if hasattr(part, field)] == [value]
+    for variant in VARIANTS:
+        glow(apply_variant(variant, experiment.model))
+
+
+def test_an_unknown_field_is_refused():
+    with pytest.raises(TypeError, match="colour"):
+        changed(base(), {"colour": "blue"})
+
+
+def test_nothing_changed_is_the_base():
+    assert changed(base(), {}) == base()
+    assert dataclasses.replace(base(), steps=240) == changed(base(), {"steps": 240})
+
+
+def write_gains(folder, gains):
+    with MetricsLog(folder / "metrics.jsonl") as log:
+        for index, gain in enumerate(gains):
+            log.append(10 * index, {"loss": 1.0} if index else {"held_out": 1.0})
+            log.append(10 * index, {"chain_gain": gain})
+
+
+def test_growth_is_the_median_slope(tmp_path):
+    write_gains(tmp_path, [0.0, 1.0, 2.0, 30.0])
+    found = chain_gain(tmp_path)
+    assert found["chain_gain"] == 30
+    assert found["chain_gain_per_100_steps"] == pytest.approx(55.0)
+
+
+def test_an_infinite_gain_grows_without_end(tmp_path):
+    write_gains(tmp_path, [math.inf, math.inf])
+    assert chain_gain(tmp_path) == {
+        "chain_gain": math.inf,
+        "chain_gain_per_100_steps": math.inf,
+    }
+
+
+def test_rows_tell_what_failed_and_what_diverged(tmp_path):
+    write_gains(tmp_path, [0.0, 3.0])
+    summary = {
+        "status": "done",
+        "steps": 60,
+        "bits_per_dim": 2.0,
+        "broken": {"1": 0.5, "0": 1.0},
+        "bit_exact": 0.75,
+    }
+    names = {"setting": "as it is", "variant": "control"}
+    row = names | broken(summary, tmp_path)
+    assert (row["samples"], row["zero"], row["images"]) == (0.5, 1.0, 0.25)
+    assert " 50.0%  100.0%   25.0% " in line(row)
+    lost = names | broken({"status": "diverged", "steps": 7}, tmp_path)
+    assert line(lost).endswith("diverged after 7 steps")
