@@ -4,8 +4,7 @@
 
 For a trained run, or every run of a sweep: what searches find within the bins of held-out images
 and around samples, beside as many random points (D11), and round trips of images of other kinds
-(D12).
-Prints both tables and writes them as attack/STEP.json into the run folder.
+(D12). Prints both tables and writes them as attack/STEP.json into the run folder.
 """
 
 from pathlib import Path
@@ -16,26 +15,37 @@ import click
 @click.command(context_settings={"max_content_width": 100})
 @click.argument("folder", metavar="RUN", type=click.Path(path_type=Path))
 @click.option("--images", default=64, show_default=True, help="Held-out images to start from.")
+@click.option(
+    "--objective", "objectives", multiple=True, help="What a search climbs; default all four."
+)
 @click.option("--steps", default=20, show_default=True, help="Of every search.")
 @click.option("--temperature", default=1.0, show_default=True, help="Of the samples.")
 @click.option("--seed", default=0, show_default=True, help="Of samples and searches.")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
-def main(folder: Path, images: int, steps: int, temperature: float, seed: int, debug: bool) -> None:
+def main(
+    folder: Path,
+    images: int,
+    objectives: tuple[str, ...],
+    steps: int,
+    temperature: float,
+    seed: int,
+    debug: bool,
+) -> None:
     """Attack the model of RUN, a run folder, or of every run of a sweep folder."""
     from experiments.command import one_line_errors
 
     with one_line_errors(debug):
         from experiments import compilation
         from experiments.folders import write_json
-        from experiments.trained import load_trained, run_folders
+        from experiments.trained import trained_runs
         from flowjax_glow.diagnostics import attack, out_of_distribution
         from flowjax_glow.errors import check_count
 
         check_count("--images", images)
         check_count("--steps", steps)
         compilation.keep_compiled_programs()
-        for run in run_folders(folder):
-            trained = load_trained(run)
+        for trained in trained_runs(folder):
+            run = trained.folder
             flow, params, n_bits = trained.flow, trained.state.params, trained.experiment.n_bits
             pixels = trained.source.examples("test", images)
             found = attack(
@@ -43,6 +53,7 @@ def main(folder: Path, images: int, steps: int, temperature: float, seed: int, d
                 params,
                 pixels,
                 n_bits=n_bits,
+                objectives=objectives or None,
                 steps=steps,
                 temperature=temperature,
                 seed=seed,

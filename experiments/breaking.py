@@ -138,19 +138,13 @@ def broken(summary: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 def chain_gain(folder: Path) -> dict[str, float]:
     """The watched chain gain in nats: the last one, and the median of its slopes per 100 steps."""
-    import numpy as np
-
+    from flowjax_glow.diagnostics import median_slope
     from flowjax_glow.training import read_metrics
 
     rows = [row for row in read_metrics(folder / "metrics.jsonl") if "chain_gain" in row]
-    steps = np.array([row["step"] for row in rows], float)
-    gains = np.array([row["chain_gain"] for row in rows], float)
-    first, second = np.triu_indices(len(steps), 1)
-    with np.errstate(invalid="ignore"):  # between infinities there is no slope
-        slopes = (gains[second] - gains[first]) / (steps[second] - steps[first])
-    known = slopes[~np.isnan(slopes)]
-    growth = 100 * float(np.median(known)) if known.size else float("inf")
-    return {"chain_gain": float(gains[-1]), "chain_gain_per_100_steps": growth}
+    gains = [float(row["chain_gain"]) for row in rows]
+    growth = 100 * median_slope([row["step"] for row in rows], gains)
+    return {"chain_gain": gains[-1], "chain_gain_per_100_steps": growth}
 
 
 def line(row: dict[str, Any]) -> str:

@@ -15,7 +15,10 @@ from typing import Literal
 import click
 
 #: Exit codes by verdict.
-EXIT_CODES = {"trustworthy": 0, "at risk": 10, "broken": 11}
+EXIT_CODES: dict[str, int] = {"trustworthy": 0, "at risk": 10, "broken": 11}
+
+#: Noise levels of a report, as `stability_report` has them.
+TAUS = "0,0.1,0.25,0.5,0.7,1"
 
 
 @click.command(context_settings={"max_content_width": 100})
@@ -25,7 +28,7 @@ EXIT_CODES = {"trustworthy": 0, "at risk": 10, "broken": 11}
 )
 @click.option("--count", default=256, show_default=True, help="Held-out images to measure on.")
 @click.option("--samples", default=256, show_default=True, help="Samples at every noise level.")
-@click.option("--taus", default="0,0.1,0.25,0.5,0.7,1", show_default=True, help="Noise levels.")
+@click.option("--taus", default=TAUS, show_default=True, help="Noise levels.")
 @click.option("--tier", type=click.Choice(["fast", "full"]), default="full", show_default=True)
 @click.option("--averaged", is_flag=True, help="Use the moving average of the parameters.")
 @click.option("--tables", is_flag=True, help="Print every table, not the measurements alone.")
@@ -49,7 +52,7 @@ def main(
     with one_line_errors(debug):
         from experiments import compilation
         from experiments.folders import write_json
-        from experiments.trained import load_trained, run_folders
+        from experiments.trained import trained_runs
         from flowjax_glow import data
         from flowjax_glow.diagnostics import stability_report
         from flowjax_glow.errors import check_count
@@ -61,8 +64,8 @@ def main(
         compilation.keep_compiled_programs()
         keep_freed_memory()
         code = 0
-        for run in run_folders(folder):
-            trained = load_trained(run)
+        for trained in trained_runs(folder):
+            run = trained.folder
             experiment, source = trained.experiment, trained.source
             if images is not None:
                 source = data.load(images, size=experiment.image_size)
@@ -78,12 +81,15 @@ def main(
                 on_part=lambda part: click.echo(f"  {part} ...", err=True),
             )
             name = f"{tier}-{int(trained.state.step):06}{'-averaged' * averaged}"
+            if levels != parse_taus(TAUS):
+                name += f"-tau-{taus.replace(',', '-')}"
             file = run / "diagnosis" / f"{name}.json"
             file.parent.mkdir(exist_ok=True)
             about = {
                 "images": images or experiment.dataset,
                 "count": count,
                 "samples": samples,
+                "taus": levels,
                 "seed": seed,
             }
             write_json(file, {**about, **report.to_json()})

@@ -22,14 +22,14 @@ def main(folder: Path, images: int, debug: bool) -> None:
     with one_line_errors(debug):
         import jax
 
-        from experiments.trained import load_trained, run_folders
+        from experiments.trained import trained_runs
         from flowjax_glow.density import bin_midpoints
         from flowjax_glow.diagnostics import drift, gradient_fidelity
 
         measure = jax.jit(drift, static_argnums=0)
         click.echo("run                    step  relative error  angle, degrees  drift per level")
-        for run in run_folders(folder):
-            trained = load_trained(run)
+        for trained in trained_runs(folder):
+            run = trained.folder
             pixels = trained.source.examples("test", images)
             x = bin_midpoints(pixels, n_bits=trained.experiment.n_bits)
             params = trained.state.params

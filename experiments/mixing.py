@@ -38,15 +38,15 @@ def main(
 
         from experiments import compilation, style
         from experiments.folders import write_json
-        from experiments.trained import load_trained, run_folders
+        from experiments.trained import trained_runs
         from flowjax_glow.density import encode
         from flowjax_glow.diagnostics import latent_shares, mixed_images
         from flowjax_glow.errors import check_count
 
         check_count("--images", images)
         compilation.keep_compiled_programs()
-        for run in run_folders(folder):
-            trained = load_trained(run)
+        for trained in trained_runs(folder):
+            run = trained.folder
             flow, params, n_bits = trained.flow, trained.state.params, trained.experiment.n_bits
             shares = latent_shares(
                 flow,

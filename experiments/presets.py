@@ -41,7 +41,8 @@ class Experiment:
         save_every: steps between checkpoints.
         guard_every: steps between measurements of the drift, under ``memory="invert"``; more often
             at the start.
-        watch_every: steps between cheap looks at the inverse that go into the metrics and warn.
+        watch_every: steps between cheap looks at the inverse, which go into the metrics and warn;
+            more often at the start.
         penalty: the weight of `finite_difference_penalty`, of both directions, in the loss.
     """
 
@@ -110,19 +111,23 @@ class Experiment:
     @property
     def watch_steps(self) -> tuple[int, ...]:
         """The steps after which the inverse is watched."""
-        return (*range(0, self.steps, self.watch_every), self.steps)
+        return (*_often_at_first(self.watch_every, self.steps), self.steps)
 
     @property
     def guard_steps(self) -> tuple[int, ...]:
-        """The steps after which the drift is measured: none unless gradients rest on it.
-
-        An inverse may break at the very first step, so they are close together at the start.
-        """
+        """The steps after which the drift is measured: none unless gradients rest on it."""
         if self.model.memory != "invert":
             return ()
-        early = [2**power for power in range(self.guard_every.bit_length())]
-        regular = range(self.guard_every, self.steps, self.guard_every)
-        return tuple(sorted({0, *early, *regular} & set(range(self.steps))))
+        return _often_at_first(self.guard_every, self.steps)
+
+
+def _often_at_first(every: int, steps: int) -> tuple[int, ...]:
+    """0, powers of two up to `every` and then its multiples, below `steps`.
+
+    An inverse may break at the very first step.
+    """
+    early = [2**power for power in range(every.bit_length())]
+    return tuple(sorted({0, *early, *range(every, steps, every)} & set(range(steps))))
 
 
 @dataclass(frozen=True)

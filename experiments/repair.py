@@ -89,6 +89,7 @@ def repaired(
             experiment.optimizer.name, learning_rate, warmup_steps=min(10, steps - 1)
         ),
         steps=steps,
+        penalty=0.0,  # the fine-tuning has none
     )
 
 

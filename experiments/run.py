@@ -199,7 +199,7 @@ def _train(experiment: Experiment, folder: Path, status: "Status") -> int:
         state = checkpoints.restore(state) or state
         earlier = read_metrics(log.path) if log.path.exists() else ()
         guard.resume(earlier, int(state.step))
-        watch.resume(earlier, int(state.step))
+        watch.resume(earlier, int(state.step) or -1)  # the look at the start comes again
         state = train(
             state,
             guard,

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from experiments.config import read_config
+from flowjax_glow.diagnostics import median_slope
 from flowjax_glow.training import read_metrics
 
 #: A latent that comes back with a relative error above this counts as broken.
@@ -50,10 +51,7 @@ def _slope(metrics: list[dict[str, Any]]) -> float | None:
     windows = [(row["step"], row["window_loss"]) for row in metrics if "window_loss" in row]
     if len(windows) < 2:
         return None
-    steps, losses = np.array(windows, float).T
-    first, second = np.triu_indices(len(steps), 1)
-    slopes = (losses[second] - losses[first]) / (steps[second] - steps[first])
-    return float(100 * np.median(slopes))
+    return 100 * median_slope(*zip(*windows))
 
 
 def _latest(folder: Path, kind: str) -> dict[str, np.ndarray] | None:

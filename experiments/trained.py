@@ -1,5 +1,7 @@
 """Trained models, read back from their run folders."""
 
+import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +31,10 @@ class Trained:
         return glow(self.experiment.model)
 
 
+class NoCheckpointError(CheckpointError):
+    """A run has not saved anything yet."""
+
+
 def run_folders(folder: Path) -> list[Path]:
     """`folder` itself if it is a run's; of a sweep's, those of its runs that have begun.
 
@@ -50,6 +56,24 @@ def run_folders(folder: Path) -> list[Path]:
     return begun
 
 
+def trained_runs(folder: Path) -> Iterator[Trained]:
+    """The model of a run folder, or of every run of a sweep folder that has a checkpoint.
+
+    Runs of a sweep that have none, because they have just begun or diverged at once, are named on
+    stderr and left out.
+
+    Raises:
+        CheckpointError: if a checkpoint cannot be read, or `folder` is a run's that has none.
+    """
+    for run in run_folders(folder):
+        try:
+            yield load_trained(run)
+        except NoCheckpointError as error:
+            if run == folder:
+                raise
+            print(f"left out: {error}", file=sys.stderr)
+
+
 def load_trained(folder: Path) -> Trained:
     """The model of a run folder.
 
@@ -65,13 +89,13 @@ def load_trained(folder: Path) -> Trained:
             state = checkpoints.restore(example)
         if state is not None:
             return Trained(folder, experiment, source, state)
-    raise CheckpointError(
+    raise NoCheckpointError(
         str(
             expected(
                 f"{folder}",
                 "a checkpoint",
                 got="none",
-                advice="wait for the run's first checkpoint",
+                advice="wait for its first one; a run that diverged before has no model",
             )
         )
     )

@@ -5,7 +5,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from experiments import style
-from experiments.figures.panels import band, logarithmic, note, variant_legend
+from experiments.figures.panels import (
+    OVERFLOW,
+    band,
+    logarithmic,
+    note,
+    power_of_ten,
+    variant_legend,
+)
 from experiments.figures.selection import (
     Drawing,
     by_variant,
@@ -16,9 +23,6 @@ from experiments.figures.selection import (
     per_run,
 )
 from experiments.results import Run
-
-#: What overflows float32 is drawn here.
-CEILING = 1e40
 
 
 def draw(runs: Sequence[Run]) -> Drawing:
@@ -36,14 +40,15 @@ def draw(runs: Sequence[Run]) -> Drawing:
     note(
         figure,
         f"Over the samples of a clipping, after {last_steps([run.clippings for run in runs])}, no "
-        "clip; median over seeds, band: lowest to highest. At 10⁴⁰: float32 overflows.",
+        f"clip; median over seeds, band: lowest to highest. At {power_of_ten(OVERFLOW)}: float32 "
+        "overflows.",
     )
     return figure, per_run("largest", runs, [_trace(run) for run in runs])
 
 
 def _trace(run: Run) -> np.ndarray:
     largest = np.asarray(last(run.clippings)["sample_max"], float)
-    return np.minimum(np.nan_to_num(largest, nan=np.inf), CEILING)
+    return np.minimum(np.nan_to_num(largest, nan=np.inf), OVERFLOW)
 
 
 def _by_length(traces: Sequence[np.ndarray]) -> list[tuple[int, np.ndarray]]:

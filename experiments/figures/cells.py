@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 
 from experiments import style
 from experiments.figures.panels import note, power_of_ten
-from experiments.figures.selection import Drawing, names_and_seeds, require
+from experiments.figures.selection import Drawing, names_and_seeds, trained
 from experiments.results import Run
 
 #: Larger activations, and what is not finite, are drawn here.
@@ -16,9 +16,7 @@ CEILING = 1e7
 
 def draw(runs: Sequence[Run], order: Sequence[str]) -> Drawing:
     """A point per seed and a bar at their median; the rows in the order given, from the top."""
-    runs = require(
-        runs, lambda run: run.status == "done" and run.finished, "no run is finished yet"
-    )
+    runs = trained(runs)
     names = [name for name in order if any(run.variant == name for run in runs)]
     runs = [run for name in names for run in runs if run.variant == name]
     columns = {

@@ -16,6 +16,9 @@ from experiments import style
 #: Keywords of a line about latents of data rather than noise.
 DATA_PEN: dict[str, Any] = {"color": "#D55E00", "linestyle": (0, (3, 1.5))}
 
+#: Where what overflows float32 is drawn, on logarithmic axes.
+OVERFLOW = 1e40
+
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 #: Keywords of a point that marks what has no place on an axis.

@@ -8,12 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from experiments import style
-from experiments.figures.panels import logarithmic, note, power_of_ten
-from experiments.figures.selection import Drawing, by_variant, names_and_seeds, require
+from experiments.figures.panels import OVERFLOW, logarithmic, note, power_of_ten
+from experiments.figures.selection import Drawing, by_variant, names_and_seeds, trained
 from experiments.results import Run
-
-#: What overflows float32 is drawn here.
-CEILING = 1e40
 
 #: What stays below is shown once more, enlarged.
 HEALTHY = 2e3
@@ -37,7 +34,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
 
 def draw(runs: Sequence[Run]) -> Drawing:
     """Median over seeds, with lines from the lowest to the highest seed; the front in gray."""
-    runs = require(runs, _measured, "no run is finished yet")
+    runs = trained(runs)
     groups = by_variant(runs)
     points = {name: _point(group) for name, group in groups.items()}
     figure = style.new_figure(4.2)
@@ -71,7 +68,7 @@ def draw(runs: Sequence[Run]) -> Drawing:
     note(
         figure,
         "Median over seeds; lines from the lowest to the highest. The constant stands beside each "
-        f"point. At {power_of_ten(CEILING)}: float32 overflows. Gray: the Pareto front. Runs that "
+        f"point. At {power_of_ten(OVERFLOW)}: float32 overflows. Gray: the Pareto front. Runs that "
         "diverged have no point.",
     )
     return figure, {
@@ -104,10 +101,6 @@ def family(model: Mapping[str, Any]) -> tuple[str, str]:
             return "soft clamp, |log s| < alpha", f"{short}{scale['alpha']:.2g}"
 
 
-def _measured(run: Run) -> bool:
-    return run.status == "done" and run.finished
-
-
 def _bits(run: Run) -> float:
     return float((run.summary or {})["bits_per_dim"])
 
@@ -119,7 +112,7 @@ def _activation(run: Run) -> float:
 def _point(group: Sequence[Run]) -> np.ndarray:
     """Median, lowest and highest of bits/dim and of the largest activation."""
     values = np.array([[_bits(run), _activation(run)] for run in group]).T
-    values = np.minimum(np.nan_to_num(values, nan=np.inf), [[np.inf], [CEILING]])
+    values = np.minimum(np.nan_to_num(values, nan=np.inf), [[np.inf], [OVERFLOW]])
     return np.stack([np.median(values, 1), values.min(1), values.max(1)], axis=1)
 
 

@@ -49,6 +49,13 @@ def looked_at_end(runs: Sequence[Run]) -> list[Run]:
     return require(runs, lambda run: run.finished and run.looks, "no run is finished yet")
 
 
+def trained(runs: Sequence[Run]) -> list[Run]:
+    """The runs with a trained model: finished, and not by diverging."""
+    return require(
+        runs, lambda run: run.finished and run.status == "done", "no run is finished yet"
+    )
+
+
 def with_split(runs: Sequence[Run]) -> list[Run]:
     """The runs, all with looks, whose models split off latents on the way."""
     return require(runs, lambda run: len(last(run.looks)["s_counts"]), "no model has a split")

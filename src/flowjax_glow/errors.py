@@ -8,7 +8,7 @@ def expected(where: str, what: str, *, got: object, advice: str) -> ValueError:
     return ValueError(f"{where}: expected {what}, got {got}; {advice}")
 
 
-def check_choice(where: str, value: object, choices: tuple[str | None, ...]) -> None:
+def check_choice(where: str, value: object, choices: tuple[object, ...]) -> None:
     """Raises if `value` is none of `choices`."""
     if value not in choices:
         names = ", ".join(map(str, choices))

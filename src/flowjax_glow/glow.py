@@ -34,6 +34,7 @@ class GlowConfig:
             (the paper) or the `"signal"` (openai/glow).
         split_prior: of the noise that leaves: `"standard"` normal, or `"learned"` from what stays.
         prior_scale: how a learned split prior makes its standard deviation: a `Scale`, or its name.
+            It acts once per level, so it is not told the depth.
         top_prior: of the last latent: `"standard"`, or `"learned"` mean and deviation per channel.
         mixing: of the channels, before each coupling: `"conv1x1"`, `"reverse"`, or `"shuffle"`.
         conv1x1: `"dense"`, or `"lu"`.
@@ -74,6 +75,7 @@ class GlowConfig:
         )
         check_choice("GlowConfig.memory", self.memory, get_args(Memory))
         check_choice("GlowConfig.net_dtype", self.net_dtype, (None, "bfloat16"))
+        check_choice("GlowConfig.damped", self.damped, (False, True))
         for name in ("scale", "prior_scale"):
             object.__setattr__(self, name, _scale(f"GlowConfig.{name}", getattr(self, name)))
 

@@ -42,7 +42,7 @@ Raw = Float[Array, "..."]
 
 
 class Scale:
-    """A map from a net's raw output to the logarithm of a positive scale, elementwise."""
+    """A rising map from a net's raw output to the logarithm of a positive scale, elementwise."""
 
     #: Raw numbers that the net gives per moved number: 1, or 0 for a scale that learns nothing.
     raw_count: ClassVar[int] = 1

@@ -1,5 +1,6 @@
 """The watch during training: what it measures, and when it speaks."""
 
+import math
 import warnings
 
 import jax
@@ -111,8 +112,28 @@ def test_a_run_that_goes_on_keeps_its_trend(watch):
     history = [row(step, 1e-6 * 4 ** (step / 10)) for step in range(0, 50, 10)]
     watch.resume([*history, {"step": 40, "loss": 1.0}, row(50, 1.0)], step=40)
     assert len(watch._seen) == len(history)
-    told = warned(watch, (50, grown(1.0)))  # sound again: nothing grows any more
+    told = warned(watch, (50, grown(1.0)))  # sound again
     assert not any("latent_error" in message for message in told)
+
+
+def test_a_resumed_history_makes_the_next_look_speak(watch):
+    history = [row(step, 1e-6, largest=5.0 * 3 ** (step / 10)) for step in range(0, 50, 10)]
+    watch.resume(history, step=40)
+    (message,) = warned(watch, (50, grown(243.0)))
+    assert "step 50: largest_activation is" in message
+    watch.resume(history[:3], step=20)
+    watch._warned.clear()
+    assert warned(watch, (50, grown(243.0))) == []
+
+
+def test_a_start_that_is_looked_at_twice_is_no_trend(watch):
+    watch.resume([row(0, 1e-9), row(0, 1e-9), *(row(step, 1e-4) for step in (10, 20, 30))], 30)
+    assert warned(watch, (40, model()[1])) == []
+
+
+def test_an_inverse_that_comes_back_from_infinity_has_no_trend(watch):
+    watch.resume([row(step, math.inf) for step in range(0, 50, 10)], step=40)
+    assert warned(watch, (50, model()[1])) == []
 
 
 def test_slow_growth_and_a_late_limit_say_nothing(watch):

@@ -1,11 +1,21 @@
 """The search for what breaks, without training."""
 
 import dataclasses
+import json
 import math
 
 import pytest
 
-from experiments.breaking import SETTINGS, VARIANTS, base, broken, chain_gain, changed, line
+from experiments.breaking import (
+    SETTINGS,
+    VARIANTS,
+    base,
+    broken,
+    chain_gain,
+    changed,
+    line,
+    search,
+)
 from experiments.variants import apply_variant
 from flowjax_glow.glow import glow
 from flowjax_glow.training import MetricsLog
@@ -45,12 +55,32 @@ def test_growth_is_the_median_slope(tmp_path):
     assert found["chain_gain_per_100_steps"] == pytest.approx(55.0)
 
 
-def test_an_infinite_gain_grows_without_end(tmp_path):
+def test_an_infinite_gain_has_no_slope(tmp_path):
     write_gains(tmp_path, [math.inf, math.inf])
-    assert chain_gain(tmp_path) == {
-        "chain_gain": math.inf,
-        "chain_gain_per_100_steps": math.inf,
-    }
+    found = chain_gain(tmp_path)
+    assert found["chain_gain"] == math.inf
+    assert math.isnan(found["chain_gain_per_100_steps"])
+
+
+def test_every_row_is_trained_printed_and_written(tmp_path, monkeypatch, capsys):
+    def train(experiment, folder):
+        folder.mkdir(parents=True)
+        write_gains(folder, [0.0, 3.0])
+        broken = {"1": 0.5, "0": 0.0}
+        return {
+            **{"status": "done", "steps": 60, "bits_per_dim": 2.0, "bit_exact": 1.0},
+            "broken": broken,
+        }
+
+    monkeypatch.setattr("experiments.run.run", train)
+    search(tmp_path, {"depth 64": {"depth": 64}})
+    rows = json.loads((tmp_path / "table.json").read_text())["rows"]
+    assert [(row["setting"], row["variant"]) for row in rows] == [
+        ("depth 64", variant) for variant in VARIANTS
+    ]
+    printed = capsys.readouterr().out
+    assert printed.count("depth 64") == len(VARIANTS)
+    assert (tmp_path / "depth-64-damped").is_dir()
 
 
 def test_rows_tell_what_failed_and_what_diverged(tmp_path):

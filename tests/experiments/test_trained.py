@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from experiments import diagnose, gradients, mixing, repair, sample
+from experiments import attack, diagnose, gradients, mixing, repair, sample
 from experiments.presets import SMOKE
 from experiments.run import guarded_step, run, start
-from experiments.trained import load_trained, run_folders
+from experiments.trained import load_trained, run_folders, trained_runs
 from flowjax_glow import data
 from flowjax_glow.glow import GlowConfig, glow
 from flowjax_glow.scales import DepthScaled
@@ -141,6 +141,39 @@ def test_a_run_without_a_checkpoint_is_refused(trained, tmp_path):
         load_trained(tmp_path)
 
 
+def test_runs_of_a_sweep_without_a_checkpoint_are_named_and_left_out(trained, tmp_path, capsys):
+    empty = tmp_path / "biased-seed0"
+    empty.mkdir()
+    (empty / "config.json").write_text((trained / "config.json").read_text())
+    (tmp_path / "control-seed0").symlink_to(trained)
+    (tmp_path / "sweep.json").write_text(json.dumps({"runs": ["biased-seed0", "control-seed0"]}))
+    assert [found.folder.name for found in trained_runs(tmp_path)] == ["control-seed0"]
+    assert "left out: " in (said := capsys.readouterr().err)
+    assert "biased-seed0: expected a checkpoint, got none" in said
+    with pytest.raises(CheckpointError):
+        next(trained_runs(empty))
+
+
+def test_a_trained_run_is_attacked(trained):
+    options = ("--images=4", "--steps=1", "--objective=smallest scale")
+    code, output = invoke(attack.main, trained, *options)
+    assert code == 0, output
+    told = json.loads((trained / "attack/000003.json").read_text())
+    assert told["searches"]["search"] == ["cube, smallest scale", "ball, smallest scale"]
+    assert told["other_images"]["images"][0] == "given"
+    assert "Searches for points that do not come back" in output
+
+
+def test_one_noise_level_is_diagnosed_in_a_file_of_its_own(trained):
+    code, output = invoke(diagnose.main, trained, "--tier=fast", "--count=8", "--taus=0.5")
+    report = json.loads((trained / "diagnosis/fast-000003-tau-0.5.json").read_text())
+    assert report["taus"] == report["tables"]["samples"]["tau"] == [0.5]
+    assert code == diagnose.EXIT_CODES[report["verdict"]]
+    code, output = invoke(diagnose.main, trained, "--taus=1,hot")
+    assert code == 2
+    assert "--taus: expected noise levels with commas, got '1,hot'; write 0,0.5,1" in output
+
+
 def test_a_trained_run_is_diagnosed(trained):
     exit_code, output = invoke(diagnose.main, trained, "--tier=fast", "--count=8")
     report = json.loads((trained / "diagnosis/fast-000003.json").read_text())
@@ -172,6 +205,10 @@ def test_a_trained_run_is_led_to_another_scale(trained, tmp_path):
 
 def test_scales_move_in_equal_parts_and_then_stay():
     source = data.load(TINY.dataset, size=TINY.image_size)
-    experiment = repair.repaired(TINY, DepthScaled(), "depth-scaled", steps=8, learning_rate=1e-4)
+    punished = dataclasses.replace(TINY, penalty=0.1)
+    experiment = repair.repaired(
+        punished, DepthScaled(), "depth-scaled", steps=8, learning_rate=1e-4
+    )
+    assert experiment.penalty == 0  # as the loss of the fine-tuning has none
     weights = [repair.blended_batch(source, experiment, 3, i)["weight"][0] for i in range(8)]
     assert weights == [0.25, 0.5, 0.75, 1, 1, 1, 1, 1]

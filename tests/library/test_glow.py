@@ -55,6 +55,7 @@ def level_parts(flow, index):
             {"scale": 0.5},
             "GlowConfig.scale: expected a Scale or the name of one, got 0.5; names are",
         ),
+        ({"damped": "no"}, "GlowConfig.damped: expected one of False, True, got 'no'"),
         ({"prior_scale": "relu"}, "GlowConfig.prior_scale: expected one of additive, .*, got"),
     ],
 )
@@ -80,7 +81,7 @@ def test_a_scale_that_knows_the_depth_is_told_it():
         assert coupling.scale.log_bounds == pytest.approx((-0.3, 0.3))
 
 
-def test_damped_nets_move_a_level_no_further_than_one_step():
+def test_damped_nets_give_their_output_over_the_depth():
     plain, damped = small_glow(depth=5), small_glow(depth=5, damped=True)
     net = level_parts(damped, 1)[1][-1].net
     assert net == fg.CouplingNet(8, gain=1 / 5)

@@ -34,6 +34,7 @@ def noise_takes_a_path(evidence: Evidence) -> Verdict:
             late_loss(evidence, MIXED, Within(LOSS_MARGIN)),
             held_out(evidence, MIXED),
             _broken_more(evidence, MIXED, CONTROL, Above(MORE_BROKEN)),
+            late_loss(evidence, SIGNAL),
             held_out(evidence, SIGNAL),
             _broken_more(evidence, SIGNAL, CONTROL, Above(MORE_BROKEN)),
             *(_broken_more(evidence, variant, than) for variant, than in BESIDE),

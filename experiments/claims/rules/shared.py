@@ -12,8 +12,8 @@ REMEDIES = ("biased", "bounded")
 UNIT = "bits/dim"
 
 
-def late_loss(evidence: Evidence, variant: str, ask: Ask) -> Part:
-    """The loss of late training, judged; see docs/claims.md."""
+def late_loss(evidence: Evidence, variant: str, ask: Ask | None = None) -> Part:
+    """The loss of late training; see docs/claims.md."""
     return of_mean(
         f"{variant}: late loss minus control",
         compare(

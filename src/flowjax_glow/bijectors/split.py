@@ -6,7 +6,7 @@ from typing import Literal
 import jax.numpy as jnp
 
 from flowjax_glow.bijector import Bijector
-from flowjax_glow.errors import check_choice
+from flowjax_glow.errors import check_choice, expected
 from flowjax_glow.halves import halves
 from flowjax_glow.nets import ZeroConv, apply_net, init_net
 from flowjax_glow.numerics import (
@@ -42,6 +42,10 @@ class Split(Bijector):
     def __post_init__(self) -> None:
         check_choice("Split.leaves", self.leaves, ("read", "moved"))
         check_choice("Split.prior", self.prior, ("standard", "learned"))
+        if not isinstance(self.scale, Scale):
+            raise expected(
+                "Split.scale", "a Scale", got=repr(self.scale), advice="build one, as Exponential()"
+            )
 
     def init(self, key: Key, x: Image) -> Params:
         check_image("Split", x, min_channels=2)

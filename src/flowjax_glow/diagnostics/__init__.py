@@ -50,6 +50,7 @@ from flowjax_glow.diagnostics.round_trip import (
     latent_round_trip,
 )
 from flowjax_glow.diagnostics.singular_values import SingularValues, singular_values
+from flowjax_glow.diagnostics.trend import median_slope
 from flowjax_glow.diagnostics.trips import (
     LatentRoundTrips,
     Reconstruction,
@@ -102,6 +103,7 @@ __all__ = [
     "latent_round_trips",
     "latent_shares",
     "log_inverse_gain",
+    "median_slope",
     "mixed_images",
     "net_gains",
     "out_of_distribution",

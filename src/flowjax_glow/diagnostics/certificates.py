@@ -139,8 +139,7 @@ def _(bijector: AffineCoupling, params: Params, box: Array) -> LogGain:
     shift, raw = net_gains(bijector.net, params, bijector.scale.raw_count)
     lowest, _ = bijector.scale.log_bounds
     slope = bijector.scale.reciprocal_slope
-    through_scale = box * slope * raw if slope else 0.0  # infinity times zero is no number
-    return jnp.log(jnp.maximum(1.0, jnp.exp(-lowest)) + through_scale + shift)
+    return jnp.log(jnp.maximum(1.0, jnp.exp(-lowest)) + _times(slope, box * raw) + shift)
 
 
 @log_inverse_gain.register
@@ -153,8 +152,8 @@ def _(bijector: Split, params: Params, box: Array) -> LogGain:
     offset = fields[fields.size // 2 :]
     reach = (jnp.abs(raw).sum((0, 1, 2)) * box + jnp.abs(offset)).max()
     largest = bijector.scale.value(reach)  # every scale grows with its raw number
-    slope = largest * bijector.scale.log_slope
-    gain = jnp.maximum(1.0, largest) + box * slope * convolution_gain(raw)
+    through_scale = _times(bijector.scale.log_slope, box * largest * convolution_gain(raw))
+    gain = jnp.maximum(1.0, largest) + through_scale
     return jnp.log(gain + convolution_gain(mean))
 
 
@@ -207,6 +206,11 @@ def _halves_of_kernel(params: Params, parts: int) -> tuple[Array, Array]:
     kernel = _kernel(params)
     channels = kernel.shape[-1] // parts
     return kernel[..., :channels], kernel[..., -channels:]
+
+
+def _times(slope: float, gain: Array) -> Array:
+    """Their product; infinity times zero is no number, and a net that gives zeros moves nothing."""
+    return jnp.where(gain > 0, slope * gain, 0.0) if slope else jnp.asarray(0.0)
 
 
 def _spectral_norm(matrix: Float[Array, "_ _"]) -> Array:

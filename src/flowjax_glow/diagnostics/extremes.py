@@ -42,6 +42,8 @@ def _visit(
     events = tuple(range(1, x.ndim))
     lowest = jnp.zeros_like(log_det)
     if isinstance(bijector, CarriesScale):
-        log_scale = bijector.log_scale(params, z).min(events)
-        lowest = jnp.where(jnp.isnan(log_scale), -jnp.inf, log_scale).astype(log_det.dtype)
+        log_scale = bijector.log_scale(params, z)
+        # before the minimum, which may pass a NaN over
+        known = jnp.where(jnp.isnan(log_scale), -jnp.inf, log_scale)
+        lowest = known.min(events).astype(log_det.dtype)
     return x, (sizes(x).max(events), lowest)

@@ -13,7 +13,7 @@ from flowjax_glow.bijector import Bijector
 from flowjax_glow.density import sample_latents
 from flowjax_glow.diagnostics.chunks import CHUNK
 from flowjax_glow.diagnostics.result import Result
-from flowjax_glow.errors import check_count
+from flowjax_glow.errors import check_count, check_positive, expected
 from flowjax_glow.numerics import event_size, sum_events
 from flowjax_glow.types import Latents, Params
 
@@ -28,7 +28,7 @@ class LatentShares(Result):
         alone: the first-order Sobol index ``Var(E[x | z_i]) / Var(x)``: what it explains by itself.
         in_all: the total one, ``E[Var(x | all but z_i)] / Var(x)``: with all that it does together
             with others. The two are equal where latents add up, and far apart where they interact.
-        not_finite: the fraction of draws left out because an image is not finite.
+        not_finite: the fraction of draws left out because an image, or its square, is not finite.
     """
 
     title = "Variance of samples by latent"
@@ -60,6 +60,7 @@ def latent_shares(
         shape: of one image.
     """
     check_count("latent_shares.samples", samples)
+    check_positive("latent_shares.temperature", temperature)
     chunk = min(chunk, samples)
     keys = jax.random.split(jax.random.key(seed), -(-samples // chunk))
     parts = [
@@ -114,6 +115,13 @@ def mixed_images(
     On the diagonal are the images themselves. `z` are the latents of n images.
     """
     leaves, structure = jax.tree.flatten(z)
+    if latent not in range(len(leaves)):
+        raise expected(
+            "mixed_images.latent",
+            f"0 .. {len(leaves) - 1}",
+            got=latent,
+            advice="latents are counted from the finest",
+        )
     count = len(leaves[0])
     rows, columns = (index.ravel() for index in np.mgrid[:count, :count])
     swapped = [leaf[columns if i == latent else rows] for i, leaf in enumerate(leaves)]

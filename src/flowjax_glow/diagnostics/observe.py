@@ -26,7 +26,7 @@ class Observation(NamedTuple):
         clipped: the fraction of activations beyond the limit; NaN counts as beyond.
         nonfinite: how many activations are NaN or infinite.
         log_det: of the sub-layer's inverse, nats.
-        min_log_scale: the smallest log s, None for a bijector that carries no scale.
+        min_log_scale: the smallest log s, -inf where one is NaN; None for a bijector without scale.
         log_scale: all of them, `(batch, height, width, channels)`, or None.
     """
 
@@ -48,12 +48,16 @@ def clip_and_observe(limit: float | Float[Array, ""]) -> Callable:
         events = tuple(range(1, x.ndim))
         carries = isinstance(bijector, CarriesScale)
         log_scale = bijector.log_scale(params, z) if carries else None
+        lowest = None
+        if log_scale is not None:
+            # before the minimum, which may pass a NaN over
+            lowest = jnp.where(jnp.isnan(log_scale), -jnp.inf, log_scale).min(events)
         observation = Observation(
             largest=size.max(events),
             clipped=(size > limit).mean(events),
             nonfinite=jnp.isinf(size).sum(events),
             log_det=log_det,
-            min_log_scale=None if log_scale is None else log_scale.min(events),
+            min_log_scale=lowest,
             log_scale=log_scale,
         )
         return jnp.clip(x, -limit, limit), observation

@@ -17,6 +17,7 @@ from flowjax_glow.diagnostics.extremes import LIMIT, inverse_with_extremes
 from flowjax_glow.diagnostics.linear import sizes
 from flowjax_glow.diagnostics.result import Result, worst
 from flowjax_glow.diagnostics.round_trip import image_round_trip, latent_round_trip
+from flowjax_glow.errors import check_count, expected
 from flowjax_glow.numerics import event_size
 from flowjax_glow.types import Params, Pixels
 
@@ -86,7 +87,8 @@ def reconstruction(
 def _images_and_back(flow: Bijector, params: Params, images: Pixels, n_bits: int) -> tuple:
     x = bin_midpoints(images, n_bits=n_bits)
     z, log_det = flow.forward(params, x)
-    back, inverse_log_det, seen = inverse_with_extremes(flow, params, z)
+    back, inverse_log_det = flow.inverse(params, z)
+    *_, seen = inverse_with_extremes(flow, flow.freeze(params), z)
     events = tuple(range(1, x.ndim))
     values = {
         "nan": jnp.isnan(back).mean(events),
@@ -135,6 +137,14 @@ def latent_round_trips(
     chunk: int = CHUNK,
 ) -> LatentRoundTrips:
     """Decodes and encodes the same noise at every level; `shape` is that of one image."""
+    check_count("latent_round_trips.samples", samples)
+    if not len(taus) or not all(0 <= tau < math.inf for tau in taus):
+        raise expected(
+            "latent_round_trips.taus",
+            "noise levels of 0 or more",
+            got=f"{tuple(taus)}",
+            advice="use (1.0,) for the level of samples",
+        )
     chunk = min(chunk, samples)
     keys = jax.random.split(jax.random.key(seed), -(-samples // chunk))
     batch = (chunk, *shape)
@@ -160,6 +170,7 @@ def _noise_and_back(
     flow: Bijector, params: Params, key: jax.Array, shape: tuple[int, ...], tau: jax.Array
 ) -> tuple[Float[Array, " batch"], ...]:
     z = sample_latents(flow, params, key, shape, temperature=tau)
-    x, _, seen = inverse_with_extremes(flow, params, z)
+    x, _ = flow.inverse(params, z)  # what users run; the walk beside it tells the activations
+    *_, seen = inverse_with_extremes(flow, flow.freeze(params), z)
     back, _ = flow.forward(params, x)
     return latent_round_trip(z, back), sizes(x).max(tuple(range(1, x.ndim))), seen.largest

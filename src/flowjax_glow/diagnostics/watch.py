@@ -8,13 +8,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
 from flowjax_glow.bijector import Bijector
 from flowjax_glow.density import bin_midpoints, sample_latents
 from flowjax_glow.diagnostics.extremes import inverse_with_extremes
 from flowjax_glow.diagnostics.round_trip import image_round_trip, latent_round_trip
+from flowjax_glow.diagnostics.trend import median_slope
 from flowjax_glow.errors import check_count
 from flowjax_glow.types import Image, Params, Pixels
 
@@ -31,9 +31,12 @@ class Watch:
 
     `look` measures, and warns once per measurement: that it is beyond `GONE`, or that it will be
     before the training is twice as long as now, if its logarithm goes on to grow as it did over the
-    last looks. Growth within the first looks is no news: every flow starts from none.
+    last `TREND_LOOKS` looks after the start. An inverse may be gone within a few steps, so look
+    often at first.
 
-    A look costs two evaluations of the flow and two of its inverse on as many images and samples.
+    A look costs an evaluation of the flow on images, one on samples, and a walk down its inverse on
+    both, which does as `flow.inverse` does but for rounding. Scales are those of couplings: the
+    deviation of a learned prior is a scale that it does not see.
 
     Args:
         flow: any `Bijector`.
@@ -103,19 +106,18 @@ class Watch:
             self._warned.add(kind)
             warnings.warn(
                 f"{message}; the inverse of this flow cannot be trusted there "
-                "(experiments.diagnose names the layer)",
+                "(diagnostics.stability_report names the layer)",
                 stacklevel=4,
             )
 
 
 def _reaches(series: list[tuple[int, float]], limit: float) -> float:
     """The step at which ``log`` of a series meets that of `limit`, infinity if it never does."""
-    recent = series[1:][-TREND_LOOKS:]  # the start is no part of the trend
-    if len(recent) < TREND_LOOKS or any(value <= 0 for _, value in recent):
+    recent = [(step, value) for step, value in series if step > 0][-TREND_LOOKS:]
+    if len(recent) < TREND_LOOKS or not all(0 < value < math.inf for _, value in recent):
         return math.inf
-    steps, logs = np.array([(step, math.log(value)) for step, value in recent]).T
-    first, second = np.triu_indices(len(steps), 1)
-    slope = float(np.median((logs[second] - logs[first]) / (steps[second] - steps[first])))
+    steps, logs = zip(*((step, math.log(value)) for step, value in recent))
+    slope = median_slope(steps, logs)
     return steps[-1] + (math.log(limit) - logs[-1]) / slope if slope > 0 else math.inf
 
 
