@@ -149,9 +149,8 @@ REMEDY = dataclasses.replace(
 )
 
 
-@pytest.mark.parametrize("config", [CONFIG, REMEDY], ids=["bounded", "remedy"])
-def test_pairs_and_certificates_enclose_the_gain_of_the_inverse(config):
-    flow, params = model(config)
+def test_pairs_and_certificates_enclose_the_gain_of_the_inverse():
+    flow, params = model(REMEDY)
     x = bin_midpoints(jnp.asarray(pictures()))
     bound = certificate(flow, params, x[:1], box=20.0)
     assert np.isfinite(bound.log_gain).all()

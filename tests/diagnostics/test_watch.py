@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from flowjax_glow import bin_midpoints, sample_latents
+from flowjax_glow import GlowConfig, bin_midpoints, sample_latents
 from flowjax_glow.diagnostics import (
     Watch,
     decode_observed,
@@ -20,11 +20,14 @@ from tests.diagnostics.models import model, pictures, with_step
 
 SAMPLES = 8
 
+#: One level, so that it compiles fast; a walk unrolls levels.
+CONFIG = GlowConfig(levels=1, depth=2, width=8, scale="bounded")
+
 
 @pytest.fixture(scope="module")
 def watch():
     """One for all tests, so that it compiles once; each brings its own history."""
-    return Watch(model()[0], pictures(4), samples=SAMPLES, seed=5)
+    return Watch(model(CONFIG)[0], pictures(4), samples=SAMPLES, seed=5)
 
 
 @pytest.fixture(autouse=True)
@@ -34,13 +37,13 @@ def forgotten(watch):
 
 
 def grown(factor: float):
-    """The model with the latents of its top level stretched on the way to the image."""
-    _, params = model()
+    """The model with its latents stretched on the way to the image."""
+    _, params = model(CONFIG)
 
     def stretch(actnorm, conv, coupling):
-        return {**actnorm, "log_scale": actnorm["log_scale"] - jnp.log(factor) / 9}, conv, coupling
+        return {**actnorm, "log_scale": actnorm["log_scale"] - jnp.log(factor) / 6}, conv, coupling
 
-    return with_step(params, 1, stretch)
+    return with_step(params, 0, stretch)
 
 
 def row(step, latent_error, largest=2.0):
@@ -53,7 +56,7 @@ def row(step, latent_error, largest=2.0):
 
 
 def test_it_measures_what_the_diagnostics_do(watch):
-    flow, params = model()
+    flow, params = model(CONFIG)
     found = watch.look(1, params)
     x = bin_midpoints(jnp.asarray(pictures(4)))
     noise = sample_latents(flow, params, jax.random.key(5), (SAMPLES, *x.shape[1:]))
@@ -82,7 +85,7 @@ def warned(watch, *looks):
 
 
 def test_a_sound_inverse_is_passed_over_in_silence(watch):
-    assert warned(watch, *((step, model()[1]) for step in range(0, 60, 10))) == []
+    assert warned(watch, *((step, model(CONFIG)[1]) for step in range(0, 60, 10))) == []
 
 
 def test_an_inverse_that_is_gone_is_told_once_for_each_measurement(watch):
@@ -94,7 +97,7 @@ def test_an_inverse_that_is_gone_is_told_once_for_each_measurement(watch):
 
 
 def test_what_is_not_a_number_is_gone(watch):
-    _, params = model()
+    _, params = model(CONFIG)
     told = warned(watch, (10, jax.tree.map(lambda leaf: leaf * jnp.nan, params)))
     assert len(told) == 3
     assert all("above" in message for message in told)
@@ -128,19 +131,19 @@ def test_a_resumed_history_makes_the_next_look_speak(watch):
 
 def test_a_start_that_is_looked_at_twice_is_no_trend(watch):
     watch.resume([row(0, 1e-9), row(0, 1e-9), *(row(step, 1e-4) for step in (10, 20, 30))], 30)
-    assert warned(watch, (40, model()[1])) == []
+    assert warned(watch, (40, model(CONFIG)[1])) == []
 
 
 def test_an_inverse_that_comes_back_from_infinity_has_no_trend(watch):
     watch.resume([row(step, math.inf) for step in range(0, 50, 10)], step=40)
-    assert warned(watch, (50, model()[1])) == []
+    assert warned(watch, (50, model(CONFIG)[1])) == []
 
 
 def test_slow_growth_and_a_late_limit_say_nothing(watch):
     watch.resume([row(step, 1e-6 * 1.01 ** (step / 10)) for step in range(0, 400, 10)], 400)
-    assert warned(watch, (400, model()[1])) == []
+    assert warned(watch, (400, model(CONFIG)[1])) == []
 
 
 def test_impossible_numbers_of_samples_are_refused():
     with pytest.raises(ValueError, match=r"Watch\.samples: expected a whole number"):
-        Watch(model()[0], pictures(2), samples=0)
+        Watch(model(CONFIG)[0], pictures(2), samples=0)

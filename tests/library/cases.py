@@ -52,15 +52,12 @@ CASES: dict[str, tuple[fg.Bijector, tuple[int, ...]]] = {
     "glow-control": (small_glow(), GRAY),
     "glow-bounded": (small_glow(scale="bounded"), GRAY),
     "glow-depth-scaled": (small_glow(scale="depth-scaled"), GRAY),
-    "glow-openai": (
-        small_glow(reads="signal", split_prior="learned", top_prior="learned"),
-        GRAY,
-    ),
-    "glow-damped": (
+    "glow-openai-damped": (
         small_glow(
             reads="signal",
             split_prior="learned",
             prior_scale=fg.DepthScaled(2.0, steps=1),
+            top_prior="learned",
             scale=fg.DepthScaled(one_sided=True),
             damped=True,
         ),

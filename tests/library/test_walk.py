@@ -16,7 +16,7 @@ from tests.library.cases import build, images, perturbed
 from tests.library.compare import relative_error
 
 # Two levels of two steps; learned priors, then a permutation at each level's end.
-NAME = "glow-openai"
+NAME = "glow-openai-damped"
 
 
 def watch(bijector, params, z, x, log_det):
