@@ -13,6 +13,7 @@ from click.testing import CliRunner
 
 from experiments.claims import claims_table, judge, thresholds, write_claims
 from experiments.claims.__main__ import main
+from experiments.compare import main as compare_main
 from experiments.presets import CLIPS, TAUS
 from tests.experiments.synthetic import (
     IMAGES,
@@ -458,6 +459,19 @@ def test_the_command_judges_a_sweep_again(tmp_path):
     assert answer.exit_code == 0, answer.output
     assert "inconclusive" in answer.output
     assert len(json.loads((tmp_path / "claims.json").read_text())["claims"]) == len(CLAIMS)
+
+
+def test_two_variants_are_compared_seed_by_seed(monkeypatch):
+    everything = [*runs(), *runs("additive", shifts=HARM)]
+    monkeypatch.setattr("experiments.compare.load_sweep", lambda _: everything)
+    answer = CliRunner().invoke(compare_main, ["somewhere", "additive", "control"])
+    assert answer.exit_code == 0, answer.output
+    late = next(line for line in answer.output.splitlines() if "late loss" in line)
+    assert late.split()[2:5] == ["+0.053", "[+0.039,", "+0.068]"]
+    assert late.endswith("0: +0.050, 1: +0.060, 2: +0.050")
+    answer = CliRunner().invoke(compare_main, ["somewhere", "additive", "signal"])
+    assert answer.exit_code == 2
+    assert "expected a seed that additive and signal have both finished, got none" in answer.stderr
 
 
 def test_the_command_writes_nothing_into_a_run_folder(tmp_path):
