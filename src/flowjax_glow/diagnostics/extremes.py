@@ -1,7 +1,9 @@
 """The inverse together with the extremes that every example meets on the way."""
 
+from functools import partial
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -34,6 +36,12 @@ def inverse_with_extremes(
     x, log_det, records = walk_inverse(flow, params, z, _visit)
     largest, lowest = zip(*(record for _, _, record in flatten_records(flow, records)))
     return x, log_det, Extremes(jnp.stack(largest).max(0), jnp.stack(lowest))
+
+
+@partial(jax.jit, static_argnums=0)
+def largest_activation(flow: Bijector, params: Params, z: Latents) -> PerExample:
+    """`Extremes.largest` alone; one program for all latents of a shape."""
+    return inverse_with_extremes(flow, flow.freeze(params), z)[2].largest
 
 
 def _visit(

@@ -194,7 +194,8 @@ def examine(
     )
 
 
-@partial(jax.jit, static_argnums=0)
+# It runs a few times, so compiling it fast matters more than running it fast.
+@partial(jax.jit, static_argnums=0, compiler_options={"xla_backend_optimization_level": 0})
 def _walk(flow: Bijector, params: Params, z: Latents, limit: Array, key: jax.Array) -> Any:
     def visit(
         bijector: Bijector, own: Params, z: Latents, x: Image, log_det: LogDet

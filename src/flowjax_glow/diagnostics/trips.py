@@ -13,13 +13,13 @@ from jaxtyping import Array, Float
 from flowjax_glow.bijector import Bijector
 from flowjax_glow.density import bin_midpoints, sample_latents
 from flowjax_glow.diagnostics.chunks import CHUNK, in_chunks
-from flowjax_glow.diagnostics.extremes import LIMIT, inverse_with_extremes
+from flowjax_glow.diagnostics.extremes import LIMIT, largest_activation
 from flowjax_glow.diagnostics.linear import sizes
 from flowjax_glow.diagnostics.result import Result, worst
 from flowjax_glow.diagnostics.round_trip import image_round_trip, latent_round_trip
 from flowjax_glow.errors import check_count, expected
 from flowjax_glow.numerics import event_size
-from flowjax_glow.types import Params, Pixels
+from flowjax_glow.types import Latents, Params, Pixels
 
 #: Noise levels at which the inverse is looked at.
 TAUS = (0.0, 0.1, 0.25, 0.5, 0.7, 1.0)
@@ -64,9 +64,12 @@ def reconstruction(
     flow: Bijector, params: Params, images: Pixels, *, n_bits: int = 8, chunk: int = CHUNK
 ) -> Reconstruction:
     """Encodes and decodes uint8 images, and compares what comes back."""
-    trip, values, log_dets, activations = in_chunks(
-        lambda part: _images_and_back(flow, params, part, n_bits), jnp.asarray(images), chunk
-    )
+
+    def measure(part: Pixels) -> tuple:
+        *found, z = _images_and_back(flow, params, part, n_bits)
+        return *found, largest_activation(flow, params, z)
+
+    trip, values, log_dets, activations = in_chunks(measure, jnp.asarray(images), chunk)
     return Reconstruction(
         images=np.array([len(images)]),
         median=np.median(trip.relative, keepdims=True),
@@ -88,7 +91,6 @@ def _images_and_back(flow: Bijector, params: Params, images: Pixels, n_bits: int
     x = bin_midpoints(images, n_bits=n_bits)
     z, log_det = flow.forward(params, x)
     back, inverse_log_det = flow.inverse(params, z)
-    *_, seen = inverse_with_extremes(flow, flow.freeze(params), z)
     events = tuple(range(1, x.ndim))
     values = {
         "nan": jnp.isnan(back).mean(events),
@@ -97,7 +99,7 @@ def _images_and_back(flow: Bijector, params: Params, images: Pixels, n_bits: int
     }
     trip = image_round_trip(x, back, n_bits=n_bits)
     log_dets = (log_det + inverse_log_det) / (event_size(x) * math.log(2))
-    return trip, values, log_dets, seen.largest
+    return trip, values, log_dets, z
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,9 +150,14 @@ def latent_round_trips(
     chunk = min(chunk, samples)
     keys = jax.random.split(jax.random.key(seed), -(-samples // chunk))
     batch = (chunk, *shape)
+
+    def measure(key: jax.Array, tau: float) -> tuple:
+        error, largest, z = _noise_and_back(flow, params, key, batch, tau)
+        return error, largest, largest_activation(flow, params, z)
+
     levels = []
     for tau in taus:
-        parts = [jax.device_get(_noise_and_back(flow, params, key, batch, tau)) for key in keys]
+        parts = [jax.device_get(measure(key, tau)) for key in keys]
         levels.append([np.concatenate(part)[:samples] for part in zip(*parts, strict=True)])
     errors, largest, activations = (np.stack(rows) for rows in zip(*levels, strict=True))
     return LatentRoundTrips(
@@ -168,9 +175,8 @@ def latent_round_trips(
 @partial(jax.jit, static_argnums=(0, 3))
 def _noise_and_back(
     flow: Bijector, params: Params, key: jax.Array, shape: tuple[int, ...], tau: jax.Array
-) -> tuple[Float[Array, " batch"], ...]:
+) -> tuple[Float[Array, " batch"], Float[Array, " batch"], Latents]:
     z = sample_latents(flow, params, key, shape, temperature=tau)
-    x, _ = flow.inverse(params, z)  # what users run; the walk beside it tells the activations
-    *_, seen = inverse_with_extremes(flow, flow.freeze(params), z)
+    x, _ = flow.inverse(params, z)
     back, _ = flow.forward(params, x)
-    return latent_round_trip(z, back), sizes(x).max(tuple(range(1, x.ndim))), seen.largest
+    return latent_round_trip(z, back), sizes(x).max(tuple(range(1, x.ndim))), z
