@@ -1,15 +1,16 @@
 """Looks for the cheapest settings in which a trained control breaks and its remedies do not.
 
-    python -m experiments.breaking
+    python -m experiments.breaking --seeds=3
 
 Every row of `SETTINGS` changes a small, deep model or its recipe; control, bounded and damped are
-trained with it on seed 0, and looked at with 1,024 samples per noise level and 256 held-out images.
+trained with it, and looked at with 1,024 samples per noise level and 256 held-out images.
 Printed and written into table.json: what fails of samples at tau = 1, of z = 0 and of real images,
 and the logarithm of the product of 1 / s_min along the chain, at the end and how much it grew per
 100 steps. The same command again trains only what is missing.
 """
 
 import dataclasses
+import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,6 @@ import click
 if TYPE_CHECKING:
     from experiments.presets import Experiment
 
-SEED = 0
 VARIANTS = ("control", "bounded", "damped")
 
 #: What is changed, in the experiment, its model or its optimizer.
@@ -27,16 +27,32 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "rate 3e-3": {"learning_rate": 3e-3},
     "rate 1e-2": {"learning_rate": 1e-2},
     "rate 3e-4": {"learning_rate": 3e-4},
+    "warm-up over 10 steps": {"warmup_steps": 10},
+    "warm-up over 20 steps": {"warmup_steps": 20},
     "warm-up over 30 steps": {"warmup_steps": 30},
     "gradients clipped at 1": {"clip_norm": 1.0},
     "openai/glow's wiring": {"reads": "signal", "split_prior": "learned"},
+    "openai/glow's wiring, rate 2e-3": {
+        "reads": "signal",
+        "split_prior": "learned",
+        "learning_rate": 2e-3,
+    },
     "openai/glow's wiring, rate 3e-3": {
         "reads": "signal",
         "split_prior": "learned",
         "learning_rate": 3e-3,
     },
     "randomized splits": {"permutation": "every_step"},
+    "randomized splits, rate 1.5e-3": {"permutation": "every_step", "learning_rate": 1.5e-3},
+    "randomized splits, rate 2e-3": {"permutation": "every_step", "learning_rate": 2e-3},
     "randomized splits, rate 3e-3": {"permutation": "every_step", "learning_rate": 3e-3},
+    "randomized splits, rate 3e-3, 2 steps": {
+        "permutation": "every_step",
+        "learning_rate": 3e-3,
+        "steps": 2,
+    },
+    "nets without actnorms": {"net_actnorm": False},
+    "nets without actnorms, rate 3e-3": {"net_actnorm": False, "learning_rate": 3e-3},
     "depth 16": {"depth": 16},
     "depth 64": {"depth": 64},
     "8 bits": {"n_bits": 8},
@@ -44,24 +60,26 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "240 steps": {"steps": 240},
 }
 
-HEAD = f"{'setting':<31}  variant  bits/dim  samples   z=0  images     gain, growth"
+HEAD = f"{'setting':<37}  seed  variant  bits/dim  samples   z=0  images     gain, growth"
 
 
 @click.command(context_settings={"max_content_width": 100})
 @click.option(
     "--output", type=click.Path(path_type=Path), default=Path("runs/breaking"), show_default=True
 )
+@click.option("--seeds", default="1", show_default=True, help="A count, or seeds with commas.")
 @click.option("--only", help="A part of the names of the settings to try; default all.")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
-def main(output: Path, only: str | None, debug: bool) -> None:
+def main(output: Path, seeds: str, only: str | None, debug: bool) -> None:
     """Train control, bounded and damped with every setting and print what broke."""
-    from experiments.command import one_line_errors
+    from experiments.command import one_line_errors, parse_seeds
 
     with one_line_errors(debug):
-        search(output, {k: v for k, v in SETTINGS.items() if only is None or only in k})
+        settings = {k: v for k, v in SETTINGS.items() if only is None or only in k}
+        search(output, settings, parse_seeds(seeds, 1))
 
 
-def search(output: Path, settings: dict[str, dict[str, Any]]) -> None:
+def search(output: Path, settings: dict[str, dict[str, Any]], seeds: list[int]) -> None:
     """Trains and prints, row by row."""
     from experiments import compilation
     from experiments.folders import write_json
@@ -73,16 +91,15 @@ def search(output: Path, settings: dict[str, dict[str, Any]]) -> None:
     keep_freed_memory()
     rows = []
     click.echo(HEAD)
-    for name, changes in settings.items():
-        setting = changed(base(), changes)
-        for variant in VARIANTS:
-            model = apply_variant(variant, setting.model)
-            experiment = dataclasses.replace(setting, variant=variant, model=model)
-            folder = output / f"{name.replace('/', '-').replace(' ', '-')}-{variant}"
-            row = {"setting": name, "variant": variant} | broken(run(experiment, folder), folder)
-            rows.append(row)
-            click.echo(line(row))
-            write_json(output / "table.json", {"rows": rows})
+    for (name, changes), seed, variant in itertools.product(settings.items(), seeds, VARIANTS):
+        setting = changed(base(), changes | {"seed": seed})
+        model = apply_variant(variant, setting.model)
+        experiment = dataclasses.replace(setting, variant=variant, model=model)
+        folder = output / name.replace("/", "-").replace(" ", "-") / experiment.name
+        row = {"setting": name, "seed": seed, "variant": variant}
+        rows.append(row | broken(run(experiment, folder), folder))
+        click.echo(line(rows[-1]))
+        write_json(output / "table.json", {"rows": rows})
 
 
 def base() -> "Experiment":
@@ -92,7 +109,6 @@ def base() -> "Experiment":
 
     return dataclasses.replace(
         LAPTOP,
-        seed=SEED,
         model=dataclasses.replace(LAPTOP.model, width=32),
         optimizer=OptimizerConfig(learning_rate=1e-3),
         steps=60,
@@ -149,7 +165,7 @@ def chain_gain(folder: Path) -> dict[str, float]:
 
 def line(row: dict[str, Any]) -> str:
     """A row of the printed table."""
-    start = f"{row['setting']:<31}  {row['variant']:<8}"
+    start = f"{row['setting']:<37}  {row['seed']:>4}  {row['variant']:<8}"
     if row["status"] != "done":
         return f"{start}  {row['status']} after {row['steps']} steps"
     shares = "  ".join(f"{100 * float(row[name]):5.1f}%" for name in ("samples", "zero", "images"))

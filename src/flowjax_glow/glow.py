@@ -45,6 +45,8 @@ class GlowConfig:
             images. Parameters and everything that is inverted keep theirs.
         damped: whether the outputs of the coupling nets, shifts and raw scales alike, are divided
             by the depth, so that one update moves a level no further than it would move one step.
+        net_actnorm: whether hidden layers of the coupling nets end in an actnorm, as in
+            openai/glow, or in a bias.
     """
 
     levels: int = 3
@@ -61,6 +63,7 @@ class GlowConfig:
     memory: Memory = "store"
     net_dtype: Literal["bfloat16"] | None = None
     damped: bool = False
+    net_actnorm: bool = True
 
     def __post_init__(self) -> None:
         for name in ("levels", "depth", "width"):
@@ -75,7 +78,8 @@ class GlowConfig:
         )
         check_choice("GlowConfig.memory", self.memory, get_args(Memory))
         check_choice("GlowConfig.net_dtype", self.net_dtype, (None, "bfloat16"))
-        check_choice("GlowConfig.damped", self.damped, (False, True))
+        for name in ("damped", "net_actnorm"):
+            check_choice(f"GlowConfig.{name}", getattr(self, name), (False, True))
         for name in ("scale", "prior_scale"):
             object.__setattr__(self, name, _scale(f"GlowConfig.{name}", getattr(self, name)))
 
@@ -103,7 +107,8 @@ def glow(config: GlowConfig) -> MultiScale:
     # names became scales when config was made
     assert isinstance(config.scale, Scale)
     assert isinstance(config.prior_scale, Scale)
-    net = CouplingNet(config.width, config.net_dtype, 1 / config.depth if config.damped else 1.0)
+    gain = 1 / config.depth if config.damped else 1.0
+    net = CouplingNet(config.width, config.net_dtype, gain, config.net_actnorm)
     coupling = AffineCoupling(net, config.scale.shared_by(config.depth))
     step: tuple[Bijector, ...] = (ActNorm(), _mixing(config), coupling)
     if config.permutation == "every_step":

@@ -58,6 +58,26 @@ class ConvActNorm(nn.Module):
         return channel_statistics(_convolve_in(self.dtype, x, kernel))
 
 
+class ConvBias(nn.Module):
+    """A convolution with a bias: ``x * kernel + bias``, from N(0, 0.05^2) and from zero.
+
+    `dtype` is as of `ConvActNorm`.
+    """
+
+    channels_out: int
+    size: int
+    dtype: str | None = None
+
+    @nn.compact
+    def __call__(self, x: Image) -> Image:
+        shape = (self.size, self.size, x.shape[-1], self.channels_out)
+        dtype = at_least_float32(x)
+        kernel = self.param("kernel", jax.nn.initializers.normal(0.05), shape, dtype)
+        bias = self.param("bias", jax.nn.initializers.zeros, (self.channels_out,), dtype)
+        z = _convolve_in(self.dtype, x, kernel) + bias
+        return z if self.dtype is None else z.astype(self.dtype)
+
+
 class ZeroConv(nn.Module):
     """A 3x3 convolution that starts at zero: ``(x * kernel + shift) g e^(3 l)``, all three zero.
 
@@ -109,17 +129,20 @@ class CouplingNet(nn.Module):
             images. Parameters, input and output keep theirs.
         gain: of the output, which it multiplies. Adam moves every weight by about the learning
             rate, whatever the gradient's size, so the gain sets how far an update moves the output.
+        actnorm: whether hidden convolutions end in an actnorm (openai/glow) or in a bias.
     """
 
     width: int = 512
     dtype: str | None = None
     gain: float = 1.0
+    actnorm: bool = True
 
     @nn.compact
     def __call__(self, x: Image, channels_out: int) -> Image:
         """`(batch, height, width, channels)` to `(batch, height, width, channels_out)`."""
-        h = relu(ConvActNorm(self.width, size=3, dtype=self.dtype, name="first")(x))
-        h = relu(ConvActNorm(self.width, size=1, dtype=self.dtype, name="second")(h))
+        convolution = ConvActNorm if self.actnorm else ConvBias
+        h = relu(convolution(self.width, size=3, dtype=self.dtype, name="first")(x))
+        h = relu(convolution(self.width, size=1, dtype=self.dtype, name="second")(h))
         return ZeroConv(channels_out, self.dtype, self.gain, name="last")(h).astype(x.dtype)
 
 

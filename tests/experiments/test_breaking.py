@@ -73,14 +73,14 @@ def test_every_row_is_trained_printed_and_written(tmp_path, monkeypatch, capsys)
         }
 
     monkeypatch.setattr("experiments.run.run", train)
-    search(tmp_path, {"depth 64": {"depth": 64}})
+    search(tmp_path, {"depth 64": {"depth": 64}}, [0, 5])
     rows = json.loads((tmp_path / "table.json").read_text())["rows"]
-    assert [(row["setting"], row["variant"]) for row in rows] == [
-        ("depth 64", variant) for variant in VARIANTS
+    assert [(row["setting"], row["seed"], row["variant"]) for row in rows] == [
+        ("depth 64", seed, variant) for seed in (0, 5) for variant in VARIANTS
     ]
     printed = capsys.readouterr().out
-    assert printed.count("depth 64") == len(VARIANTS)
-    assert (tmp_path / "depth-64-damped").is_dir()
+    assert printed.count("depth 64") == 2 * len(VARIANTS)
+    assert (tmp_path / "depth-64" / "damped-seed5").is_dir()
 
 
 def test_rows_tell_what_failed_and_what_diverged(tmp_path):
@@ -92,7 +92,7 @@ def test_rows_tell_what_failed_and_what_diverged(tmp_path):
         "broken": {"1": 0.5, "0": 1.0},
         "bit_exact": 0.75,
     }
-    names = {"setting": "as it is", "variant": "control"}
+    names = {"setting": "as it is", "seed": 0, "variant": "control"}
     row = names | broken(summary, tmp_path)
     assert (row["samples"], row["zero"], row["images"]) == (0.5, 1.0, 0.25)
     assert " 50.0%  100.0%   25.0% " in line(row)

@@ -56,6 +56,7 @@ def level_parts(flow, index):
             "GlowConfig.scale: expected a Scale or the name of one, got 0.5; names are",
         ),
         ({"damped": "no"}, "GlowConfig.damped: expected one of False, True, got 'no'"),
+        ({"net_actnorm": 2}, "GlowConfig.net_actnorm: expected one of False, True, got 2"),
         ({"prior_scale": "relu"}, "GlowConfig.prior_scale: expected one of additive, .*, got"),
     ],
 )
@@ -89,6 +90,28 @@ def test_damped_nets_give_their_output_over_the_depth():
     params = perturbed(init_net(net, jax.random.key(0), x, 6))
     output = apply_net(level_parts(plain, 1)[1][-1].net, params, x, 6)
     np.testing.assert_allclose(apply_net(net, params, x, 6), output / 5, atol=1e-7)
+
+
+@pytest.mark.parametrize("net_dtype", [None, "bfloat16"])
+def test_nets_without_actnorms_end_their_layers_in_biases(net_dtype):
+    flow = small_glow(net_actnorm=False, net_dtype=net_dtype)
+    net = level_parts(flow, 0)[1][-1].net
+    x = images((2, 4, 4, 3), "float32")
+    params = perturbed(init_net(net, jax.random.key(0), x, 6))
+    assert {name: sorted(layer) for name, layer in params.items()} == {
+        "first": ["bias", "kernel"],
+        "second": ["bias", "kernel"],
+        "last": ["kernel", "log_scale", "shift"],
+    }
+    kernels = {name: layer["kernel"] for name, layer in params.items()}
+    h = jax.nn.relu(convolve(x, kernels["first"]) + params["first"]["bias"])
+    h = jax.nn.relu(convolve(h, kernels["second"]) + params["second"]["bias"])
+    scale = jnp.exp(3 * params["last"]["log_scale"])
+    expected = (convolve(h, kernels["last"]) + params["last"]["shift"]) * scale
+    found = apply_net(net, params, x, 6)
+    assert found.dtype == x.dtype
+    tolerance = 1e-5 if net_dtype is None else 0.02 * float(jnp.abs(expected).max())
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=tolerance)
 
 
 def test_a_bounded_prior_keeps_the_inverse_of_a_split_from_exploding():
