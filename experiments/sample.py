@@ -45,7 +45,7 @@ def main(
         import numpy as np
 
         from experiments.folders import write_arrays
-        from experiments.trained import load_trained, run_folders
+        from experiments.trained import run_folders, trained_runs
         from flowjax_glow import sample_pixels
         from flowjax_glow.errors import check_count, expected
         from flowjax_glow.training import averaged_params
@@ -53,15 +53,17 @@ def main(
         check_count("--count", count)
         check_count("--chunk", chunk)
         name = f"samples/temperature-{temperature:g}-seed-{seed}{'-averaged' * averaged}.npz"
-        files = {run: run / name for run in run_folders(folder)}
-        for file in files.values():
-            if file.exists():
+        for run in run_folders(folder):
+            if (run / name).exists():
                 raise expected(
-                    f"{file}", "no such file yet", got="one", advice="move it away, or use a seed"
+                    f"{run / name}",
+                    "no such file yet",
+                    got="one",
+                    advice="move it away, or use a seed",
                 )
-        for run, file in files.items():
-            trained = load_trained(run)
-            with click.progressbar(length=count, label=run.name, file=sys.stderr) as bar:
+        for trained in trained_runs(folder):
+            file = trained.folder / name
+            with click.progressbar(length=count, label=trained.folder.name, file=sys.stderr) as bar:
                 drawn = sample_pixels(
                     trained.flow,
                     averaged_params(trained.state) if averaged else trained.state.params,

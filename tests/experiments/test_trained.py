@@ -152,6 +152,9 @@ def test_runs_of_a_sweep_without_a_checkpoint_are_named_and_left_out(trained, tm
     assert "biased-seed0: expected a checkpoint, got none" in said
     with pytest.raises(CheckpointError):
         next(trained_runs(empty))
+    code, output = invoke(sample.main, tmp_path, "--count=4", "--temperature=0.25")
+    assert code == 0, output
+    assert (trained / "samples/temperature-0.25-seed-0.npz").exists()
 
 
 def test_a_trained_run_is_attacked(trained):
