@@ -11,7 +11,9 @@ from flowjax_glow.scales import (
     Biased,
     Bounded,
     DepthScaled,
+    Exponential,
     Scale,
+    Sigmoid,
     SoftClamp,
     TanhExponential,
 )
@@ -78,6 +80,17 @@ DEPTH_ROWS: dict[str, Row] = {
     for name in ("control", "bounded", "depth-scaled", "damped")
 }
 
+#: Our remedy with one of its parts taken away. Where priors are
+#: standard, the last two are `damped` and `depth-scaled`: this is for the preset `no-warmup`.
+PART_ROWS: dict[str, Row] = {
+    "damped-sigmoid": (DAMPED | {"scale": Sigmoid()}, "parts: damped, with the control's s"),
+    "damped-bounded": (DAMPED | {"scale": Bounded(0.5, 1.0)}, "parts: damped, s in (0.5, 1)"),
+    "damped-free-prior": (
+        DAMPED | {"prior_scale": Exponential()},
+        "parts: damped, with an unbounded learned prior",
+    ),
+    "undamped": (DAMPED | {"damped": False}, "parts: damped's two bounds, nets not damped"),
+}
 
 _BOUNDED = {"scale": Bounded(0.5, 1.0)}
 _LEARNED = {"split_prior": "learned"}
@@ -110,7 +123,7 @@ NOISE_PATH_ROWS: dict[str, Row] = {
 }
 
 #: Rows of a study alone; its own figure shows them, the paper's figures do not.
-STUDY_ROWS: dict[str, Row] = SCALE_ROWS | DEPTH_ROWS | NOISE_PATH_ROWS
+STUDY_ROWS: dict[str, Row] = SCALE_ROWS | DEPTH_ROWS | PART_ROWS | NOISE_PATH_ROWS
 
 VARIANTS |= STUDY_ROWS
 
@@ -123,6 +136,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         *SCALE_ROWS,
     ),
     "depth": ("control", "bounded", "depth-scaled", "damped", *DEPTH_ROWS),
+    "parts": ("control", "bounded", "depth-scaled", "damped", *PART_ROWS),
     "noise-path": (
         *("control", "bounded", "openai", "randomized", "randomized-level-end", "realnvp"),
         *NOISE_PATH_ROWS,

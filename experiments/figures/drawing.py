@@ -23,7 +23,14 @@ from experiments.figures import (
 )
 from experiments.figures.selection import Drawing, NoDataError
 from experiments.results import Run, load_sweep
-from experiments.variants import DEPTH_ROWS, GROUPS, NOISE_PATH_ROWS, SCALE_ROWS, STUDY_ROWS
+from experiments.variants import (
+    DEPTH_ROWS,
+    GROUPS,
+    NOISE_PATH_ROWS,
+    PART_ROWS,
+    SCALE_ROWS,
+    STUDY_ROWS,
+)
 
 FIGURES: dict[str, Callable[[Sequence[Run]], Drawing]] = {
     "figure1": figure1.draw,
@@ -43,12 +50,14 @@ FIGURES: dict[str, Callable[[Sequence[Run]], Drawing]] = {
 #: A study has a figure of its own: the variants that only it has, all that it shows, and how.
 STUDIES: dict[str, tuple[Sequence[str], Sequence[str], Callable[[Sequence[Run]], Drawing]]] = {
     "scales": (tuple(SCALE_ROWS), GROUPS["scales"], pareto.draw),
-    "depth": (tuple(DEPTH_ROWS), GROUPS["depth"], partial(cells.draw, order=GROUPS["depth"])),
-    "noise_path": (
-        tuple(NOISE_PATH_ROWS),
-        GROUPS["noise-path"],
-        partial(cells.draw, order=GROUPS["noise-path"]),
-    ),
+    **{
+        name.replace("-", "_"): (tuple(rows), GROUPS[name], partial(cells.draw, order=GROUPS[name]))
+        for name, rows in (
+            ("depth", DEPTH_ROWS),
+            ("parts", PART_ROWS),
+            ("noise-path", NOISE_PATH_ROWS),
+        )
+    },
 }
 
 
