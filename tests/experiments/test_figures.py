@@ -96,7 +96,8 @@ def test_densities_integrate_to_one(sweep):
 
 def test_a_study_has_a_figure_of_its_own_and_stays_out_of_the_others(tmp_path):
     names = ["control", "biased-0.3", "bounded", "one-sided", "damped-2", "signal", "openai"]
-    runs = [(name, seed, "done") for name in [*names, "control-depth8"] for seed in (0, 1)]
+    others = ["control-depth8", "undamped"]
+    runs = [(name, seed, "done") for name in [*names, *others] for seed in (0, 1)]
     folder = write_sweep(tmp_path / "sweep", runs, **SMALL)
     assert {file.stem for file in draw_all(folder)} == {*FIGURES, *STUDIES}
     assert set(arrays_of(folder, "figure4")["variants"]) == {"control", "bounded", "openai"}
@@ -105,6 +106,7 @@ def test_a_study_has_a_figure_of_its_own_and_stays_out_of_the_others(tmp_path):
         *("control", "bounded", "openai", "signal")
     }
     assert set(arrays_of(folder, "depth")["variants"]) == {"control", "bounded", "control-depth8"}
+    assert set(arrays_of(folder, "parts")["variants"]) == {"control", "bounded", "undamped"}
 
 
 def test_the_front_is_what_nothing_beats():
