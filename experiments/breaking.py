@@ -24,7 +24,10 @@ VARIANTS = ("control", "bounded", "damped")
 #: What is changed, in the experiment, its model or its optimizer.
 SETTINGS: dict[str, dict[str, Any]] = {
     "as it is": {},
+    "rate 1.5e-3": {"learning_rate": 1.5e-3},
+    "rate 2e-3": {"learning_rate": 2e-3},
     "rate 3e-3": {"learning_rate": 3e-3},
+    "rate 3e-3, 1 step": {"learning_rate": 3e-3, "steps": 1},
     "rate 1e-2": {"learning_rate": 1e-2},
     "rate 3e-4": {"learning_rate": 3e-4},
     "warm-up over 10 steps": {"warmup_steps": 10},
@@ -46,6 +49,11 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "randomized splits, rate 1.5e-3": {"permutation": "every_step", "learning_rate": 1.5e-3},
     "randomized splits, rate 2e-3": {"permutation": "every_step", "learning_rate": 2e-3},
     "randomized splits, rate 3e-3": {"permutation": "every_step", "learning_rate": 3e-3},
+    "randomized splits, rate 3e-3, 1 step": {
+        "permutation": "every_step",
+        "learning_rate": 3e-3,
+        "steps": 1,
+    },
     "randomized splits, rate 3e-3, 2 steps": {
         "permutation": "every_step",
         "learning_rate": 3e-3,
