@@ -1,4 +1,4 @@
-"""Compiled programs kept on disk, so that a second run of a preset starts at once."""
+"""Compiled programs: kept on disk for the next time, dropped before memory has no room."""
 
 import os
 from pathlib import Path
@@ -29,3 +29,24 @@ def keep_compiled_programs() -> None:
     # By default only what took a second to compile is kept; a CPU run has many smaller programs.
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+#: A process's memory maps, one a line, and how many Linux allows it.
+MAPS, MAPS_ALLOWED = Path("/proc/self/maps"), Path("/proc/sys/vm/max_map_count")
+
+
+def make_room_for_programs() -> None:
+    """Drops compiled programs from memory if half of the maps that Linux allows are in use.
+
+    A model takes one to four thousand maps on a CPU and the default limit is 65,530. Past it XLA
+    ends the process, so a sweep of some dozens of models must let go of the old ones; their
+    programs come back from disk where they are needed again. Other systems have no such limit.
+    """
+    try:
+        allowed = int(MAPS_ALLOWED.read_text())
+        with MAPS.open() as lines:
+            maps = sum(1 for _ in lines)
+    except OSError:
+        return
+    if maps > allowed / 2:
+        jax.clear_caches()

@@ -12,6 +12,7 @@ import jax
 from jax.sharding import Mesh
 from jaxtyping import Array, Float
 
+from experiments.compilation import make_room_for_programs
 from experiments.folders import open_run, read_json, write_arrays, write_json
 from experiments.measure import Measurement
 from experiments.presets import Experiment
@@ -150,6 +151,7 @@ def run(experiment: Experiment, folder: Path) -> dict[str, Any]:
     if is_finished(folder, experiment):
         return read_json(folder / "summary.json")
     open_run(folder, experiment)
+    make_room_for_programs()
     status = Status(folder)
     try:
         with status.running():

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from experiments.compilation import make_room_for_programs
 from experiments.config import read_config
 from experiments.folders import read_json
 from experiments.presets import Experiment
@@ -66,6 +67,7 @@ def trained_runs(folder: Path) -> Iterator[Trained]:
         CheckpointError: if a checkpoint cannot be read, or `folder` is a run's that has none.
     """
     for run in run_folders(folder):
+        make_room_for_programs()
         try:
             yield load_trained(run)
         except NoCheckpointError as error:

@@ -1,11 +1,15 @@
-"""The cache of compiled programs: where it lies, and that a second process finds them."""
+"""Compiled programs: where they lie, that they are found again, and when they are dropped."""
 
 import os
 import subprocess
 import sys
 from pathlib import Path
 
-from experiments.compilation import cache_folder
+import jax
+import pytest
+
+from experiments import compilation
+from experiments.compilation import cache_folder, make_room_for_programs
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = """
@@ -61,3 +65,21 @@ def test_the_home_folder_is_the_default(monkeypatch, tmp_path):
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     assert cache_folder() == tmp_path / ".cache" / "flowjax_glow" / "xla"
+
+
+@pytest.mark.parametrize(("maps", "dropped"), [(40, False), (60, True)])
+def test_programs_are_dropped_before_linux_has_no_map_left(monkeypatch, tmp_path, maps, dropped):
+    (tmp_path / "maps").write_text("a map\n" * maps)
+    (tmp_path / "allowed").write_text("100\n")
+    monkeypatch.setattr(compilation, "MAPS", tmp_path / "maps")
+    monkeypatch.setattr(compilation, "MAPS_ALLOWED", tmp_path / "allowed")
+    cleared = []
+    monkeypatch.setattr(jax, "clear_caches", lambda: cleared.append(True))
+    make_room_for_programs()
+    assert bool(cleared) == dropped
+
+
+def test_systems_without_such_a_limit_keep_their_programs(monkeypatch, tmp_path):
+    monkeypatch.setattr(compilation, "MAPS_ALLOWED", tmp_path / "not there")
+    monkeypatch.setattr(jax, "clear_caches", lambda: pytest.fail("dropped"))
+    make_room_for_programs()
