@@ -91,6 +91,7 @@ def search(output: Path, settings: dict[str, dict[str, Any]], seeds: list[int]) 
     """Trains and prints, row by row."""
     from experiments import compilation
     from experiments.folders import write_json
+    from experiments.presets import BREAKING
     from experiments.run import run
     from experiments.variants import apply_variant
     from flowjax_glow.training import keep_freed_memory
@@ -100,7 +101,7 @@ def search(output: Path, settings: dict[str, dict[str, Any]], seeds: list[int]) 
     rows = []
     click.echo(HEAD)
     for (name, changes), seed, variant in itertools.product(settings.items(), seeds, VARIANTS):
-        setting = changed(base(), changes | {"seed": seed})
+        setting = changed(BREAKING, changes | {"seed": seed})
         model = apply_variant(variant, setting.model)
         experiment = dataclasses.replace(setting, variant=variant, model=model)
         folder = output / name.replace("/", "-").replace(" ", "-") / experiment.name
@@ -108,23 +109,6 @@ def search(output: Path, settings: dict[str, dict[str, Any]], seeds: list[int]) 
         rows.append(row | broken(run(experiment, folder), folder))
         click.echo(line(rows[-1]))
         write_json(output / "table.json", {"rows": rows})
-
-
-def base() -> "Experiment":
-    """16x16 crops at 5 bits, two levels of 32 narrow steps, 60 steps without a warm-up."""
-    from experiments.presets import LAPTOP
-    from flowjax_glow.training import OptimizerConfig
-
-    return dataclasses.replace(
-        LAPTOP,
-        model=dataclasses.replace(LAPTOP.model, width=32),
-        optimizer=OptimizerConfig(learning_rate=1e-3),
-        steps=60,
-        look_every=10_000,
-        final_samples=1024,
-        save_every=60,
-        watch_every=10,
-    )
 
 
 def changed(experiment: "Experiment", changes: dict[str, Any]) -> "Experiment":

@@ -183,6 +183,18 @@ NO_WARMUP = Experiment(
     watch_every=9,
 )
 
+#: Small, deep, and at a rate that needs a warm-up and has none: where the search for the cheapest
+#: way to break a control starts (experiments.breaking, docs/failures.md). Half a minute a run.
+BREAKING = dataclasses.replace(
+    LAPTOP,
+    model=dataclasses.replace(LAPTOP.model, width=32),
+    optimizer=OptimizerConfig(learning_rate=1e-3),
+    steps=60,
+    final_samples=1024,
+    save_every=60,
+    watch_every=10,
+)
+
 #: Kingma & Dhariwal's CIFAR-10 run: 8 bits, Adamax, warm-up over ten epochs of 50,000 images.
 OPENAI_CIFAR10 = Experiment(
     model=GlowConfig(levels=3, depth=32, width=512, memory="remat"),
@@ -225,6 +237,26 @@ PRESETS: dict[str, Preset] = {
         dataclasses.replace(LAPTOP, n_bits=8), 3, "the same with images of 8 bits"
     ),
     "no-warmup": Preset(NO_WARMUP, 3, "27 steps that break an inverse at once, without warm-up"),
+    "breaks-samples": Preset(
+        dataclasses.replace(
+            BREAKING, optimizer=OptimizerConfig(learning_rate=1e-3, warmup_steps=20)
+        ),
+        3,
+        "half a minute a run: the control loses samples at tau = 1, bounded next to none",
+    ),
+    "breaks-zero": Preset(
+        BREAKING, 3, "the same without a warm-up: the control cannot decode z = 0, bounded can"
+    ),
+    "breaks-images": Preset(
+        dataclasses.replace(
+            BREAKING,
+            model=dataclasses.replace(BREAKING.model, permutation="every_step"),
+            optimizer=OptimizerConfig(learning_rate=3e-3),
+            steps=1,
+        ),
+        3,
+        "one step at a high rate: the control does not give images back, bounded does",
+    ),
     "openai-cifar10": Preset(OPENAI_CIFAR10, 3, "Kingma & Dhariwal's CIFAR-10 size"),
     "paper": Preset(PAPER, 3, "CelebA 64x64, the paper's size"),
 }

@@ -9,13 +9,13 @@ import pytest
 from experiments.breaking import (
     SETTINGS,
     VARIANTS,
-    base,
     broken,
     chain_gain,
     changed,
     line,
     search,
 )
+from experiments.presets import BREAKING, PRESETS
 from experiments.variants import apply_variant
 from flowjax_glow.glow import glow
 from flowjax_glow.training import MetricsLog
@@ -23,7 +23,7 @@ from flowjax_glow.training import MetricsLog
 
 @pytest.mark.parametrize("name", SETTINGS)
 def test_every_setting_changes_what_it_says_and_builds(name):
-    experiment = changed(base(), SETTINGS[name])
+    experiment = changed(BREAKING, SETTINGS[name])
     parts = [experiment, experiment.model, experiment.optimizer]
     for field, value in SETTINGS[name].items():
         assert [getattr(part, field) for part in parts if hasattr(part, field)] == [value]
@@ -33,12 +33,24 @@ def test_every_setting_changes_what_it_says_and_builds(name):
 
 def test_an_unknown_field_is_refused():
     with pytest.raises(TypeError, match="colour"):
-        changed(base(), {"colour": "blue"})
+        changed(BREAKING, {"colour": "blue"})
+
+
+@pytest.mark.parametrize(
+    ("preset", "setting"),
+    [
+        ("breaks-samples", "warm-up over 20 steps"),
+        ("breaks-zero", "as it is"),
+        ("breaks-images", "randomized splits, rate 3e-3, 1 step"),
+    ],
+)
+def test_what_was_found_is_a_preset(preset, setting):
+    assert PRESETS[preset].control == changed(BREAKING, SETTINGS[setting])
 
 
 def test_nothing_changed_is_the_base():
-    assert changed(base(), {}) == base()
-    assert dataclasses.replace(base(), steps=240) == changed(base(), {"steps": 240})
+    assert changed(BREAKING, {}) == BREAKING
+    assert dataclasses.replace(BREAKING, steps=240) == changed(BREAKING, {"steps": 240})
 
 
 def write_gains(folder, gains):
