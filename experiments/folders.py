@@ -4,7 +4,6 @@ import contextlib
 import fcntl
 import io
 import json
-import math
 import os
 import time
 from collections.abc import Iterator, Mapping
@@ -16,6 +15,7 @@ import numpy as np
 from experiments.config import differences, read_config, to_json
 from experiments.environment import environment
 from experiments.presets import Experiment
+from flowjax_glow.strict_json import strict
 from flowjax_glow.training import write_atomically
 
 
@@ -81,7 +81,7 @@ def set_aside(folder: Path) -> None:
 
 def write_json(path: Path, content: Any) -> None:
     """Writes strict JSON as a whole or not at all; what is not finite becomes a string."""
-    write_atomically(path, json.dumps(_strict(content), indent=2, allow_nan=False) + "\n")
+    write_atomically(path, json.dumps(strict(content), indent=2, allow_nan=False) + "\n")
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
@@ -94,14 +94,3 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
 def read_json(path: Path) -> Any:
     """The content of a JSON file, None if there is none."""
     return json.loads(path.read_text()) if path.exists() else None
-
-
-def _strict(value: Any) -> Any:
-    """Plain JSON without NaN and infinities, which become strings that `float` reads back."""
-    if isinstance(value, Mapping):
-        return {str(name): _strict(inner) for name, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_strict(inner) for inner in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-    return value

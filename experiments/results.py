@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 
 from flowjax_glow.errors import expected
+from flowjax_glow.strict_json import from_strict
 from flowjax_glow.training.metrics import Row, read_metrics
 
 Arrays = Mapping[str, np.ndarray]
-
-_NON_FINITE = ("NaN", "Infinity", "-Infinity")
 
 
 @dataclass(frozen=True)
@@ -140,16 +139,7 @@ def _read_json(file: Path) -> Mapping[str, Any]:
             got=repr(content)[:80],
             advice="restore the file, or delete it and run the sweep again",
         )
-    return _with_numbers(content)
-
-
-def _with_numbers(value: Any) -> Any:
-    """Numbers in place of the strings that JSON needs for those that are not finite."""
-    if isinstance(value, dict):
-        return {name: _with_numbers(inner) for name, inner in value.items()}
-    if isinstance(value, list):
-        return [_with_numbers(inner) for inner in value]
-    return float(value) if isinstance(value, str) and value in _NON_FINITE else value
+    return from_strict(content)
 
 
 def _read_arrays(file: Path) -> Arrays:

@@ -15,7 +15,7 @@ MODULES = {
 
 #: Rooms from the ground up. Each imports from rooms below its own, never from its own row.
 ROWS = (
-    {"types", "errors"},
+    {"types", "errors", "strict_json"},
     {"numerics"},
     {"convolution", "halves", "trainable"},
     {"scales", "nets", "bijector", "elimination"},

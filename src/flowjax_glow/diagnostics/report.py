@@ -16,10 +16,11 @@ from flowjax_glow.diagnostics.layers import Examination, examine
 from flowjax_glow.diagnostics.lipschitz import bi_lipschitz
 from flowjax_glow.diagnostics.out_of_distribution import out_of_distribution
 from flowjax_glow.diagnostics.precision import ROUNDING, precision_gap
-from flowjax_glow.diagnostics.result import Result, short, strict, worst
+from flowjax_glow.diagnostics.result import Result, short, worst
 from flowjax_glow.diagnostics.singular_values import singular_values
 from flowjax_glow.diagnostics.trips import TAUS, latent_round_trips, reconstruction
 from flowjax_glow.errors import check_choice
+from flowjax_glow.strict_json import strict
 from flowjax_glow.types import Image, Latents, Params, Pixels
 
 Verdict = Literal["trustworthy", "at risk", "broken"]

@@ -6,6 +6,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from flowjax_glow.strict_json import strict
+
 
 class Result:
     """A table: a subclass is a frozen dataclass of arrays of one length, a column each.
@@ -23,9 +25,7 @@ class Result:
 
     def to_json(self) -> dict[str, list[Any]]:
         """`columns`, with strings such as ``"NaN"`` for what JSON does not have."""
-        return {
-            name: [strict(value) for value in column] for name, column in self.columns().items()
-        }
+        return strict(self.columns())
 
     def __str__(self) -> str:
         head, *_ = cells = [list(self.columns())] + [
@@ -72,10 +72,3 @@ def worst(values: Any) -> float:
 
 def _aligned(cell: str, width: int, column: int) -> str:
     return cell.rjust(width) if column else cell.ljust(width)
-
-
-def strict(value: Any) -> Any:
-    """A number, or the string that stands for it in JSON."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-    return value

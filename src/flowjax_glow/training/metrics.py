@@ -11,7 +11,6 @@ Losses are bits/dim. JSON has no NaN, so non-finite numbers, also those in lists
 """
 
 import json
-import math
 import os
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
@@ -19,12 +18,11 @@ from pathlib import Path
 from typing import Any, TextIO, TypeAlias
 
 from flowjax_glow.errors import expected
+from flowjax_glow.strict_json import from_strict, strict
 from flowjax_glow.training.files import write_atomically
 
 #: One line of a metrics file.
 Row: TypeAlias = dict[str, Any]
-
-_NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
 class MetricsLog(AbstractContextManager["MetricsLog"]):
@@ -105,22 +103,13 @@ def _unfinished_window(rows: list[Row], window: int) -> list[float]:
 
 
 def _encode(row: Row) -> str:
-    strict = {name: _named(value) for name, value in row.items()}
-    return json.dumps(strict, allow_nan=False) + "\n"
-
-
-def _named(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_named(item) for item in value]
-    if not isinstance(value, float) or math.isfinite(value):
-        return value
-    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    return json.dumps(strict(row), allow_nan=False) + "\n"
 
 
 def _decode(path: str | os.PathLike[str], number: int, line: str) -> Row:
     try:
         row = json.loads(line)
-        return {"step": row["step"]} | {name: _number(value) for name, value in row.items()}
+        return {"step": row["step"]} | from_strict(row)
     except (ValueError, TypeError, KeyError):
         raise expected(
             f"read_metrics({os.fspath(path)})",
@@ -128,9 +117,3 @@ def _decode(path: str | os.PathLike[str], number: int, line: str) -> Row:
             got=f"{line[:40]!r} on line {number}",
             advice="restore the file, or delete it and train again",
         ) from None
-
-
-def _number(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_number(item) for item in value]
-    return _NON_FINITE.get(value, value) if isinstance(value, str) else value
