@@ -49,6 +49,11 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "randomized splits, rate 1.5e-3": {"permutation": "every_step", "learning_rate": 1.5e-3},
     "randomized splits, rate 2e-3": {"permutation": "every_step", "learning_rate": 2e-3},
     "randomized splits, rate 3e-3": {"permutation": "every_step", "learning_rate": 3e-3},
+    "randomized splits, rate 2e-3, 1 step": {
+        "permutation": "every_step",
+        "learning_rate": 2e-3,
+        "steps": 1,
+    },
     "randomized splits, rate 3e-3, 1 step": {
         "permutation": "every_step",
         "learning_rate": 3e-3,
