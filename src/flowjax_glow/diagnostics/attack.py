@@ -85,9 +85,11 @@ def attack(
     z = sample_latents(flow, params, start_key, x.shape, temperature=temperature)
     rows = []
     for region, start, size in (("cube", x, 0.5 / 2**n_bits), ("ball", z, radius)):
+        place = (flow, params, start, key, size, region)
+        drawn = [worst(errors) for errors in _by_chance(*place, steps)]
         for name in names:
-            found = _search(flow, params, start, key, size, region, name, steps)
-            errors = [worst(found[part]) for part in ("start", "found", "by_chance")]
+            found = _search(*place, name, steps)
+            errors = (drawn[0], worst(found["error"]), drawn[1])
             climbed = float(np.asarray(found["climbed"]).mean())
             rows.append((f"{region}, {name}", *errors, climbed, worst(found["largest"])))
     return Attack(*(np.array(column) for column in zip(*rows, strict=True)))
@@ -104,49 +106,77 @@ def _search(
     name: str,
     steps: int,
 ) -> dict[str, PerExample]:
-    def latents(point: Any) -> Latents:
-        return flow.forward(params, point)[0] if region == "cube" else point
-
-    def error(point: Any) -> PerExample:
-        z = latents(point)
-        return latent_round_trip(z, flow.forward(params, flow.inverse(params, z)[0])[0])
+    """What climbing one objective found."""
 
     def objective(point: Any) -> PerExample:
-        return OBJECTIVES[name](flow, params, latents(point), key)
+        return OBJECTIVES[name](flow, params, _latents(flow, params, region, point), key)
 
-    inside = partial(_into_cube if region == "cube" else _into_ball, start, size)
+    def summed(point: Any) -> tuple[jax.Array, PerExample]:
+        values = objective(point)
+        return values.sum(), values
 
-    def climb(point: Any, index: jax.Array) -> tuple[Any, None]:
-        gradient = jax.grad(lambda p: objective(p).sum())(point)
-        direction = (
-            jnp.sign(gradient) * size
-            if region == "cube"
-            else _scaled(normalized(gradient), size * norm(start))
-        )
+    def climb(point: Any, index: jax.Array) -> tuple[Any, PerExample]:
+        gradient, values = jax.grad(summed, has_aux=True)(point)
+        direction = _across(region, start, size, gradient)
         pace = 0.5 * (1 - index / steps)
         known = jax.tree.map(lambda d: jnp.nan_to_num(d, nan=0.0), direction)
-        return inside(jax.tree.map(lambda p, d: p + pace * d, point, known)), None
+        moved = jax.tree.map(lambda p, d: p + pace * d, point, known)
+        return _inside(region, start, size, moved), values
 
-    def chance(worst: PerExample, key: jax.Array) -> tuple[PerExample, None]:
+    end, values = jax.lax.scan(climb, start, jnp.arange(steps))
+    z = _latents(flow, params, region, end)
+    return {
+        "error": _error(flow, params, z),
+        "climbed": objective(end) - values[0],
+        "largest": jnp.exp(_largest_activation(flow, params, z, key)),
+    }
+
+
+@partial(jax.jit, static_argnums=(0, 5, 6))
+def _by_chance(
+    flow: Bijector,
+    params: Params,
+    start: Any,
+    key: jax.Array,
+    size: jax.Array,
+    region: Region,
+    steps: int,
+) -> tuple[PerExample, PerExample]:
+    """The errors at the start, and the largest among as many random points as a search visits."""
+
+    def error(point: Any) -> PerExample:
+        return _error(flow, params, _latents(flow, params, region, point))
+
+    def draw(worst: PerExample, key: jax.Array) -> tuple[PerExample, None]:
         noise = noise_like(key, start)
-        step = (
-            jnp.sign(noise) * jax.random.uniform(key, start.shape) * size
-            if region == "cube"
-            else _scaled(normalized(noise), size * norm(start))
-        )
-        drawn = error(inside(jax.tree.map(jnp.add, start, step)))
+        step = _across(region, start, size, noise)
+        if region == "cube":
+            step = step * jax.random.uniform(key, start.shape)
+        drawn = error(_inside(region, start, size, jax.tree.map(jnp.add, start, step)))
         return jnp.maximum(worst, drawn), None
 
-    end, _ = jax.lax.scan(climb, start, jnp.arange(steps))
     at_start = error(start)
-    by_chance, _ = jax.lax.scan(chance, at_start, jax.random.split(key, steps))
-    return {
-        "start": at_start,
-        "found": error(end),
-        "by_chance": by_chance,
-        "climbed": objective(end) - objective(start),
-        "largest": jnp.exp(_largest_activation(flow, params, latents(end), key)),
-    }
+    return at_start, jax.lax.scan(draw, at_start, jax.random.split(key, steps))[0]
+
+
+def _latents(flow: Bijector, params: Params, region: Region, point: Any) -> Latents:
+    return flow.forward(params, point)[0] if region == "cube" else point
+
+
+def _error(flow: Bijector, params: Params, z: Latents) -> PerExample:
+    return latent_round_trip(z, flow.forward(params, flow.inverse(params, z)[0])[0])
+
+
+def _across(region: Region, start: Any, size: jax.Array, direction: Any) -> Any:
+    """A step along `direction` from the middle of the region to its edge."""
+    if region == "cube":
+        return jnp.sign(direction) * size
+    return _scaled(normalized(direction), size * norm(start))
+
+
+def _inside(region: Region, start: Any, size: jax.Array, point: Any) -> Any:
+    """The nearest point in the region."""
+    return (_into_cube if region == "cube" else _into_ball)(start, size, point)
 
 
 def _scaled(tree: Any, factor: PerExample) -> Any:
