@@ -275,10 +275,13 @@ def suspects(tables: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         exact: LogDetChecks = tables["log-dets"]
         yield from _wrong_log_dets(exact.layer, exact.error, "its Jacobian")
     gains = np.fmax(_known(of_images.gain), _known(of_samples.gain))
-    most = int(np.argmax(gains))
-    own, chain = float(gains[most]), float(np.log(np.fmax(gains, 1.0)).sum())
+    most = int(np.argmax(gains))  # the first that is NaN, if any is
+    layer, own = str(of_images.layer[most]), float(gains[most])
+    if np.isnan(own):
+        yield layer, "from its inverse on nothing is finite, of images and samples alike"
+    chain = float(np.log(np.fmax(gains, 1.0)).sum())
     yield (
-        str(of_images.layer[most]),
+        layer,
         f"its inverse stretches by {short(own)}, more than any other; all in a row, each at its "
         f"worst, by e^{chain:.0f}",
     )
