@@ -67,6 +67,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "nets without actnorms": {"net_actnorm": False},
     "nets without actnorms, rate 3e-3": {"net_actnorm": False, "learning_rate": 3e-3},
     "depth 16": {"depth": 16},
+    "depth 48": {"depth": 48},
     "depth 64": {"depth": 64},
     "8 bits": {"n_bits": 8},
     "smooth images (digits)": {"dataset": "digits", "image_size": 8},
