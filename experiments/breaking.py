@@ -96,10 +96,12 @@ def main(output: Path, seeds: str, only: str | None, debug: bool) -> None:
 def search(output: Path, settings: dict[str, dict[str, Any]], seeds: list[int]) -> None:
     """Trains and prints, row by row."""
     from experiments import compilation
+    from experiments.command import fit_to_data
     from experiments.folders import write_json
     from experiments.presets import BREAKING
     from experiments.run import run
     from experiments.variants import apply_variant
+    from flowjax_glow import data
     from flowjax_glow.training import keep_freed_memory
 
     compilation.keep_compiled_programs()
@@ -108,6 +110,7 @@ def search(output: Path, settings: dict[str, dict[str, Any]], seeds: list[int]) 
     click.echo(HEAD)
     for (name, changes), seed, variant in itertools.product(settings.items(), seeds, VARIANTS):
         setting = changed(BREAKING, changes | {"seed": seed})
+        setting = fit_to_data(setting, data.load(setting.dataset, size=setting.image_size))
         model = apply_variant(variant, setting.model)
         experiment = dataclasses.replace(setting, variant=variant, model=model)
         folder = output / name.replace("/", "-").replace(" ", "-") / experiment.name

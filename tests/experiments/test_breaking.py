@@ -76,6 +76,7 @@ def test_an_infinite_gain_has_no_slope(tmp_path):
 
 def test_every_row_is_trained_printed_and_written(tmp_path, monkeypatch, capsys):
     def train(experiment, folder):
+        assert experiment.held_out == 128  # digits have no 256
         folder.mkdir(parents=True)
         write_gains(folder, [0.0, 3.0])
         broken = {"1": 0.5, "0": 0.0}
@@ -85,14 +86,15 @@ def test_every_row_is_trained_printed_and_written(tmp_path, monkeypatch, capsys)
         }
 
     monkeypatch.setattr("experiments.run.run", train)
-    search(tmp_path, {"depth 64": {"depth": 64}}, [0, 5])
+    name = "smooth images (digits)"
+    search(tmp_path, {name: SETTINGS[name]}, [0, 5])
     rows = json.loads((tmp_path / "table.json").read_text())["rows"]
     assert [(row["setting"], row["seed"], row["variant"]) for row in rows] == [
-        ("depth 64", seed, variant) for seed in (0, 5) for variant in VARIANTS
+        (name, seed, variant) for seed in (0, 5) for variant in VARIANTS
     ]
     printed = capsys.readouterr().out
-    assert printed.count("depth 64") == 2 * len(VARIANTS)
-    assert (tmp_path / "depth-64" / "damped-seed5").is_dir()
+    assert printed.count(name) == 2 * len(VARIANTS)
+    assert (tmp_path / "smooth-images-(digits)" / "damped-seed5").is_dir()
 
 
 def test_rows_tell_what_failed_and_what_diverged(tmp_path):
