@@ -38,6 +38,7 @@ def draw(runs: Sequence[Run], order: Sequence[str]) -> Drawing:
         axes.set_xlabel(label)
     panels[2].set_xscale("log")
     panels[2].xaxis.set_major_formatter(lambda value, _: power_of_ten(value))
+    panels[0].locator_params(axis="x", nbins=4)
     panels[0].set_yticks(range(len(names)), names)
     panels[0].set_ylim(len(names) - 0.5, -0.5)
     note(
