@@ -149,8 +149,9 @@ REMEDY = dataclasses.replace(
 )
 
 
-def test_pairs_and_certificates_enclose_the_gain_of_the_inverse():
-    flow, params = model(REMEDY)
+@pytest.mark.parametrize("net_actnorm", [True, False])
+def test_pairs_and_certificates_enclose_the_gain_of_the_inverse(net_actnorm):
+    flow, params = model(dataclasses.replace(REMEDY, net_actnorm=net_actnorm))
     x = bin_midpoints(jnp.asarray(pictures()))
     bound = certificate(flow, params, x[:1], box=20.0)
     assert np.isfinite(bound.log_gain).all()

@@ -5,6 +5,7 @@ import json
 import math
 
 import pytest
+from click.testing import CliRunner
 
 from experiments.breaking import (
     SETTINGS,
@@ -13,6 +14,7 @@ from experiments.breaking import (
     chain_gain,
     changed,
     line,
+    main,
     search,
 )
 from experiments.presets import BREAKING, PRESETS
@@ -77,7 +79,7 @@ def test_an_infinite_gain_has_no_slope(tmp_path):
 def test_every_row_is_trained_printed_and_written(tmp_path, monkeypatch, capsys):
     def train(experiment, folder):
         assert experiment.held_out == 128  # digits have no 256
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
         write_gains(folder, [0.0, 3.0])
         broken = {"1": 0.5, "0": 0.0}
         return {
@@ -88,13 +90,21 @@ def test_every_row_is_trained_printed_and_written(tmp_path, monkeypatch, capsys)
     monkeypatch.setattr("experiments.run.run", train)
     name = "smooth images (digits)"
     search(tmp_path, {name: SETTINGS[name]}, [0, 5])
+    search(tmp_path, {name: SETTINGS[name]}, [5])  # adds to the table
     rows = json.loads((tmp_path / "table.json").read_text())["rows"]
     assert [(row["setting"], row["seed"], row["variant"]) for row in rows] == [
         (name, seed, variant) for seed in (0, 5) for variant in VARIANTS
     ]
     printed = capsys.readouterr().out
-    assert printed.count(name) == 2 * len(VARIANTS)
+    assert printed.count(name) == 3 * len(VARIANTS)
     assert (tmp_path / "smooth-images-(digits)" / "damped-seed5").is_dir()
+
+
+def test_a_setting_that_is_not_there_is_refused(tmp_path):
+    result = CliRunner().invoke(main, ["--only=nonsense", f"--output={tmp_path}"])
+    assert result.exit_code == 2
+    assert "--only: expected a part of a setting's name, got 'nonsense'" in result.output
+    assert not list(tmp_path.iterdir())
 
 
 def test_rows_tell_what_failed_and_what_diverged(tmp_path):

@@ -197,7 +197,9 @@ def convolution_gain(kernel: Float[Array, "height width channels_in channels_out
 
 
 def _kernel(params: Params) -> Array:
-    """A convolution's kernel with its scale."""
+    """A convolution's kernel with its scale, where it ends in an actnorm or starts at zero."""
+    if "log_scale" not in params:
+        return params["kernel"]
     return params["kernel"] * jnp.exp(LOG_SCALE_FACTOR * params["log_scale"])
 
 
