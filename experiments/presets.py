@@ -245,7 +245,9 @@ PRESETS: dict[str, Preset] = {
         "half a minute a run: the control loses samples at tau = 1, bounded next to none",
     ),
     "breaks-zero": Preset(
-        BREAKING, 3, "the same without a warm-up: the control cannot decode z = 0, bounded can"
+        BREAKING,
+        3,
+        "the same without a warm-up: the control loses z = 0 in 2 seeds of 3, bounded in none",
     ),
     "breaks-images": Preset(
         dataclasses.replace(
@@ -255,7 +257,7 @@ PRESETS: dict[str, Preset] = {
             steps=1,
         ),
         3,
-        "one step at a high rate: the control does not give images back, bounded does",
+        "one step at a high rate: the control loses 98 % of images or more, bounded 0 to 23 %",
     ),
     "openai-cifar10": Preset(OPENAI_CIFAR10, 3, "Kingma & Dhariwal's CIFAR-10 size"),
     "paper": Preset(PAPER, 3, "CelebA 64x64, the paper's size"),
