@@ -4,7 +4,8 @@
 
 For a trained run, or every run of a sweep: what searches find within the bins of held-out images
 and around samples, beside as many random points (D11), and round trips of images of other kinds
-(D12). Prints both tables and writes them as attack/STEP-temperature-TAU.json into the run folder.
+(D12). Prints both tables and writes them as attack/STEP-temperature-TAU-seed-N.json into the
+run folder.
 """
 
 from pathlib import Path
@@ -59,7 +60,7 @@ def main(
                 seed=seed,
             )
             unusual = out_of_distribution(flow, params, pixels, n_bits=n_bits, seed=seed)
-            name = f"{int(trained.state.step):06}-temperature-{temperature:g}.json"
+            name = f"{int(trained.state.step):06}-temperature-{temperature:g}-seed-{seed}.json"
             file = run / "attack" / name
             file.parent.mkdir(exist_ok=True)
             about = {"images": images, "steps": steps, "temperature": temperature, "seed": seed}

@@ -161,7 +161,7 @@ def test_a_trained_run_is_attacked(trained):
     options = ("--images=4", "--steps=1", "--objective=smallest scale")
     code, output = invoke(attack.main, trained, *options)
     assert code == 0, output
-    told = json.loads((trained / "attack/000003-temperature-1.json").read_text())
+    told = json.loads((trained / "attack/000003-temperature-1-seed-0.json").read_text())
     assert told["searches"]["search"] == ["cube, smallest scale", "ball, smallest scale"]
     assert told["other_images"]["images"][0] == "given"
     assert "Searches for points that do not come back" in output

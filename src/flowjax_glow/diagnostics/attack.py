@@ -41,9 +41,11 @@ class Attack(Result):
         search: region and objective. ``cube`` holds all dequantizations of an image, ``ball`` all
             latents near a sample.
         start: the worst error of the points it started from, ``|z - z'| / |z|``.
-        found: the worst error after climbing the objective.
-        by_chance: the worst error of as many random points.
-        objective: the objective's mean gain from start to end, in its own unit, mostly nats.
+        found: the worst error at the end points of the climbs.
+        by_chance: the worst error of the start and of as many random points as a climb visits;
+            those of the ball lie on its surface.
+        objective: the objective's median gain from start to end, of the examples where it is
+            finite, in its own unit, mostly nats; NaN where there are none.
         largest: the largest activation of the inverse at the points found.
     """
 
@@ -90,8 +92,10 @@ def attack(
         for name in names:
             found = _search(*place, name, steps)
             errors = (drawn[0], worst(found["error"]), drawn[1])
-            climbed = float(np.asarray(found["climbed"]).mean())
-            rows.append((f"{region}, {name}", *errors, climbed, worst(found["largest"])))
+            climbed = np.asarray(found["climbed"])
+            climbed = climbed[np.isfinite(climbed)]
+            gained = float(np.median(climbed)) if climbed.size else float("nan")
+            rows.append((f"{region}, {name}", *errors, gained, worst(found["largest"])))
     return Attack(*(np.array(column) for column in zip(*rows, strict=True)))
 
 
