@@ -80,8 +80,8 @@ DEPTH_ROWS: dict[str, Row] = {
     for name in ("control", "bounded", "depth-scaled", "damped")
 }
 
-#: Our remedy with one of its parts taken away. Where priors are
-#: standard, the last two are `damped` and `depth-scaled`: this is for the preset `no-warmup`.
+#: Our remedy with one of its parts taken away. Where priors are standard, the last two are `damped`
+#: and `depth-scaled`: this is for the preset `no-warmup`.
 PART_ROWS: dict[str, Row] = {
     "damped-sigmoid": (DAMPED | {"scale": Sigmoid()}, "parts: damped, with the control's s"),
     "damped-bounded": (DAMPED | {"scale": Bounded(0.5, 1.0)}, "parts: damped, s in (0.5, 1)"),

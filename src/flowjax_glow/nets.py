@@ -29,28 +29,39 @@ def _where_positive(value: Image, tangent: Image) -> Image:
     return jnp.where(value > 0, tangent, 0)
 
 
-class ConvActNorm(nn.Module):
-    """A convolution followed by an actnorm in place of a bias: ``(x * kernel + shift) e^(3 l)``.
+class _HiddenConv(nn.Module):
+    """A convolution whose kernel starts at N(0, 0.05^2).
 
-    The kernel starts at N(0, 0.05^2); shift and log-scale start so that the output has zero mean
-    and unit deviation per channel on the batch that initializes it. `dtype` is as of `CouplingNet`,
-    and that of the output.
+    `dtype` is as of `CouplingNet`, and that of the output.
     """
 
     channels_out: int
     size: int
     dtype: str | None = None
 
+    def _kernel(self, x: Image) -> Kernel:
+        shape = (self.size, self.size, x.shape[-1], self.channels_out)
+        return self.param("kernel", jax.nn.initializers.normal(0.05), shape, at_least_float32(x))
+
+    def _output(self, z: Image) -> Image:
+        return z if self.dtype is None else z.astype(self.dtype)
+
+
+class ConvActNorm(_HiddenConv):
+    """A convolution followed by an actnorm in place of a bias: ``(x * kernel + shift) e^(3 l)``.
+
+    Shift and log-scale start so that the output has zero mean and unit deviation per channel on the
+    batch that initializes it.
+    """
+
     @nn.compact
     def __call__(self, x: Image) -> Image:
-        shape = (self.size, self.size, x.shape[-1], self.channels_out)
-        kernel = self.param("kernel", jax.nn.initializers.normal(0.05), shape, at_least_float32(x))
+        kernel = self._kernel(x)
         shift = self.param("shift", lambda _: -self._statistics(x, kernel)[0])
         log_scale = self.param(
             "log_scale", lambda _: -jnp.log(self._statistics(x, kernel)[1]) / LOG_SCALE_FACTOR
         )
-        z = _scaled_convolve(x, kernel, shift, log_scale, self.dtype)
-        return z if self.dtype is None else z.astype(self.dtype)
+        return self._output(_scaled_convolve(x, kernel, shift, log_scale, self.dtype))
 
     def _statistics(
         self, x: Image, kernel: Kernel
@@ -58,24 +69,15 @@ class ConvActNorm(nn.Module):
         return channel_statistics(_convolve_in(self.dtype, x, kernel))
 
 
-class ConvBias(nn.Module):
-    """A convolution with a bias: ``x * kernel + bias``, from N(0, 0.05^2) and from zero.
-
-    `dtype` is as of `ConvActNorm`.
-    """
-
-    channels_out: int
-    size: int
-    dtype: str | None = None
+class ConvBias(_HiddenConv):
+    """A convolution with a bias that starts at zero: ``x * kernel + bias``."""
 
     @nn.compact
     def __call__(self, x: Image) -> Image:
-        shape = (self.size, self.size, x.shape[-1], self.channels_out)
-        dtype = at_least_float32(x)
-        kernel = self.param("kernel", jax.nn.initializers.normal(0.05), shape, dtype)
-        bias = self.param("bias", jax.nn.initializers.zeros, (self.channels_out,), dtype)
-        z = _convolve_in(self.dtype, x, kernel) + bias
-        return z if self.dtype is None else z.astype(self.dtype)
+        kernel = self._kernel(x)
+        zeros = jax.nn.initializers.zeros
+        bias = self.param("bias", zeros, (self.channels_out,), at_least_float32(x))
+        return self._output(_convolve_in(self.dtype, x, kernel) + bias)
 
 
 class ZeroConv(nn.Module):

@@ -279,12 +279,13 @@ def suspects(tables: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     layer, own = str(of_images.layer[most]), float(gains[most])
     if np.isnan(own):
         yield layer, "from its inverse on nothing is finite, of images and samples alike"
-    chain = float(np.log(np.fmax(gains, 1.0)).sum())
-    yield (
-        layer,
-        f"its inverse stretches by {short(own)}, more than any other; all in a row, each at its "
-        f"worst, by e^{chain:.0f}",
-    )
+    else:
+        chain = float(np.log(np.fmax(gains, 1.0)).sum())
+        yield (
+            layer,
+            f"its inverse stretches by {short(own)}, more than any other; all in a row, each at "
+            f"its worst, by e^{chain:.0f}",
+        )
 
 
 def _wrong_log_dets(
