@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from flowjax_glow import SCALES, GlowConfig, bin_midpoints, sample_latents
-from flowjax_glow.bijectors import ActNorm, InvertibleConv
+from flowjax_glow.bijectors import ActNorm, AffineCoupling, InvertibleConv
 from flowjax_glow.combinators import Chain
 from flowjax_glow.diagnostics import (
     attack,
@@ -29,8 +29,10 @@ from flowjax_glow.diagnostics.attack import _into_ball, _into_cube
 from flowjax_glow.diagnostics.certificates import convolution_gain
 from flowjax_glow.diagnostics.chunks import in_chunks
 from flowjax_glow.diagnostics.linear import flatten, norm
+from flowjax_glow.nets import CouplingNet
 from flowjax_glow.scales import DepthScaled, Exponential, SoftClamp, TanhExponential
 from tests.diagnostics.models import CONFIG, model, pictures
+from tests.library.cases import perturbed
 
 
 def jacobians(flow, params, x):
@@ -108,6 +110,35 @@ def test_the_gain_of_a_sub_layer_is_below_its_largest_singular_value():
         exact = 1 / np.linalg.svd(weight)[1][-1]
         gain = gains[f"level0/step{step}/InvertibleConv"]
         assert 0.9 * exact < gain < 1.0001 * exact
+
+
+@pytest.mark.parametrize("part", ["shift", "scale"])
+def test_what_a_coupling_stretches_by_is_told_apart_as_in_its_dense_jacobian(part):
+    coupling = AffineCoupling(CouplingNet(width=4), DepthScaled(2.0))
+    z = 3 * jax.random.normal(jax.random.key(0), (1, 4, 4, 4))
+    params = perturbed(coupling.init(jax.random.key(1), z), amount=0.3)
+    kernel = params["last"]["kernel"]
+    flat = slice(2, None) if part == "shift" else slice(2)
+    last = {**params["last"], "kernel": kernel.at[..., flat].multiply(0.01)}
+    params = {**params, "last": last}
+
+    def dense(function):
+        return np.asarray(jax.jacrev(function)(z)).reshape(-1, z.size)
+
+    v = np.linalg.svd(dense(lambda z: coupling.inverse(params, z)[0]))[2][0]
+    moved_v = v.reshape(z.shape)[..., 2:].ravel()
+    _, log_scale = coupling.shift_and_log_scale(params, z)
+    over_s = np.exp(-np.asarray(log_scale).ravel())
+    d_shift = dense(lambda z: coupling.shift_and_log_scale(params, z)[0]) @ v
+    d_log_scale = dense(lambda z: coupling.shift_and_log_scale(params, z)[1]) @ v
+    found = examine(coupling, params, z).couplings
+    told = [found.by_division[0], found.by_scale[0], found.by_shift[0]]
+    moved = np.asarray(z)[..., 2:].ravel()
+    expected = [moved_v * over_s, moved * over_s * d_log_scale, d_shift]
+    expected = [np.linalg.norm(term) for term in expected]
+    # Three rounds of power iteration leave some of the other directions.
+    np.testing.assert_allclose(told, expected, atol=0.05 * max(expected))
+    assert np.argmax(told) == (2 if part == "shift" else 1)
 
 
 def test_precision_gap_tells_amplification_and_leaks_nothing():

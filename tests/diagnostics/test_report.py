@@ -10,6 +10,8 @@ from matplotlib import pyplot
 
 from flowjax_glow import GlowConfig
 from flowjax_glow.diagnostics import THRESHOLDS, Threshold, stability_report
+from flowjax_glow.diagnostics.report import suspects
+from flowjax_glow.diagnostics.result import short
 from tests.diagnostics.models import (
     CONFIG,
     WrongInverseLogDet,
@@ -67,6 +69,27 @@ def test_a_scale_near_zero_is_named(raw, reason):
     assert found.verdict == "broken"
     assert found.layer == "level0/step1/AffineCoupling"
     assert reason in found.reason.split(";")[0]
+
+
+@pytest.mark.parametrize("part", ["shift", "s"])
+def test_a_steep_net_is_named_and_which_of_its_outputs_is_steep(part):
+    flow, params = model(CONFIG)  # bounded, so that 1 / s cannot be what stretches
+
+    def plant(actnorm, conv, coupling):
+        last = coupling["last"]
+        outputs = slice(6) if part == "shift" else slice(6, None)
+        kernel = last["kernel"].at[1, ..., outputs].multiply(100.0)
+        return actnorm, conv, {**coupling, "last": {**last, "kernel": kernel}}
+
+    tables = report(flow, with_step(params, 0, plant)).tables
+    layer, reason = next(suspects(tables))
+    assert layer == "level0/step1/AffineCoupling"
+    row = list(tables["couplings, images"].layer).index(layer)
+    seen = [tables[f"couplings, {name}"] for name in ("images", "samples")]
+    told = max(seen, key=lambda table: table.gain[row])
+    terms = {"1 / s": told.by_division, "s": told.by_scale, "shift": told.by_shift}
+    assert max(terms, key=lambda name: terms[name][row]) == part
+    assert f"{short(float(terms[part][row]))} in {part}" in reason
 
 
 def test_a_matrix_near_singular_is_named():

@@ -72,7 +72,12 @@ class AffineCoupling(Bijector):
 
     def log_scale(self, params: Params, z: Image) -> Image:
         """``log s`` of the moved half, from either end of the coupling: both have the read half."""
-        return self.scale.log(self._fields(params, *halves(z))[1])
+        return self.shift_and_log_scale(params, z)[1]
+
+    def shift_and_log_scale(self, params: Params, z: Image) -> tuple[Image, Image]:
+        """``shift`` and ``log s``, each in the shape of the moved half, from either end."""
+        shift, raw = self._fields(params, *halves(z))
+        return shift, self.scale.log(raw)
 
     def _fields(self, params: Params, read: Image, moved: Image) -> tuple[Image, Image]:
         """The shift, and the raw numbers that `scale` reads."""

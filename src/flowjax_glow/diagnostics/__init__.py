@@ -12,6 +12,7 @@ from flowjax_glow.diagnostics.jacobian import LogDetChecks, check_log_dets, smal
 from flowjax_glow.diagnostics.latent_shares import LatentShares, latent_shares, mixed_images
 from flowjax_glow.diagnostics.layers import (
     ActivationTrace,
+    CouplingStretch,
     Examination,
     LayerChecks,
     ScaleStatistics,
@@ -66,6 +67,7 @@ __all__ = [
     "Attack",
     "BiLipschitz",
     "Certificate",
+    "CouplingStretch",
     "Decoded",
     "Examination",
     "GradientFidelity",

@@ -10,11 +10,13 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from flowjax_glow.bijector import Bijector
+from flowjax_glow.bijectors import AffineCoupling
 from flowjax_glow.diagnostics.chunks import CHUNK, chunks
 from flowjax_glow.diagnostics.extremes import LIMIT
 from flowjax_glow.diagnostics.linear import noise_like, norm, normalized, products, sizes
 from flowjax_glow.diagnostics.result import Result, worst
 from flowjax_glow.diagnostics.round_trip import latent_round_trip
+from flowjax_glow.halves import halves
 from flowjax_glow.numerics import event_size, sum_events
 from flowjax_glow.trainable import trainable
 from flowjax_glow.types import Image, Latents, LogDet, Params
@@ -46,7 +48,16 @@ class Record(NamedTuple):
     round_trip: Values
     log_det_error: Values
     gain: Values
+    terms: "StretchRecord | None"
     log_scale: "ScaleRecord | None"
+
+
+class StretchRecord(NamedTuple):
+    """Of a coupling, in the direction that its inverse stretches most: norms of the terms."""
+
+    division: Values
+    scale: Values
+    shift: Values
 
 
 class ScaleRecord(NamedTuple):
@@ -133,12 +144,37 @@ class LayerChecks(Result):
     gain: np.ndarray
 
 
+@dataclass(frozen=True, eq=False)
+class CouplingStretch(Result):
+    """What the inverse of every coupling stretches by, in the order of generation.
+
+    Along v, of length 1, it moves its half by ``v_moved / s - (z_moved / s) d log s - d shift``,
+    where the derivatives are along ``v_read``. A bound on s limits the first term alone: the
+    second grows with the activations, the last with the net's own slope.
+
+    Attributes:
+        layer: its name.
+        gain: as in `LayerChecks`.
+        by_division, by_scale, by_shift: the L2 norms of the three terms, of the example with the
+            largest gain, in the direction v that power iteration found for it.
+    """
+
+    title = "What couplings stretch by"
+
+    layer: np.ndarray
+    gain: np.ndarray
+    by_division: np.ndarray
+    by_scale: np.ndarray
+    by_shift: np.ndarray
+
+
 class Examination(NamedTuple):
-    """One walk down the inverse, as three tables."""
+    """One walk down the inverse, as four tables."""
 
     activations: ActivationTrace
     scales: ScaleStatistics
     checks: LayerChecks
+    couplings: CouplingStretch
 
 
 def activation_trace(
@@ -191,6 +227,7 @@ def examine(
             log_det_error=_each(records, lambda r: worst(np.abs(r.log_det_error))),
             gain=_each(records, lambda r: worst(r.gain)),
         ),
+        _coupling_stretch(names, records),
     )
 
 
@@ -210,7 +247,7 @@ def _walk(flow: Bijector, params: Params, z: Latents, limit: Array, key: jax.Arr
             return normalized(pull(normalized(stretched))), norm(stretched)
 
         start = normalized(noise_like(key, z))
-        _, gain = jax.lax.fori_loop(0, ROUNDS, climb, (start, norm(start)))
+        direction, gain = jax.lax.fori_loop(0, ROUNDS, climb, (start, norm(start)))
         leaves = jax.tree.leaves(trainable(own))
         carries = isinstance(bijector, CarriesScale)
         return x, Record(
@@ -222,10 +259,28 @@ def _walk(flow: Bijector, params: Params, z: Latents, limit: Array, key: jax.Arr
             round_trip=latent_round_trip(z, back),
             log_det_error=(forward_log_det + log_det) / event_size(x),
             gain=gain,
+            terms=_stretch(bijector, own, z, direction),
             log_scale=_scale_record(bijector.log_scale(own, z)) if carries else None,
         )
 
     return walk_inverse(flow, flow.freeze(params), z, visit)[2]
+
+
+def _stretch(
+    bijector: Bijector, params: Params, z: Latents, direction: Latents
+) -> StretchRecord | None:
+    """The terms of an affine coupling's inverse along `direction`, None of any other bijector."""
+    if not isinstance(bijector, AffineCoupling):
+        return None
+    (_, moved), (_, along) = halves(z), halves(direction)
+    push, _ = products(lambda z: bijector.shift_and_log_scale(params, z), z)
+    d_shift, d_log_scale = push(direction)
+    reciprocal = jnp.exp(-bijector.log_scale(params, z))
+    return StretchRecord(
+        division=norm(along * reciprocal),
+        scale=norm(moved * reciprocal * d_log_scale),
+        shift=norm(d_shift),
+    )
 
 
 def _scale_record(log_scale: Image) -> ScaleRecord:
@@ -284,6 +339,20 @@ def _scale_statistics(names: np.ndarray, records: list[Record]) -> ScaleStatisti
             sum_log=np.array([scale.total.mean() for _, scale in rows]),
             chain_gain=np.exp(chain.max(1)),
         )
+
+
+def _coupling_stretch(names: np.ndarray, records: list[Record]) -> CouplingStretch:
+    rows = [(name, r.gain, r.terms) for name, r in zip(names, records) if r.terms is not None]
+    examples = len(records[0].gain)
+    gains = np.array([gain for _, gain, _ in rows]).reshape(-1, examples)
+    gains = np.where(np.isnan(gains), np.inf, gains)
+    terms = np.array([terms for _, _, terms in rows]).reshape(-1, 3, examples)
+    places = gains.argmax(1)[:, None, None]
+    return CouplingStretch(
+        np.array([name for name, _, _ in rows]),
+        gains.max(1),
+        *np.take_along_axis(terms, places, 2)[..., 0].T,
+    )
 
 
 def _quantiles(counts: Values) -> np.ndarray:

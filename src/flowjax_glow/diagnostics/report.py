@@ -259,6 +259,7 @@ class _Report:
         self._tables[f"activations, {name}"] = seen.activations
         self._tables[f"scales, {name}"] = seen.scales
         self._tables[f"layers, {name}"] = seen.checks
+        self._tables[f"couplings, {name}"] = seen.couplings
 
     def _blame(self) -> tuple[str, str]:
         return next(suspects(self._tables))
@@ -275,17 +276,36 @@ def suspects(tables: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         exact: LogDetChecks = tables["log-dets"]
         yield from _wrong_log_dets(exact.layer, exact.error, "its Jacobian")
     gains = np.fmax(_known(of_images.gain), _known(of_samples.gain))
-    most = int(np.argmax(gains))  # the first that is NaN, if any is
-    layer, own = str(of_images.layer[most]), float(gains[most])
-    if np.isnan(own):
-        yield layer, "from its inverse on nothing is finite, of images and samples alike"
+    reached = np.cumsum(np.isnan(gains)) == 0
+    if not reached.all():
+        first = str(of_images.layer[~reached][0])
+        reason = "from its inverse on nothing is finite, of images and samples alike"
+        if reached.any():
+            reason += "; before it {} {}".format(*_most(tables, gains[reached]))
+        yield first, reason
     else:
+        layer, stretch = _most(tables, gains)
         chain = float(np.log(np.fmax(gains, 1.0)).sum())
         yield (
             layer,
-            f"its inverse stretches by {short(own)}, more than any other; all in a row, each at "
-            f"its worst, by e^{chain:.0f}",
+            f"its inverse {stretch}, more than any other; all in a row, each at its worst, by "
+            f"e^{chain:.0f}",
         )
+
+
+def _most(tables: Mapping[str, Any], gains: np.ndarray) -> tuple[str, str]:
+    """The layer with the largest of `gains`, and by what its inverse stretches."""
+    most = int(np.argmax(gains))
+    layer = str(tables["layers, images"].layer[most])
+    stretch = f"stretches by {short(float(gains[most]))}"
+    couplings = [tables["couplings, images"], tables["couplings, samples"]]
+    if layer not in couplings[0].layer:
+        return layer, stretch
+    row = list(couplings[0].layer).index(layer)
+    larger = max(couplings, key=lambda table: np.nan_to_num(_known(table.gain)[row]))
+    terms = (larger.by_division, larger.by_scale, larger.by_shift)
+    division, scale, shift = (short(float(term[row])) for term in terms)
+    return layer, f"{stretch} (1 / s by {division}, its net by {scale} in s, {shift} in shift)"
 
 
 def _wrong_log_dets(
