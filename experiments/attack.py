@@ -4,8 +4,8 @@
 
 For a trained run, or every run of a sweep: what searches find within the bins of held-out images
 and around samples, beside as many random points (D11), and round trips of images of other kinds
-(D12). Prints both tables and writes them as attack/STEP-temperature-TAU-seed-N.json into the
-run folder.
+(D12). Prints both tables and writes them as attack/STEP.json into the run folder; options other
+than the defaults join the name, as attack/STEP-temperature-0.7.json.
 """
 
 from pathlib import Path
@@ -38,6 +38,7 @@ def main(
     with one_line_errors(debug):
         from experiments import compilation
         from experiments.folders import write_json
+        from experiments.options import name_with_options
         from experiments.trained import trained_runs
         from flowjax_glow.diagnostics import attack, out_of_distribution
         from flowjax_glow.errors import check_count
@@ -60,8 +61,8 @@ def main(
                 seed=seed,
             )
             unusual = out_of_distribution(flow, params, pixels, n_bits=n_bits, seed=seed)
-            name = f"{int(trained.state.step):06}-temperature-{temperature:g}-seed-{seed}.json"
-            file = run / "attack" / name
+            name = name_with_options(f"{int(trained.state.step):06}")
+            file = run / "attack" / f"{name}.json"
             file.parent.mkdir(exist_ok=True)
             about = {"images": images, "steps": steps, "temperature": temperature, "seed": seed}
             tables = {"searches": found.to_json(), "other_images": unusual.to_json()}

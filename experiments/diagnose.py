@@ -3,8 +3,9 @@
     python -m experiments.diagnose RUN
 
 prints a verdict, what it rests on, and the layer to blame, and writes the whole report as
-diagnosis/TIER-STEP.json and a figure beside it into the run folder. It exits with 0 if the inverse
-of every run is trustworthy, with 10 if one is at risk, with 11 if one is broken.
+diagnosis/TIER-STEP.json and a figure beside it into the run folder; options other than the defaults
+join the name, as diagnosis/fast-000400-samples-10000.json. It exits with 0 if the inverse of every
+run is trustworthy, with 10 if one is at risk, with 11 if one is broken.
 """
 
 import math
@@ -52,6 +53,7 @@ def main(
     with one_line_errors(debug):
         from experiments import compilation
         from experiments.folders import write_json
+        from experiments.options import name_with_options
         from experiments.trained import trained_runs
         from flowjax_glow import data
         from flowjax_glow.diagnostics import stability_report
@@ -80,9 +82,7 @@ def main(
                 seed=seed,
                 on_part=lambda part: click.echo(f"  {part} ...", err=True),
             )
-            name = f"{tier}-{int(trained.state.step):06}{'-averaged' * averaged}"
-            if levels != parse_taus(TAUS):
-                name += f"-tau-{taus.replace(',', '-')}"
+            name = name_with_options(f"{tier}-{int(trained.state.step):06}", but=("--tier",))
             file = run / "diagnosis" / f"{name}.json"
             file.parent.mkdir(exist_ok=True)
             about = {

@@ -5,7 +5,8 @@
 For a trained run, or every run of a sweep: pictures of held-out images that have got one level's
 latents from another image, the share of the samples' variance that each level explains, and how
 many of the channels that the last net of a level reads leave at its split. Writes
-mixing/STEP.json and mixing/STEP.png into the run folder.
+mixing/STEP.json and mixing/STEP.png into the run folder; options other than the defaults join the
+name.
 """
 
 from pathlib import Path
@@ -38,6 +39,7 @@ def main(
 
         from experiments import compilation, style
         from experiments.folders import write_json
+        from experiments.options import name_with_options
         from experiments.trained import trained_runs
         from flowjax_glow.density import encode
         from flowjax_glow.diagnostics import latent_shares, mixed_images
@@ -62,7 +64,8 @@ def main(
                 jax.device_get(mixed_images(flow, params, z, latent))
                 for latent in range(len(shares.latent))
             ]
-            file = run / "mixing" / f"{int(trained.state.step):06}.json"
+            name = name_with_options(f"{int(trained.state.step):06}")
+            file = run / "mixing" / f"{name}.json"
             file.parent.mkdir(exist_ok=True)
             about = {"temperature": temperature, "samples": samples, "seed": seed}
             write_json(

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 
+import click
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from experiments import attack, diagnose, gradients, mixing, repair, sample
+from experiments.options import name_with_options
 from experiments.presets import SMOKE
 from experiments.run import guarded_step, run, start
 from experiments.trained import load_trained, run_folders, trained_runs
@@ -98,11 +100,11 @@ def test_samples_are_drawn_and_never_overwritten(trained):
 def test_levels_of_a_trained_run_are_mixed(trained):
     code, output = invoke(mixing.main, trained, "--images=3", "--samples=16")
     assert code == 0, output
-    told = json.loads((trained / "mixing/000003.json").read_text())
+    told = json.loads((trained / "mixing/000003-images-3-samples-16.json").read_text())
     assert told["read_channels_that_leave"] == [[6, 6]]  # the noise is what the last net read
     assert told["shares"]["size"] == [96, 96]
     assert "Variance of samples by latent" in output
-    assert (trained / "mixing/000003.png").stat().st_size > 1000
+    assert (trained / "mixing/000003-images-3-samples-16.png").stat().st_size > 1000
 
 
 @pytest.mark.parametrize("placement", ["every_step", "level_end"])
@@ -161,15 +163,37 @@ def test_a_trained_run_is_attacked(trained):
     options = ("--images=4", "--steps=1", "--objective=smallest scale")
     code, output = invoke(attack.main, trained, *options)
     assert code == 0, output
-    told = json.loads((trained / "attack/000003-temperature-1-seed-0.json").read_text())
+    name = "000003-images-4-objective-smallest-scale-steps-1.json"
+    told = json.loads((trained / "attack" / name).read_text())
     assert told["searches"]["search"] == ["cube, smallest scale", "ball, smallest scale"]
     assert told["other_images"]["images"][0] == "given"
     assert "Searches for points that do not come back" in output
 
 
+def test_files_are_named_after_the_options_that_are_not_at_their_defaults():
+    @click.command()
+    @click.argument("folder")
+    @click.option("--tier", default="full")
+    @click.option("--taus", default="0,1")
+    @click.option("--seed", default=0)
+    @click.option("--objective", multiple=True)
+    @click.option("--averaged", is_flag=True)
+    @click.option("--tables", is_flag=True)
+    def command(folder, tier, **options):
+        click.echo(name_with_options(f"{tier}-7", but=("--tier",)))
+
+    def name(*options):
+        return invoke(command, "run", *options)[1].strip()
+
+    assert name() == name("--seed=0", "--taus=0,1", "--tables") == "full-7"
+    assert name("--tier=fast", "--taus=0,0.5") == "fast-7-taus-0-0.5"
+    assert name("--averaged", "--seed=3") == "full-7-seed-3-averaged"
+    assert name("--objective=a b", "--objective=c/d") == "full-7-objective-a-b+c-d"
+
+
 def test_one_noise_level_is_diagnosed_in_a_file_of_its_own(trained):
     code, output = invoke(diagnose.main, trained, "--tier=fast", "--count=8", "--taus=0.5")
-    report = json.loads((trained / "diagnosis/fast-000003-tau-0.5.json").read_text())
+    report = json.loads((trained / "diagnosis/fast-000003-count-8-taus-0.5.json").read_text())
     assert report["taus"] == report["tables"]["samples"]["tau"] == [0.5]
     assert code == diagnose.EXIT_CODES[report["verdict"]]
     code, output = invoke(diagnose.main, trained, "--taus=1,hot")
@@ -179,11 +203,11 @@ def test_one_noise_level_is_diagnosed_in_a_file_of_its_own(trained):
 
 def test_a_trained_run_is_diagnosed(trained):
     exit_code, output = invoke(diagnose.main, trained, "--tier=fast", "--count=8")
-    report = json.loads((trained / "diagnosis/fast-000003.json").read_text())
+    report = json.loads((trained / "diagnosis/fast-000003-count-8.json").read_text())
     assert exit_code == diagnose.EXIT_CODES[report["verdict"]]
     assert f"verdict: {report['verdict']}" in output
     assert report["count"] == 8
-    assert (trained / "diagnosis/fast-000003.png").stat().st_size > 1000
+    assert (trained / "diagnosis/fast-000003-count-8.png").stat().st_size > 1000
 
 
 def test_a_trained_run_is_led_to_another_scale(trained, tmp_path):
