@@ -86,11 +86,15 @@ def attack(
     x = bin_midpoints(jnp.asarray(images), n_bits=n_bits)
     z = sample_latents(flow, params, start_key, x.shape, temperature=temperature)
     rows = []
-    for region, start, size in (("cube", x, 0.5 / 2**n_bits), ("ball", z, radius)):
-        place = (flow, params, start, key, size, region)
-        drawn = [worst(errors) for errors in _by_chance(*place, steps)]
+    regions: tuple[tuple[Region, Any, float], ...] = (
+        ("cube", x, 0.5 / 2**n_bits),
+        ("ball", z, radius),
+    )
+    for region, start, size in regions:
+        around = _Around(flow, region, params, start, jnp.asarray(size))
+        drawn = [worst(errors) for errors in _by_chance(around, key, steps)]
         for name in names:
-            found = _search(*place, name, steps)
+            found = _search(around, key, name, steps)
             errors = (drawn[0], worst(found["error"]), drawn[1])
             climbed = np.asarray(found["climbed"])
             climbed = climbed[np.isfinite(climbed)]
@@ -99,21 +103,49 @@ def attack(
     return Attack(*(np.array(column) for column in zip(*rows, strict=True)))
 
 
-@partial(jax.jit, static_argnums=(0, 5, 6, 7))
-def _search(
-    flow: Bijector,
-    params: Params,
-    start: Any,
-    key: jax.Array,
-    size: jax.Array,
-    region: Region,
-    name: str,
-    steps: int,
-) -> dict[str, PerExample]:
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=("params", "start", "size"),
+    meta_fields=("flow", "region"),
+)
+@dataclass(frozen=True)
+class _Around:
+    """What is searched: all images within `size` of `start`, or all latents."""
+
+    flow: Bijector
+    region: Region
+    params: Params
+    start: Any
+    size: jax.Array
+
+    def latents(self, point: Any) -> Latents:
+        """Those of a point of the region."""
+        return self.flow.forward(self.params, point)[0] if self.region == "cube" else point
+
+    def error(self, point: Any) -> PerExample:
+        """Of the round trip of a point's latents."""
+        z = self.latents(point)
+        back, _ = self.flow.forward(self.params, self.flow.inverse(self.params, z)[0])
+        return latent_round_trip(z, back)
+
+    def across(self, direction: Any) -> Any:
+        """A step along `direction` from the middle of the region to its edge."""
+        if self.region == "cube":
+            return jnp.sign(direction) * self.size
+        return _scaled(normalized(direction), self.size * norm(self.start))
+
+    def inside(self, point: Any) -> Any:
+        """The nearest point in the region."""
+        return (_into_cube if self.region == "cube" else _into_ball)(self.start, self.size, point)
+
+
+@partial(jax.jit, static_argnums=(2, 3))
+def _search(around: _Around, key: jax.Array, name: str, steps: int) -> dict[str, PerExample]:
     """What climbing one objective found."""
+    flow, params = around.flow, around.params
 
     def objective(point: Any) -> PerExample:
-        return OBJECTIVES[name](flow, params, _latents(flow, params, region, point), key)
+        return OBJECTIVES[name](flow, params, around.latents(point), key)
 
     def summed(point: Any) -> tuple[jax.Array, PerExample]:
         values = objective(point)
@@ -121,66 +153,32 @@ def _search(
 
     def climb(point: Any, index: jax.Array) -> tuple[Any, PerExample]:
         gradient, values = jax.grad(summed, has_aux=True)(point)
-        direction = _across(region, start, size, gradient)
         pace = 0.5 * (1 - index / steps)
-        known = jax.tree.map(lambda d: jnp.nan_to_num(d, nan=0.0), direction)
-        moved = jax.tree.map(lambda p, d: p + pace * d, point, known)
-        return _inside(region, start, size, moved), values
+        step = jax.tree.map(lambda d: jnp.nan_to_num(d, nan=0.0), around.across(gradient))
+        moved = jax.tree.map(lambda p, d: p + pace * d, point, step)
+        return around.inside(moved), values
 
-    end, values = jax.lax.scan(climb, start, jnp.arange(steps))
-    z = _latents(flow, params, region, end)
+    end, values = jax.lax.scan(climb, around.start, jnp.arange(steps))
     return {
-        "error": _error(flow, params, z),
+        "error": around.error(end),
         "climbed": objective(end) - values[0],
-        "largest": jnp.exp(_largest_activation(flow, params, z, key)),
+        "largest": jnp.exp(_largest_activation(flow, params, around.latents(end), key)),
     }
 
 
-@partial(jax.jit, static_argnums=(0, 5, 6))
-def _by_chance(
-    flow: Bijector,
-    params: Params,
-    start: Any,
-    key: jax.Array,
-    size: jax.Array,
-    region: Region,
-    steps: int,
-) -> tuple[PerExample, PerExample]:
+@partial(jax.jit, static_argnums=2)
+def _by_chance(around: _Around, key: jax.Array, steps: int) -> tuple[PerExample, PerExample]:
     """The errors at the start, and the largest among as many random points as a search visits."""
 
-    def error(point: Any) -> PerExample:
-        return _error(flow, params, _latents(flow, params, region, point))
-
     def draw(worst: PerExample, key: jax.Array) -> tuple[PerExample, None]:
-        noise = noise_like(key, start)
-        step = _across(region, start, size, noise)
-        if region == "cube":
-            step = step * jax.random.uniform(key, start.shape)
-        drawn = error(_inside(region, start, size, jax.tree.map(jnp.add, start, step)))
+        step = around.across(noise_like(key, around.start))
+        if around.region == "cube":
+            step = step * jax.random.uniform(key, around.start.shape)
+        drawn = around.error(around.inside(jax.tree.map(jnp.add, around.start, step)))
         return jnp.maximum(worst, drawn), None
 
-    at_start = error(start)
+    at_start = around.error(around.start)
     return at_start, jax.lax.scan(draw, at_start, jax.random.split(key, steps))[0]
-
-
-def _latents(flow: Bijector, params: Params, region: Region, point: Any) -> Latents:
-    return flow.forward(params, point)[0] if region == "cube" else point
-
-
-def _error(flow: Bijector, params: Params, z: Latents) -> PerExample:
-    return latent_round_trip(z, flow.forward(params, flow.inverse(params, z)[0])[0])
-
-
-def _across(region: Region, start: Any, size: jax.Array, direction: Any) -> Any:
-    """A step along `direction` from the middle of the region to its edge."""
-    if region == "cube":
-        return jnp.sign(direction) * size
-    return _scaled(normalized(direction), size * norm(start))
-
-
-def _inside(region: Region, start: Any, size: jax.Array, point: Any) -> Any:
-    """The nearest point in the region."""
-    return (_into_cube if region == "cube" else _into_ball)(start, size, point)
 
 
 def _scaled(tree: Any, factor: PerExample) -> Any:
