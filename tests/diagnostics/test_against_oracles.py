@@ -29,7 +29,9 @@ from flowjax_glow.diagnostics.attack import _into_ball, _into_cube
 from flowjax_glow.diagnostics.certificates import convolution_gain
 from flowjax_glow.diagnostics.chunks import in_chunks
 from flowjax_glow.diagnostics.linear import flatten, norm
+from flowjax_glow.diagnostics.precision import inverse_in_float64
 from flowjax_glow.nets import CouplingNet
+from flowjax_glow.numerics import LOG_SCALE_FACTOR
 from flowjax_glow.scales import DepthScaled, Exponential, SoftClamp, TanhExponential
 from tests.diagnostics.models import CONFIG, model, pictures
 from tests.library.cases import perturbed
@@ -149,6 +151,19 @@ def test_precision_gap_tells_amplification_and_leaks_nothing():
     assert (gap.worst > 1e-9).all()
     assert (gap.float64_error < 1e-10).all()
     np.testing.assert_allclose(gap.amplification, gap.worst * 2.0**24)
+    assert (gap.rounded_error > 1e3 * gap.float64_error).all()
+
+
+def test_the_error_that_rounding_an_image_costs():
+    flow, x = ActNorm(), jax.random.normal(jax.random.key(0), (5, 4, 4, 3))
+    params = {"shift": jnp.full(3, 0.3), "log_scale": jnp.array([-1.0, 2.0, 0.5])}
+    z = sample_latents(flow, params, jax.random.key(3), x.shape)
+    scale = np.exp(LOG_SCALE_FACTOR * np.asarray(params["log_scale"], np.float64))
+    wide = np.asarray(z, np.float64)
+    exact, _, told = inverse_in_float64(flow, params, z)
+    error = (exact.astype(np.float32) - exact) * scale
+    sizes = [np.linalg.norm(each.reshape(5, -1), axis=1) for each in (error, wide)]
+    np.testing.assert_allclose(told, sizes[0] / sizes[1], rtol=1e-6)
 
 
 def test_latents_that_do_not_come_back_are_counted():

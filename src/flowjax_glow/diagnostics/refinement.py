@@ -81,7 +81,7 @@ def precision_ladder(
     z = sample_latents(
         flow, params, jax.random.key(seed), (samples, *shape), temperature=temperature
     )
-    exact, exact_error = inverse_in_float64(flow, params, z)
+    exact, exact_error, _ = inverse_in_float64(flow, params, z)
     narrow = with_net_dtype(flow, "bfloat16")
     rows = {"nets in bfloat16": (narrow, 0), "nets in bfloat16, 1 correction": (narrow, 1)}
     rows["float32"] = (flow, 0)
