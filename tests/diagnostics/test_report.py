@@ -69,6 +69,9 @@ def test_a_scale_near_zero_is_named(raw, reason):
     assert found.verdict == "broken"
     assert found.layer == "level0/step1/AffineCoupling"
     assert reason in found.reason.split(";")[0]
+    # Step 0 reads what step 1 has blown up.
+    overflow = "; some samples are not finite from level0/step0/AffineCoupling on"
+    assert found.reason.endswith(overflow) == (raw == -18.0)
 
 
 @pytest.mark.parametrize("part", ["shift", "s"])

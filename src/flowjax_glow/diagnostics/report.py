@@ -289,8 +289,19 @@ def suspects(tables: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield (
             layer,
             f"its inverse {stretch}, more than any other; all in a row, each at its worst, by "
-            f"e^{chain:.0f}",
+            f"e^{chain:.0f}{_overflows(tables)}",
         )
+
+
+def _overflows(tables: Mapping[str, Any]) -> str:
+    """From where on the activations of some are not finite."""
+    said = ""
+    for name in ("images", "samples"):
+        activations = tables[f"activations, {name}"]
+        lost = activations.layer[activations.not_finite > 0]
+        if lost.size:
+            said += f"; some {name} are not finite from {lost[0]} on"
+    return said
 
 
 def _most(tables: Mapping[str, Any], gains: np.ndarray) -> tuple[str, str]:
