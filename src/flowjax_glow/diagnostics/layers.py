@@ -13,7 +13,14 @@ from flowjax_glow.bijector import Bijector
 from flowjax_glow.bijectors import AffineCoupling
 from flowjax_glow.diagnostics.chunks import CHUNK, chunks
 from flowjax_glow.diagnostics.extremes import LIMIT
-from flowjax_glow.diagnostics.linear import noise_like, norm, normalized, products, sizes
+from flowjax_glow.diagnostics.linear import (
+    directional,
+    noise_like,
+    norm,
+    normalized,
+    products,
+    sizes,
+)
 from flowjax_glow.diagnostics.result import Result, worst
 from flowjax_glow.diagnostics.round_trip import latent_round_trip
 from flowjax_glow.halves import halves
@@ -273,9 +280,10 @@ def _stretch(
     if not isinstance(bijector, AffineCoupling):
         return None
     (_, moved), (_, along) = halves(z), halves(direction)
-    push, _ = products(lambda z: bijector.shift_and_log_scale(params, z), z)
-    d_shift, d_log_scale = push(direction)
-    reciprocal = jnp.exp(-bijector.log_scale(params, z))
+    (_, log_scale), (d_shift, d_log_scale) = directional(
+        lambda z: bijector.shift_and_log_scale(params, z), z, direction
+    )
+    reciprocal = jnp.exp(-log_scale)
     return StretchRecord(
         division=norm(along * reciprocal),
         scale=norm(moved * reciprocal * d_log_scale),

@@ -27,6 +27,14 @@ def products(function: Callable[[Any], Any], at: Any) -> tuple[Product, Product]
     return push, lambda u: pull(u)[0]
 
 
+def directional(function: Callable[[Any], Any], at: Any, along: Any) -> tuple[Any, Any]:
+    """The value at a point, and the derivative along a direction."""
+    try:
+        return jax.jvp(function, (at,), (along,))
+    except TypeError:  # as in `products`
+        return function(at), products(function, at)[0](along)
+
+
 def sizes(x: Float[Array, "..."]) -> Float[Array, "..."]:
     """``|x|``, infinite where x is not finite."""
     return jnp.where(jnp.isfinite(x), jnp.abs(x), jnp.inf)
