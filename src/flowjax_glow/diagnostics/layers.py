@@ -156,14 +156,15 @@ class CouplingStretch(Result):
     """What the inverse of every coupling stretches by, in the order of generation.
 
     Along v, of length 1, it moves its half by ``v_moved / s - (z_moved / s) d log s - d shift``,
-    where the derivatives are along ``v_read``. A bound on s limits the first term alone: the
-    second grows with the activations, the last with the net's own slope.
+    where the derivatives are along ``v_read``. A floor of s limits the first term; the second
+    grows with the activations, too, and the last with the net's own slope alone.
 
     Attributes:
         layer: its name.
         gain: as in `LayerChecks`.
         by_division, by_scale, by_shift: the L2 norms of the three terms, of the example with the
-            largest gain, in the direction v that power iteration found for it.
+            largest gain, in the direction v that power iteration ends with, which is a round
+            further than the one that `gain` was measured in.
     """
 
     title = "What couplings stretch by"

@@ -32,8 +32,8 @@ class PrecisionGap(Result):
         median, worst: of the gap, over samples; infinite where not finite.
         amplification: the worst gap over float32's rounding, 2^-24.
         float64_error: the worst relative error of z -> x -> z in float64.
-        rounded_error: the same where x alone is rounded to float32 on its way; on the whole no
-            inverse whose images are float32 does better.
+        rounded_error: the same where x alone is rounded to float32 on its way; an inverse
+            whose images are float32 will hardly do better.
     """
 
     title = "float32 beside float64"
