@@ -1,9 +1,13 @@
 """Names for what a command writes, so that runs with other options do not overwrite each other."""
 
 import re
+import zlib
 
 import click
 from click.core import ParameterSource
+
+#: Letters of a value before it is cut and told apart by a checksum.
+LONGEST = 60
 
 #: What changes nothing in the file written.
 SHOWN_ONLY = ("--debug", "--tables")
@@ -33,4 +37,7 @@ def name_with_options(first: str, but: tuple[str, ...] = ()) -> str:
 
 def _word(value: object) -> str:
     text = "+".join(map(str, value)) if isinstance(value, tuple) else str(value)
-    return re.sub(r"[^\w.+-]+", "-", text).strip("-")
+    word = re.sub(r"[^\w.+-]+", "-", text)
+    if len(word) > LONGEST:  # as a path may be; file systems allow 255 bytes for the whole name
+        return f"{word[:LONGEST]}-{zlib.crc32(text.encode()):08x}"
+    return word

@@ -189,6 +189,9 @@ def test_files_are_named_after_the_options_that_are_not_at_their_defaults():
     assert name("--tier=fast", "--taus=0,0.5") == "fast-7-taus-0-0.5"
     assert name("--averaged", "--seed=3") == "full-7-seed-3-averaged"
     assert name("--objective=a b", "--objective=c/d") == "full-7-objective-a-b+c-d"
+    long = [name(f"--taus={'0.5,' * 100}{last}") for last in (1, 2)]
+    assert long[0] != long[1]
+    assert max(map(len, long)) < 100
 
 
 def test_one_noise_level_is_diagnosed_in_a_file_of_its_own(trained):
