@@ -33,7 +33,7 @@ def main(
     debug: bool,
 ) -> None:
     """Attack the model of RUN, a run folder, or of every run of a sweep folder."""
-    from experiments.command import one_line_errors
+    from experiments.exit_codes import one_line_errors
 
     with one_line_errors(debug):
         from experiments import compilation

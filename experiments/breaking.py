@@ -11,6 +11,7 @@ grew per 100 steps. The same command again trains only what is missing.
 
 import dataclasses
 import itertools
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -83,10 +84,12 @@ HEAD = f"{'setting':<37}  seed  variant  bits/dim  samples   z=0  images     gai
 )
 @click.option("--seeds", default="1", show_default=True, help="A count, or seeds with commas.")
 @click.option("--only", help="A part of the names of the settings to try; default all.")
+@click.option("--jobs", type=int, help="Runs at a time; default one per core, or one on GPU, TPU.")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
-def main(output: Path, seeds: str, only: str | None, debug: bool) -> None:
+def main(output: Path, seeds: str, only: str | None, jobs: int | None, debug: bool) -> None:
     """Train control, bounded and damped with every setting and print what broke."""
-    from experiments.command import one_line_errors, parse_seeds
+    from experiments.command import parse_seeds
+    from experiments.exit_codes import one_line_errors
     from flowjax_glow.errors import expected
 
     with one_line_errors(debug):
@@ -98,36 +101,40 @@ def main(output: Path, seeds: str, only: str | None, debug: bool) -> None:
                 got=repr(only),
                 advice=f"of {', '.join(SETTINGS)}",
             )
-        search(output, settings, parse_seeds(seeds, 1))
+        search(output, settings, parse_seeds(seeds, 1), jobs)
 
 
-def search(output: Path, settings: dict[str, dict[str, Any]], seeds: list[int]) -> None:
-    """Trains and prints, row by row."""
-    from experiments import compilation
+def search(
+    output: Path, settings: dict[str, dict[str, Any]], seeds: list[int], jobs: int | None = None
+) -> None:
+    """Trains and prints, row by row; `jobs` as of `run_in_children`."""
+    from experiments.children import Job, machine, run_in_children
     from experiments.command import fit_to_data
     from experiments.folders import read_json, write_json
     from experiments.presets import BREAKING
-    from experiments.run import run
     from experiments.variants import apply_variant
     from flowjax_glow import data
-    from flowjax_glow.training import keep_freed_memory
 
-    compilation.keep_compiled_programs()
-    keep_freed_memory()
     table = output / "table.json"
     rows = {_key(row): row for row in (read_json(table) or {"rows": []})["rows"]}
-    click.echo(HEAD)
+    named: dict[Job, dict[str, Any]] = {}
     for (name, changes), seed, variant in itertools.product(settings.items(), seeds, VARIANTS):
         setting = changed(BREAKING, changes | {"seed": seed})
         setting = fit_to_data(setting, data.load(setting.dataset, size=setting.image_size))
         model = apply_variant(variant, setting.model)
         experiment = dataclasses.replace(setting, variant=variant, model=model)
         folder = output / name.replace("/", "-").replace(" ", "-") / experiment.name
-        row = {"setting": name, "seed": seed, "variant": variant}
-        row |= broken(run(experiment, folder), folder)
-        rows[_key(row)] = row
-        click.echo(line(row))
-        write_json(table, {"rows": list(rows.values())})
+        named[Job(experiment, folder)] = {"setting": name, "seed": seed, "variant": variant}
+    click.echo(HEAD)
+    with closing(run_in_children(list(named), machine(), jobs)) as children:
+        for job, status in children:
+            if status == "failed":
+                click.echo(f"{job.folder}: failed", err=True)
+                continue
+            row = named[job] | broken(read_json(job.folder / "summary.json"), job.folder)
+            rows[_key(row)] = row
+            click.echo(line(row))
+            write_json(table, {"rows": list(rows.values())})
 
 
 def _key(row: dict[str, Any]) -> tuple[str, int, str]:

@@ -1,11 +1,9 @@
 """What the sweep command does once its options are read."""
 
-import contextlib
 import dataclasses
 import sys
 import traceback
-import warnings
-from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,58 +11,24 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from experiments.children import Job, Machine, machine, run_in_children
 from experiments.claims import claims_table, judge, write_claims
 from experiments.config import read_config
 from experiments.estimate import estimate, matmul_peak
+from experiments.exit_codes import SOME_RUNS_FAILED
 from experiments.figures import draw_all
-from experiments.folders import (
-    ConfigChangedError,
-    FolderInUseError,
-    check_same,
-    claimed,
-    read_json,
-    set_aside,
-    write_json,
-)
+from experiments.folders import check_same, claimed, read_json, set_aside, write_json
 from experiments.presets import PRESETS, Experiment, plan
 from experiments.results import load_sweep
-from experiments.run import is_finished, run
+from experiments.run import is_finished
 from experiments.sparingly import Sparingly
 from experiments.table import summary_table
 from experiments.variants import GROUPS, VARIANTS, resolve
 from flowjax_glow import data
 from flowjax_glow.data import DataError
 from flowjax_glow.data.indexed import IndexedSource
-from flowjax_glow.errors import expected
+from flowjax_glow.errors import check_count, expected
 from flowjax_glow.glow import glow
-from flowjax_glow.training import CheckpointError
-
-#: Exit codes beside 0; docs/run-folder.md explains them.
-SOME_RUNS_FAILED, USAGE, DATA, CHECKPOINT, IN_USE = 1, 2, 3, 5, 6
-
-
-@contextlib.contextmanager
-def one_line_errors(debug: bool) -> Iterator[None]:
-    """Turns complaints into one line on stderr and an exit code; tracebacks are for `debug`."""
-    try:
-        with warnings.catch_warnings():
-            if not debug:
-                warnings.showwarning = _show_warning
-            yield
-    except (DataError, CheckpointError, FolderInUseError, ValueError, OSError) as error:
-        if debug:
-            traceback.print_exc()
-        print(" ".join(f"error: {error}".split()), file=sys.stderr)
-        sys.exit(_exit_code(error))
-
-
-def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
-    print(" ".join(f"warning: {message}".split()), file=sys.stderr)
-
-
-def _exit_code(error: Exception) -> int:
-    codes = {DataError: DATA, CheckpointError: CHECKPOINT, FolderInUseError: IN_USE}
-    return next((code for kind, code in codes.items() if isinstance(error, kind)), USAGE)
 
 
 def describe() -> str:
@@ -188,31 +152,55 @@ class Sweep:
             ]
         )
 
-    def run(self, *, restart: bool = False) -> int:
-        """Runs what is not finished, redraws after every run, judges; returns the exit code."""
-        if PRESETS[self.preset].brief:
-            jax.config.update("jax_disable_most_optimizations", True)
-        sweep = dataclasses.replace(self, control=fit_to_data(self.control, self._source()))
-        sweep._check_shapes()  # complains before anything is written
-        with claimed(self.folder):
-            return sweep._run_all(restart)
+    def run(self, *, restart: bool = False, jobs: int | None = None) -> int:
+        """Runs what is not finished, redraws after runs, judges; returns the exit code.
 
-    def _run_all(self, restart: bool) -> int:
+        Args:
+            restart: whether to set old runs aside and start over.
+            jobs: runs at a time; by default one per core, or one on accelerators.
+        """
+        if jobs is not None:
+            check_count("--jobs", jobs)
+        sweep = dataclasses.replace(self, control=fit_to_data(self.control, self._source()))
+        on = machine()
+        sweep._check_shapes(on.devices)  # complains before anything is written
+        with claimed(self.folder):
+            return sweep._run_all(restart, on, jobs or on.jobs)
+
+    def _run_all(self, restart: bool, on: Machine, jobs: int) -> int:
         ours = {experiment.name for experiment in self.experiments}
         self._check_comparable(but=ours if restart else set())
         if restart:
             for name in ours:
                 set_aside(self.folder / name)
         self._write_index()
-        draw = Sparingly(self._draw)
-        failed = [e.name for e in self.experiments if not self._run_one(e, draw)]
+        draw, failed = Sparingly(self._draw), set()
+        todo = [Job(e, self.folder / e.name) for e in self.experiments]
+        new = {job for job in todo if not is_finished(job.folder, job.experiment)}
+        print(self._what_runs(len(new), jobs), file=sys.stderr)
+        with closing(
+            run_in_children(todo, on, jobs, brief=PRESETS[self.preset].brief)
+        ) as children:  # closed here, so that an interruption ends them
+            for job, status in children:
+                if status != "done":
+                    failed.add(job.experiment.name)
+                if job in new:
+                    draw()
         if draw.pending or not (self.folder / "figures").exists():
             self._draw()
-        return self._report(failed)
+        return self._report([e.name for e in self.experiments if e.name in failed])
 
-    def _check_shapes(self) -> None:
+    def _what_runs(self, new: int, jobs: int) -> str:
+        """In a line, so that a count of seeds that was meant as a seed is seen at once."""
+        seeds = ", ".join(map(str, self.seeds))
+        plural = "s" if len(self.seeds) > 1 else ""
+        return (
+            f"{self.folder}: {', '.join(self.variants)}; seed{plural} {seeds}; "
+            f"{new} of {len(self.experiments)} runs to do, {jobs} at a time"
+        )
+
+    def _check_shapes(self, devices: int) -> None:
         """Builds every variant on shapes alone, so that a size that cannot work is told at once."""
-        devices = jax.device_count()
         for name in ("batch", "chunk"):
             if getattr(self.control, name) % devices:
                 raise expected(
@@ -261,21 +249,6 @@ class Sweep:
                 "runs": list(dict.fromkeys([*self._earlier_runs(), *ours])),
             },
         )
-
-    def _run_one(self, experiment: Experiment, draw: Callable[[], None]) -> bool:
-        """Whether it ended well."""
-        folder = self.folder / experiment.name
-        done = is_finished(folder, experiment)
-        try:
-            status = run(experiment, folder)["status"]
-        except (DataError, CheckpointError, ConfigChangedError):
-            raise  # for the user to decide, and the first would meet every run
-        except Exception:  # one run must not take the others down
-            traceback.print_exc()
-            status = "failed"
-        if not done:
-            draw()
-        return status == "done"
 
     def _draw(self) -> None:
         """A figure that cannot be drawn is a fault of the figure's, not of the runs'."""

@@ -33,7 +33,7 @@ MEASURES: dict[str, Callable[[Run, Run], float | None]] = {
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 def main(folder: Path, variant: str, than: str, debug: bool) -> None:
     """Print VARIANT minus THAN of the sweep folder RUN."""
-    from experiments.command import one_line_errors
+    from experiments.exit_codes import one_line_errors
 
     with one_line_errors(debug):
         evidence = Evidence(load_sweep(folder))

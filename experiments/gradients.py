@@ -17,7 +17,7 @@ import click
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 def main(folder: Path, images: int, debug: bool) -> None:
     """Print drift per level, and angle and relative error of inverted gradients, for RUN."""
-    from experiments.command import one_line_errors
+    from experiments.exit_codes import one_line_errors
 
     with one_line_errors(debug):
         import jax

@@ -32,7 +32,7 @@ def main(
     folder: Path, images: int, samples: int, temperature: float, seed: int, debug: bool
 ) -> None:
     """Mix levels of the model of RUN, a run folder, or of every run of a sweep folder."""
-    from experiments.command import one_line_errors
+    from experiments.exit_codes import one_line_errors
 
     with one_line_errors(debug):
         import jax

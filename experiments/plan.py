@@ -50,8 +50,9 @@ def main(
 
     jax.config.update("jax_platforms", "cpu")  # before its first use: leave accelerators alone
     from experiments import command, planning
+    from experiments.exit_codes import one_line_errors
 
-    with command.one_line_errors(debug):
+    with one_line_errors(debug):
         sweep = command.choose(variant="control", **choices)
         hardware = planning.Devices(devices, peak * 1e12, efficiency)
         plan = planning.make_plan(sweep.control, sweep.shape(), hardware, compiled=compiled)

@@ -45,7 +45,7 @@ def main(
     debug: bool,
 ) -> None:
     """Give the model of RUN, a run folder, a bounded scale, and say what it costs."""
-    from experiments.command import one_line_errors
+    from experiments.exit_codes import one_line_errors
 
     with one_line_errors(debug):
         from experiments import compilation

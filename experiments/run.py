@@ -1,12 +1,12 @@
 """One experiment, from its folder's first file to its summary."""
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 from jax.sharding import Mesh
@@ -30,6 +30,7 @@ from flowjax_glow.training import (
     DriftGuard,
     MetricsLog,
     OptimizerConfig,
+    Progress,
     StepFn,
     TrainState,
     data_mesh,
@@ -44,6 +45,9 @@ from flowjax_glow.training import (
     train,
 )
 from flowjax_glow.types import Key, Params, Pixels
+
+#: Shows how far a run of so many steps and that name gets, while the ``with`` statement lasts.
+Show: TypeAlias = Callable[[int, str], AbstractContextManager[Progress]]
 
 HELD_OUT_KEY = 1  # the noise of the held-out bits/dim, the same for all runs and steps
 
@@ -141,7 +145,7 @@ def is_finished(folder: Path, experiment: Experiment) -> bool:
     )
 
 
-def run(experiment: Experiment, folder: Path) -> dict[str, Any]:
+def run(experiment: Experiment, folder: Path, show: Show = progress) -> dict[str, Any]:
     """Trains, looks at the inverse on the way, and returns the summary it wrote last.
 
     A run that was interrupted goes on; one that is finished returns its summary at once. A run
@@ -155,7 +159,7 @@ def run(experiment: Experiment, folder: Path) -> dict[str, Any]:
     status = Status(folder)
     try:
         with status.running():
-            status.write("done", _train(experiment, folder, status))
+            status.write("done", _train(experiment, folder, status, show))
     except Diverged as error:
         status.write("diverged", error.step)
         print(f"{folder.name}: {error}")
@@ -164,7 +168,7 @@ def run(experiment: Experiment, folder: Path) -> dict[str, Any]:
     return summary
 
 
-def _train(experiment: Experiment, folder: Path, status: "Status") -> int:
+def _train(experiment: Experiment, folder: Path, status: "Status", show: Show) -> int:
     source = data.load(experiment.dataset, size=experiment.image_size)
     held_out = source.examples("test", experiment.held_out)
     batches = [
@@ -195,7 +199,7 @@ def _train(experiment: Experiment, folder: Path, status: "Status") -> int:
     with (
         MetricsLog(folder / "metrics.jsonl") as log,
         Checkpoints(folder / "checkpoints") as checkpoints,
-        progress(experiment.steps, experiment.name) as display,
+        show(experiment.steps, experiment.name) as display,
     ):
         state = start(experiment, source)
         state = checkpoints.restore(state) or state
@@ -224,6 +228,13 @@ def _train(experiment: Experiment, folder: Path, status: "Status") -> int:
             progress=display,
         )
     return int(state.step)
+
+
+def mark_failed(folder: Path) -> None:
+    """Notes that a run has ended badly whose process could not note it."""
+    status = read_json(folder / "status.json")
+    if status is not None and status["status"] == "running":
+        write_json(folder / "status.json", status | {"status": "failed"})
 
 
 class Status:

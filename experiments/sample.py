@@ -38,7 +38,7 @@ def main(
     debug: bool,
 ) -> None:
     """Draw images from the model of RUN, a run folder, or of every run of a sweep folder."""
-    from experiments.command import one_line_errors
+    from experiments.exit_codes import one_line_errors
 
     with one_line_errors(debug):
         import jax

@@ -4,10 +4,11 @@
 
 The rule, stated before looking: the recipe with the lowest held-out bits/dim of the control after
 300 steps on seed 100, a seed that no claim is judged on. How much of the inverse breaks is printed
-beside it and does not enter. About 8 minutes on 2 cores.
+beside it and does not enter. About 5 minutes on 2 cores.
 """
 
 import dataclasses
+from contextlib import closing
 from pathlib import Path
 
 import click
@@ -25,11 +26,12 @@ SEED, STEPS = 100, 300
 )
 def main(output: Path) -> None:
     """Train the control with every recipe and print what came of it."""
+    from experiments.children import Job, machine, run_in_children
+    from experiments.folders import read_json
     from experiments.presets import LAPTOP
-    from experiments.run import run
     from flowjax_glow.training import OptimizerConfig
 
-    click.echo("learning rate  warm-up  held-out bits/dim  broken at tau = 1, 0.7, 0")
+    recipes = {}
     for learning_rate, warmup_steps in RECIPES:
         experiment = dataclasses.replace(
             LAPTOP,
@@ -38,13 +40,19 @@ def main(output: Path) -> None:
             look_every=STEPS,
             optimizer=OptimizerConfig(learning_rate=learning_rate, warmup_steps=warmup_steps),
         )
-        summary = run(experiment, output / f"lr{learning_rate:g}-warmup{warmup_steps}")
-        if summary["status"] != "done":
-            click.echo(f"{learning_rate:13g}  {warmup_steps:7d}  {summary['status']}")
-            continue
-        broken = "  ".join(f"{summary['broken'][tau]:.2f}" for tau in ("1", "0.7", "0"))
-        bits = float(summary["bits_per_dim"])
-        click.echo(f"{learning_rate:13g}  {warmup_steps:7d}  {bits:17.3f}  {broken}")
+        folder = output / f"lr{learning_rate:g}-warmup{warmup_steps}"
+        recipes[Job(experiment, folder)] = (learning_rate, warmup_steps)
+    click.echo("learning rate  warm-up  held-out bits/dim  broken at tau = 1, 0.7, 0")
+    with closing(run_in_children(list(recipes), machine())) as children:
+        for job, status in children:
+            learning_rate, warmup_steps = recipes[job]
+            if status != "done":
+                click.echo(f"{learning_rate:13g}  {warmup_steps:7d}  {status}")
+                continue
+            summary = read_json(job.folder / "summary.json")
+            broken = "  ".join(f"{summary['broken'][tau]:.2f}" for tau in ("1", "0.7", "0"))
+            bits = float(summary["bits_per_dim"])
+            click.echo(f"{learning_rate:13g}  {warmup_steps:7d}  {bits:17.3f}  {broken}")
 
 
 if __name__ == "__main__":

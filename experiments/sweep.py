@@ -7,8 +7,10 @@ first figures of all variants stand after the first seed. The same command again
 interrupted and does nothing where all is done.
 """
 
+import signal
 import sys
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import click
@@ -20,21 +22,26 @@ import click
 @click.option("--dataset", help="photos, digits, KIND:PATH, tfds:NAME; see --list.")
 @click.option("--size", type=int, help="Side of the images in pixels.")
 @click.option("--steps", type=int, help="Training steps; more than before train on.")
-@click.option("--seeds", help="How many (3: seeds 0, 1, 2), or which (5,6,7).")
+@click.option("--seeds", help="How many (3: seeds 0, 1, 2), or which (5,6,7; 5, for one alone).")
 @click.option("--batch", type=int, help="Images per step.")
 @click.option("--penalty", type=float, help="Weight of a term against stretches; default 0.")
+@click.option("--jobs", type=int, help="Runs at a time; default one per core, or one on GPU, TPU.")
 @click.option("--output", type=click.Path(path_type=Path), help="Folder; default runs/PRESET-DATA.")
 @click.option("--restart", is_flag=True, help="Set old runs of this sweep aside and start over.")
 @click.option("--list", "show", is_flag=True, help="Describe variants, presets and data sets.")
 @click.option("--dry-run", is_flag=True, help="Print the runs with estimates of time and disk.")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
-def main(show: bool, dry_run: bool, debug: bool, restart: bool, **choices: Any) -> None:
+def main(
+    show: bool, dry_run: bool, debug: bool, restart: bool, jobs: int | None, **choices: Any
+) -> None:
     """Train GLOW with every coupling remedy and redraw the paper's figures."""
     # they import jax; --help does not need it
-    from experiments import command, compilation
-    from flowjax_glow.training import keep_freed_memory
+    import jax
 
-    with command.one_line_errors(debug):
+    from experiments import command
+    from experiments.exit_codes import one_line_errors
+
+    with one_line_errors(debug):
         if show:
             click.echo(command.describe())
             return
@@ -42,9 +49,13 @@ def main(show: bool, dry_run: bool, debug: bool, restart: bool, **choices: Any) 
         if dry_run:
             click.echo(sweep.describe())
             return
-        compilation.keep_compiled_programs()
-        keep_freed_memory()
-        sys.exit(sweep.run(restart=restart))
+        jax.config.update("jax_platforms", "cpu")  # accelerators belong to the runs' processes
+        signal.signal(signal.SIGTERM, _stop)
+        sys.exit(sweep.run(restart=restart, jobs=jobs))
+
+
+def _stop(signum: int, frame: FrameType | None) -> None:
+    raise SystemExit(128 + signum)  # unwinds, and so ends the runs' processes
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from flowjax_glow.training.allocator import keep_freed_memory
 from flowjax_glow.training.average import Average, fitting_decay
 from flowjax_glow.training.checkpoints import CheckpointError, Checkpoints
-from flowjax_glow.training.display import Progress, progress
+from flowjax_glow.training.display import Board, Progress, Screen, progress, progress_board
 from flowjax_glow.training.diverged import Diverged
 from flowjax_glow.training.evaluation import evaluate, evaluate_state
 from flowjax_glow.training.files import write_atomically
@@ -21,6 +21,7 @@ __all__ = [
     "Average",
     "Batch",
     "BatchFn",
+    "Board",
     "Callback",
     "CheckpointError",
     "Checkpoints",
@@ -32,6 +33,7 @@ __all__ = [
     "MetricsLog",
     "OptimizerConfig",
     "Progress",
+    "Screen",
     "StepFn",
     "TrainState",
     "averaged_params",
@@ -46,6 +48,7 @@ __all__ = [
     "make_optimizer",
     "make_train_step",
     "progress",
+    "progress_board",
     "read_metrics",
     "replicate",
     "shard_batch",

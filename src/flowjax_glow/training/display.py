@@ -1,4 +1,4 @@
-"""How far a run got, on stderr: a bar on a terminal, a plain line now and then elsewhere.
+"""How far runs got, on stderr: bars on a terminal, plain lines now and then elsewhere.
 
 Showing progress must never end a run: when the stream is closed, the display falls silent.
 """
@@ -18,13 +18,31 @@ _BAR_SECONDS = 0.2
 
 
 class Screen:
-    """A place for progress; this one is nowhere, for a process without a stream."""
+    """A place for the progress of one run; this one is nowhere, for a process without a stream."""
 
     #: Seconds that must pass between two updates.
     seconds = float("inf")
 
     def show(self, step: int, status: str) -> None:
         """Shows the step and, in words, how it goes."""
+
+    def close(self) -> None:
+        """Makes room for other runs; without it the last state stays."""
+
+
+class Board:
+    """A place for the progress of several runs at a time; this one is nowhere."""
+
+    #: Seconds that must pass between two updates of a run.
+    seconds = Screen.seconds
+
+    def screen(self, total: int, label: str) -> Screen:
+        """The place of one more run, of `total` steps."""
+        del total, label
+        return Screen()
+
+    def note(self, line: str) -> None:
+        """Writes a line beside the progress."""
 
     def close(self) -> None:
         """Leaves the stream as it was."""
@@ -88,11 +106,27 @@ def progress(total: int, label: str, stream: Stream | None = None) -> Iterator[P
     Yields:
       What `loop.train` reports its steps to.
     """
-    screen = _screen(total, label, sys.stderr if stream is None else stream)
+    with progress_board(stream) as board:
+        yield Progress(total, board.screen(total, label))
+
+
+@contextmanager
+def progress_board(stream: Stream | None = None) -> Iterator[Board]:
+    """Shows the progress of any number of runs while the ``with`` statement lasts.
+
+    Args:
+      stream: by default stderr.
+
+    Yields:
+      What gives each run its place. Its methods may raise OSError or ValueError where the stream
+      has gone away.
+    """
+    board = _board(sys.stderr if stream is None else stream)
     try:
-        yield Progress(total, screen)
+        yield board
     finally:
-        _close(screen)
+        with suppress(OSError, ValueError):
+            board.close()
 
 
 def clock_time(seconds: float) -> str:
@@ -102,7 +136,7 @@ def clock_time(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-class _Lines(Screen):
+class _Line(Screen):
     """``control: step 120/500, 3.812 bits/dim, ...``, one line a time, no control codes."""
 
     seconds = _PLAIN_SECONDS
@@ -113,7 +147,22 @@ class _Lines(Screen):
         self._stream = stream
 
     def show(self, step: int, status: str) -> None:
-        print(f"{self._label}: step {step}/{self._total}, {status}", file=self._stream, flush=True)
+        _print(f"{self._label}: step {step}/{self._total}, {status}", self._stream)
+
+
+class _Lines(Board):
+    """Lines of all runs, one after another."""
+
+    seconds = _Line.seconds
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+
+    def screen(self, total: int, label: str) -> Screen:
+        return _Line(total, label, self._stream)
+
+    def note(self, line: str) -> None:
+        _print(line, self._stream)
 
 
 class _Bar(Screen):
@@ -121,32 +170,57 @@ class _Bar(Screen):
 
     seconds = _BAR_SECONDS
 
-    def __init__(self, bar: Any, total: int, label: str) -> None:
-        self._bar = bar
-        self._task = bar.add_task(label, total=total, status="compiling")
-        bar.start()
+    def __init__(self, bars: Any, total: int, label: str) -> None:
+        self._bars = bars
+        self._task = bars.add_task(label, total=total, status="compiling")
 
     def show(self, step: int, status: str) -> None:
-        self._bar.update(self._task, completed=step, status=status, refresh=True)
+        self._bars.update(self._task, completed=step, status=status, refresh=True)
 
     def close(self) -> None:
-        self._bar.stop()
+        self._bars.remove_task(self._task)
+        self._bars.refresh()
 
 
-def _screen(total: int, label: str, stream: Stream | None) -> Screen:
+class _Bars(Board):
+    """A bar per run, one below the other."""
+
+    seconds = _Bar.seconds
+
+    def __init__(self, bars: Any) -> None:
+        self._bars = bars
+        bars.start()
+
+    def screen(self, total: int, label: str) -> Screen:
+        return _Bar(self._bars, total, label)
+
+    def note(self, line: str) -> None:
+        self._bars.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    def close(self) -> None:
+        self._bars.stop()
+
+
+def _print(line: str, stream: Stream) -> None:
+    # one write, so that lines of several threads do not mix
+    stream.write(f"{line}\n")
+    stream.flush()
+
+
+def _board(stream: Stream | None) -> Board:
     if stream is None or stream.closed:
-        return Screen()
+        return Board()
     if not stream.isatty() or os.environ.get("TERM") in (None, "dumb"):
-        return _Lines(total, label, stream)
+        return _Lines(stream)
     try:
-        return _rich_bar(total, label, stream)
+        return _rich_bars(stream)
     except ImportError:  # rich is optional
-        return _Lines(total, label, stream)
+        return _Lines(stream)
     except (OSError, ValueError):  # the terminal went away
-        return Screen()
+        return Board()
 
 
-def _rich_bar(total: int, label: str, stream: Stream) -> Screen:
+def _rich_bars(stream: Stream) -> Board:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
     from rich.progress import Progress as RichProgress
@@ -162,16 +236,11 @@ def _rich_bar(total: int, label: str, stream: Stream) -> Screen:
         TextColumn("{task.fields[status]}", markup=False),
     )
     # drawn by `show` alone: a thread of its own could not be kept from dying on a closed terminal
-    bar = RichProgress(
+    bars = RichProgress(
         *columns,
         console=QuietConsole(file=stream),
         auto_refresh=False,
         redirect_stdout=False,
         redirect_stderr=False,
     )
-    return _Bar(bar, total, label)
-
-
-def _close(screen: Screen) -> None:
-    with suppress(OSError, ValueError):
-        screen.close()
+    return _Bars(bars)

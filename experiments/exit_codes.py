@@ -1,0 +1,53 @@
+"""Complaints as one line on stderr and an exit code; docs/run-folder.md lists the codes."""
+
+import contextlib
+import sys
+import traceback
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+from experiments.folders import ConfigChangedError, FolderInUseError
+from flowjax_glow.data import DataError
+from flowjax_glow.training import CheckpointError
+
+SOME_RUNS_FAILED, USAGE, DATA, CHECKPOINT, IN_USE = 1, 2, 3, 5, 6
+
+#: What the user must mend; the first of them would meet every run of a sweep.
+FOR_THE_USER = (DataError, CheckpointError, ConfigChangedError)
+
+
+@contextlib.contextmanager
+def one_line_errors(debug: bool = False) -> Iterator[None]:
+    """Turns complaints into one line on stderr and an exit code; tracebacks are for `debug`."""
+    try:
+        with contextlib.nullcontext() if debug else one_line_warnings():
+            yield
+    except (DataError, CheckpointError, FolderInUseError, ValueError, OSError) as error:
+        if debug:
+            traceback.print_exc()
+        print(one_line(error), file=sys.stderr)
+        sys.exit(exit_code(error))
+
+
+@contextlib.contextmanager
+def one_line_warnings() -> Iterator[None]:
+    """Shows warnings as one line each, without the place in the code."""
+
+    def show(message: Warning | str, *_: Any, **__: Any) -> None:
+        print(" ".join(f"warning: {message}".split()), file=sys.stderr)
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show
+        yield
+
+
+def one_line(error: BaseException) -> str:
+    """``error: `` and the message."""
+    return " ".join(f"error: {error}".split())
+
+
+def exit_code(error: BaseException) -> int:
+    """The code for a complaint."""
+    codes = {DataError: DATA, CheckpointError: CHECKPOINT, FolderInUseError: IN_USE}
+    return next((code for kind, code in codes.items() if isinstance(error, kind)), USAGE)

@@ -1,0 +1,143 @@
+"""Runs as child processes: what a child does reaches nobody else."""
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from experiments import children
+from experiments.children import Ended, Job, Machine, machine, run_in_children
+from experiments.config import to_json
+from experiments.presets import SMOKE
+from tests.experiments import pretending_child as pretend
+
+ROOT = Path(__file__).parents[2]
+CPU = Machine("cpu", 1)
+
+
+@pytest.fixture
+def pretending(monkeypatch: pytest.MonkeyPatch) -> None:
+    child = (sys.executable, str(Path(__file__).with_name("pretending_child.py")))
+    monkeypatch.setattr(children, "CHILD", child)
+
+
+def jobs(folder: Path, *seeds: int) -> list[Job]:
+    return [Job(dataclasses.replace(SMOKE, seed=seed), folder / str(seed)) for seed in seeds]
+
+
+def status(job: Job) -> str:
+    return json.loads((job.folder / "status.json").read_text())["status"]
+
+
+@pytest.mark.usefixtures("pretending")
+def test_every_job_ends_as_it_does_whatever_the_others_do(tmp_path, capfd):
+    todo = jobs(tmp_path, pretend.ABORTS, pretend.DONE, pretend.FAILS, pretend.DIVERGED)
+    ended = set(run_in_children(todo, CPU, 2))
+    aborts, done, fails, diverged = todo
+    assert ended == {
+        Ended(aborts, "failed"),
+        Ended(done, "done"),
+        Ended(fails, "failed"),
+        Ended(diverged, "diverged"),
+    }
+    assert status(aborts) == status(fails) == "failed"
+    shown = capfd.readouterr().err
+    assert "2: something inside gives way" in shown
+    assert "2: its process was ended by signal 6" in shown
+    assert "0: step 1/60, hello" in shown
+    assert "(4 of 4)" in shown
+
+
+@pytest.mark.usefixtures("pretending")
+def test_what_is_finished_takes_no_process(tmp_path, monkeypatch):
+    todo = jobs(tmp_path, pretend.DONE)
+    assert list(run_in_children(todo, CPU)) == [Ended(todo[0], "done")]
+    monkeypatch.setattr(children, "CHILD", ("/nowhere",))
+    assert list(run_in_children(todo, CPU)) == [Ended(todo[0], "done")]
+
+
+@pytest.mark.usefixtures("pretending")
+def test_a_complaint_ends_the_sweep_with_its_code(tmp_path, capfd):
+    todo = jobs(tmp_path, pretend.WAITS, pretend.COMPLAINS)
+    with pytest.raises(SystemExit) as raised:
+        list(run_in_children(todo, CPU, 2))
+    assert raised.value.code == 3
+    assert "4: error: no such data" in capfd.readouterr().err
+    assert status(todo[0]) == "failed"  # ended, too
+
+
+@pytest.mark.usefixtures("pretending")
+def test_leaving_ends_what_is_under_way(tmp_path):
+    todo = jobs(tmp_path, pretend.DONE, pretend.WAITS)
+    start = time.monotonic()
+    with closing(run_in_children(todo, CPU, 2)) as ended:
+        assert next(ended) == Ended(todo[0], "done")
+        while not (todo[1].folder / "environment.json").exists():
+            time.sleep(0.05)
+    assert time.monotonic() - start < 60
+    assert status(todo[1]) == "failed"
+
+
+@pytest.mark.parametrize(("on", "threads"), [(CPU, "1"), (Machine("gpu", 1), None)])
+@pytest.mark.usefixtures("pretending")
+def test_children_on_the_cpu_have_one_thread(tmp_path, monkeypatch, on, threads):
+    monkeypatch.delenv("NPROC", raising=False)
+    (job,) = jobs(tmp_path, pretend.DONE)
+    list(run_in_children([job], on, brief=True))
+    environment = json.loads((job.folder / "environment.json").read_text())
+    assert environment.get("NPROC") == threads
+    assert environment["JAX_DISABLE_MOST_OPTIMIZATIONS"] == "1"
+
+
+def test_accelerators_take_one_run_at_a_time():
+    assert Machine("gpu", 8).jobs == 1
+    assert Machine("cpu", 1).jobs == len(os.sched_getaffinity(0))
+
+
+def test_the_machine_is_asked_elsewhere():
+    assert machine() == Machine("cpu", 8)  # tests simulate eight devices
+
+
+def test_a_child_ends_with_its_parent_and_says_so(tmp_path):
+    folder = tmp_path / "run"
+    experiment = dataclasses.replace(SMOKE, steps=100_000)
+    order = {"experiment": to_json(experiment), "folder": str(folder), "seconds": 0.0}
+    with subprocess.Popen(
+        children.CHILD, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
+    ) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        child.stdin.write(json.dumps(order) + "\n")
+        child.stdin.flush()
+        for line in child.stdout:
+            if line.startswith("\x1e"):
+                break
+        child.stdin.close()  # as it is when the parent is no more
+        child.stdout.read()
+        assert child.wait(30) == 128 + signal.SIGTERM
+    assert json.loads((folder / "status.json").read_text())["status"] == "failed"
+
+
+def test_a_signal_to_the_sweep_reaches_its_runs(tmp_path):
+    output = tmp_path / "out"
+    command = ["--preset=smoke", "--variant=control", "--steps=100000", f"--output={output}"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "experiments.sweep", *command],
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    ) as sweep:
+        assert sweep.stderr is not None
+        for line in sweep.stderr:
+            if "step" in line:
+                break
+        sweep.terminate()
+        assert sweep.wait(30) == 128 + signal.SIGTERM
+    assert json.loads((output / "control-seed0" / "status.json").read_text())["status"] == "failed"
