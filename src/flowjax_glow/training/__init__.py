@@ -2,7 +2,7 @@
 
 from flowjax_glow.training.allocator import keep_freed_memory
 from flowjax_glow.training.average import Average, fitting_decay
-from flowjax_glow.training.checkpoints import CheckpointError, Checkpoints
+from flowjax_glow.training.checkpoints import CheckpointError, Checkpoints, read_checkpoint
 from flowjax_glow.training.display import Progress, progress
 from flowjax_glow.training.diverged import Diverged
 from flowjax_glow.training.evaluation import evaluate, evaluate_state
@@ -46,6 +46,7 @@ __all__ = [
     "make_optimizer",
     "make_train_step",
     "progress",
+    "read_checkpoint",
     "read_metrics",
     "replicate",
     "shard_batch",
