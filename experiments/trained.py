@@ -14,7 +14,7 @@ from flowjax_glow import data
 from flowjax_glow.combinators import MultiScale
 from flowjax_glow.errors import expected
 from flowjax_glow.glow import glow
-from flowjax_glow.training import CheckpointError, Checkpoints, TrainState
+from flowjax_glow.training import CheckpointError, TrainState, read_checkpoint
 
 
 @dataclass(frozen=True)
@@ -86,11 +86,9 @@ def load_trained(folder: Path) -> Trained:
     experiment = read_config(folder)
     source = data.load(experiment.dataset, size=experiment.image_size)
     example = Workload(experiment, source.shape, images=experiment.accumulate).state
-    if (folder / "checkpoints").exists():
-        with Checkpoints(folder / "checkpoints") as checkpoints:
-            state = checkpoints.restore(example)
-        if state is not None:
-            return Trained(folder, experiment, source, state)
+    state = read_checkpoint(folder / "checkpoints", example)
+    if state is not None:
+        return Trained(folder, experiment, source, state)
     raise NoCheckpointError(
         str(
             expected(

@@ -83,6 +83,13 @@ def test_the_model_comes_back_from_its_folder(trained):
     assert run_folders(trained) == [trained]
 
 
+def test_a_save_under_way_is_left_alone(trained):
+    half_written = trained / "checkpoints/4.orbax-checkpoint-tmp"
+    half_written.mkdir()
+    assert int(load_trained(trained).state.step) == 3
+    assert half_written.exists()
+
+
 def test_samples_are_drawn_and_never_overwritten(trained):
     code, output = invoke(sample.main, trained, "--count=11", "--temperature=0.7", "--chunk=4")
     assert code == 0, output

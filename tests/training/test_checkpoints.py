@@ -1,7 +1,12 @@
 """Checkpoints: what comes back is what was saved, or an error that says what is wrong."""
 
 import builtins
+import itertools
+import os
 import re
+import shutil
+import subprocess
+import sys
 from dataclasses import replace
 
 import jax
@@ -12,7 +17,9 @@ import pytest
 from flowjax_glow.training import (
     CheckpointError,
     Checkpoints,
+    checkpoints,
     initial_state,
+    read_checkpoint,
     replicate,
     shard_batch,
 )
@@ -31,7 +38,7 @@ def trained(mesh, steps=1):
 
 
 def complaint(folder, message):
-    where = f"Checkpoints.restore({folder / '1'}): "
+    where = f"checkpoint {folder / '1'}: "
     return pytest.raises(CheckpointError, match=f"^{re.escape(where + message)}")
 
 
@@ -78,6 +85,95 @@ def test_remains_of_a_killed_save_are_removed(tmp_path):
     assert not remains.exists()
 
 
+#: Saves every step of a state whose weights tell the step, until it is stopped.
+SAVING = """
+import itertools, sys
+from dataclasses import replace
+import jax.numpy as jnp
+from flowjax_glow.training import Checkpoints, initial_state
+from tests.training import toy
+from tests.training.test_checkpoints import at_step
+
+with Checkpoints(sys.argv[1]) as saved:
+    for step in itertools.count(1):
+        params = {**toy.params(), "weights": jnp.full(4, step, jnp.float32)}
+        saved.save(at_step(initial_state(params, toy.optimizer(), toy.start().key), step))
+        print(step, flush=True)
+"""
+
+
+def test_a_run_that_saves_every_step_can_be_read(tmp_path):
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", SAVING, str(tmp_path)]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as run:
+        try:
+            assert run.stdout is not None
+            assert run.stdout.readline() == "1\n"
+            states = [read_checkpoint(tmp_path, toy.start()) for _ in range(40)]
+            saved = int(run.stdout.readline())  # the run goes on to save
+            while saved <= int(states[-1].step):
+                saved = int(run.stdout.readline())
+            assert run.poll() is None
+        finally:
+            run.kill()
+    steps = [int(state.step) for state in states]
+    assert steps == sorted(steps)
+    assert len(set(steps)) > 3
+    for state in states:
+        np.testing.assert_array_equal(state.params["weights"], np.full(4, int(state.step)))
+
+
+def test_a_checkpoint_that_is_replaced_while_it_is_copied_gives_way(tmp_path, monkeypatch):
+    copytree = shutil.copytree
+    with Checkpoints(tmp_path) as saved:
+        saved.save(trained(toy.mesh_of(1), 1))
+
+        def slow(source, *arguments):
+            if source.name == "1":
+                saved.save(trained(toy.mesh_of(1), 2))
+            return copytree(source, *arguments)
+
+        monkeypatch.setattr(shutil, "copytree", slow)
+        assert int(read_checkpoint(tmp_path, toy.start()).step) == 2
+
+
+def test_one_that_is_always_replaced_is_given_up(tmp_path, monkeypatch):
+    steps = itertools.count()
+    monkeypatch.setattr(checkpoints, "_latest_step", lambda folder: next(steps))
+    message = (
+        f"checkpoint in {tmp_path}: expected one that stays while it is copied, got 20 that were "
+        "replaced meanwhile; try again when the run saves less often"
+    )
+    with pytest.raises(CheckpointError, match=f"^{re.escape(message)}$"):
+        read_checkpoint(tmp_path, toy.start())
+
+
+def entries(folder):
+    """All that is below a folder, and when it last changed."""
+    return {path: path.stat().st_mtime_ns for path in [folder, *folder.rglob("*")]}
+
+
+def test_reading_changes_nothing(tmp_path):
+    folder = tmp_path / "checkpoints"
+    assert read_checkpoint(folder, toy.start()) is None
+    assert not folder.exists()
+    state = trained(toy.mesh_of(1))
+    with Checkpoints(folder) as saved:
+        saved.save(state)
+    (folder / "2.orbax-checkpoint-tmp/state.orbax-checkpoint-tmp").mkdir(parents=True)
+    folder.chmod(0o555)
+    before = entries(folder)
+    toy.assert_equal(read_checkpoint(folder, toy.start()), state)
+    assert entries(folder) == before
+    folder.chmod(0o755)
+
+
+def test_a_checkpoint_that_cannot_be_copied_is_an_error(tmp_path):
+    (tmp_path / "1").write_text("a file where a folder should be")
+    with pytest.raises(NotADirectoryError):
+        read_checkpoint(tmp_path, toy.start())
+
+
 def test_a_bit_flipped_on_disk_is_noticed(tmp_path):
     """Random weights do not compress, so that the format itself takes any bits for good ones."""
     weights = jax.random.normal(jax.random.key(0), (100_000,))
@@ -99,8 +195,11 @@ def test_a_missing_file_is_one_clear_error(tmp_path):
     with Checkpoints(tmp_path) as saved:
         saved.save(trained(toy.mesh_of(1)))
     (tmp_path / "1" / "leaves" / "metadata").write_text("{")
-    with Checkpoints(tmp_path) as saved, complaint(tmp_path, "expected a complete checkpoint, got"):
+    damaged = "expected a complete checkpoint, got"
+    with Checkpoints(tmp_path) as saved, complaint(tmp_path, damaged):
         saved.restore(toy.start())
+    with complaint(tmp_path, damaged):
+        read_checkpoint(tmp_path, toy.start())
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from flowjax_glow.training.allocator import keep_freed_memory
 from flowjax_glow.training.average import Average, fitting_decay
-from flowjax_glow.training.checkpoints import CheckpointError, Checkpoints
+from flowjax_glow.training.checkpoints import CheckpointError, Checkpoints, read_checkpoint
 from flowjax_glow.training.display import Board, Progress, Screen, progress, progress_board
 from flowjax_glow.training.diverged import Diverged
 from flowjax_glow.training.evaluation import evaluate, evaluate_state
@@ -49,6 +49,7 @@ __all__ = [
     "make_train_step",
     "progress",
     "progress_board",
+    "read_checkpoint",
     "read_metrics",
     "replicate",
     "shard_batch",

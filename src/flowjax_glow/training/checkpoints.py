@@ -1,8 +1,14 @@
-"""Checkpoints of a training state that are checked, leaf by leaf, when they are read."""
+"""Checkpoints of a training state that are checked, leaf by leaf, when they are read.
+
+A run writes them with `Checkpoints`; whoever else wants one calls `read_checkpoint`, which changes
+nothing in the folder.
+"""
 
 import os
+import shutil
 from contextlib import AbstractContextManager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import Any, TypeAlias
 
@@ -17,6 +23,9 @@ from flowjax_glow.training.state import TrainState
 #: What a checkpoint says of each of its leaves: shape, dtype and fingerprint.
 _Description: TypeAlias = dict[str, dict[str, Any]]
 
+#: How many checkpoints in a row a run may replace while one is copied.
+_TRIES = 20
+
 
 class CheckpointError(RuntimeError):
     """A checkpoint that cannot be written, read or trusted."""
@@ -26,8 +35,8 @@ class Checkpoints(AbstractContextManager["Checkpoints"]):
     """The checkpoints of one run, in a folder of their own, written by orbax.
 
     Saving is synchronous: when `save` returns, the checkpoint is complete, and a process killed in
-    between leaves the previous one. Remains of such a kill are removed on opening. Used in a
-    ``with`` statement, which closes it.
+    between leaves the previous one. Remains of such a kill are removed on opening, so only the run
+    itself may open its folder this way. Used in a ``with`` statement, which closes it.
 
     Args:
       folder: made if missing.
@@ -54,7 +63,7 @@ class Checkpoints(AbstractContextManager["Checkpoints"]):
 
     def latest_step(self) -> int | None:
         """The step of the latest checkpoint, or None if there is none."""
-        return self._manager.latest_step()
+        return _latest_step(self.folder)
 
     def save(self, state: TrainState) -> None:
         """Writes `state` under its step.
@@ -80,30 +89,9 @@ class Checkpoints(AbstractContextManager["Checkpoints"]):
         )
 
     def restore(self, example: TrainState) -> TrainState | None:
-        """The latest checkpoint, or None if there is none.
-
-        Args:
-          example: a state, or one of `jax.ShapeDtypeStruct`, that tells structure, shapes, dtypes
-            and shardings of what is to come back. It is not consumed.
-
-        Raises:
-          CheckpointError: if the checkpoint cannot be read, if a leaf is missing, unknown or of
-            another shape or dtype, or if its values are not those that were saved.
-        """
+        """The latest checkpoint, or None if there is none, as `read_checkpoint` reads it."""
         step = self.latest_step()
-        if step is None:
-            return None
-        where = f"Checkpoints.restore({self.folder / str(step)})"
-        wanted = _leaves(example)
-        arguments = self._orbax.args
-        saved: _Description = self._read(where, step, "leaves", arguments.JsonRestore())
-        _check_leaves(where, wanted, saved)
-        target = {name: _abstract(leaf) for name, leaf in wanted.items()}
-        leaves = self._read(where, step, "state", arguments.StandardRestore(target))
-        _check_values(where, leaves, saved)
-        # by name, since what is stored does not remember the order
-        ordered = [leaves[name] for name in wanted]
-        return jax.tree.unflatten(jax.tree.structure(example), ordered)
+        return None if step is None else _read(self.folder / str(step), example)
 
     def close(self) -> None:
         """Releases the folder."""
@@ -112,11 +100,64 @@ class Checkpoints(AbstractContextManager["Checkpoints"]):
     def __exit__(self, *raised: object) -> None:
         self.close()
 
-    def _read(self, where: str, step: int, item: str, arguments: Any) -> Any:
-        """One item of a checkpoint; whatever goes wrong inside orbax becomes one clear error."""
-        composite = self._orbax.args.Composite(**{item: arguments})
+
+def read_checkpoint(folder: str | os.PathLike[str], example: TrainState) -> TrainState | None:
+    """The latest checkpoint in `folder`, or None if there is none.
+
+    It changes nothing there: a run may save into the folder meanwhile, which may also be read-only.
+    The checkpoint is read from a temporary copy, since a run that saves removes the one before.
+
+    Args:
+      folder: that of a run's `Checkpoints`; it may be missing.
+      example: a state, or one of `jax.ShapeDtypeStruct`, that tells structure, shapes, dtypes
+        and shardings of what is to come back. It is not consumed.
+
+    Raises:
+      CheckpointError: if orbax is not installed, if the checkpoint cannot be read, if a leaf is
+        missing, unknown or of another shape or dtype, or if its values are not those that were
+        saved; if it was replaced each time it was copied.
+      OSError: if it cannot be copied.
+    """
+    folder = Path(folder).resolve()
+    for _ in range(_TRIES):
+        step = _latest_step(folder)
+        if step is None:
+            return None
+        with TemporaryDirectory() as place:
+            copy = Path(place) / "copy"
+            try:
+                shutil.copytree(folder / str(step), copy)
+            except OSError:
+                if _latest_step(folder) == step:
+                    raise
+                continue
+            # A run removes a checkpoint only after it has completed a later one.
+            if _latest_step(folder) == step:
+                return _read(copy, example, shown=folder / str(step))
+    raise _error(
+        f"checkpoint in {folder}",
+        "one that stays while it is copied",
+        got=f"{_TRIES} that were replaced meanwhile",
+        advice="try again when the run saves less often",
+    )
+
+
+def _latest_step(folder: Path) -> int | None:
+    """The largest step of a complete checkpoint; what is half-written has a longer name."""
+    names = (path.name for path in folder.glob("*"))
+    return max((int(name) for name in names if name.isdecimal()), default=None)
+
+
+def _read(path: Path, example: TrainState, shown: Path | None = None) -> TrainState:
+    """The checkpoint at `path`, which errors call `shown`; orbax's become one clear error."""
+    orbax, wanted = _import_orbax(), _leaves(example)
+    where = f"checkpoint {shown or path}"
+
+    def read(item: str, arguments: Any) -> Any:
+        composite = orbax.args.Composite(**{item: arguments})
         try:
-            return self._manager.restore(step, args=composite)[item]
+            with orbax.Checkpointer(orbax.CompositeCheckpointHandler()) as reader:
+                return reader.restore(path, composite)[item]
         except Exception as error:
             reason = (str(error).splitlines() or [""])[0][:200]
             raise _error(
@@ -125,6 +166,15 @@ class Checkpoints(AbstractContextManager["Checkpoints"]):
                 got=f"{type(error).__name__}: {reason}",
                 advice="it is damaged: move its folder away to go on without it",
             ) from error
+
+    saved: _Description = read("leaves", orbax.args.JsonRestore())
+    _check_leaves(where, wanted, saved)
+    target = {name: _abstract(leaf) for name, leaf in wanted.items()}
+    leaves = read("state", orbax.args.StandardRestore(target))
+    _check_values(where, leaves, saved)
+    # by name, since what is stored does not remember the order
+    ordered = [leaves[name] for name in wanted]
+    return jax.tree.unflatten(jax.tree.structure(example), ordered)
 
 
 def _import_orbax() -> ModuleType:
