@@ -14,7 +14,7 @@ from experiments.claims.statistics import (
     pool,
     rate_interval,
 )
-from experiments.claims.thresholds import FEWEST_SEEDS, RARE_RATE
+from experiments.claims.thresholds import CONFIRMED_BY, FEWEST_SEEDS, RARE_RATE
 
 #: None: reported beside the claim and not judged.
 Outcome: TypeAlias = Literal["holds", "fails", "undecided"] | None
@@ -127,6 +127,34 @@ def of_none(name: str, counts: Mapping[int, Count]) -> Part:
         name, said, shares, mean(shares.values()), interval, Below(RARE_RATE), counts=_plain(counts)
     )
     return _refuted(part, bool(found) and len(counts) >= FEWEST_SEEDS)
+
+
+def of_seeds(name: str, shown: Mapping[int, bool]) -> Part:
+    """What exists: it holds if a seed shows it and a second one confirms it.
+
+    It fails if none of enough seeds shows it, and one seed alone decides nothing.
+    """
+    count = Count(sum(shown.values()), len(shown))
+    interval = clopper_pearson(*count)
+    outcome: Outcome = "undecided"
+    if count.found >= CONFIRMED_BY:
+        outcome = "holds"
+    elif not count.found and count.total >= FEWEST_SEEDS:
+        outcome = "fails"
+    measurement = {
+        "per_seed": {seed: float(value) for seed, value in shown.items()},
+        "mean": _share(count),
+        "interval": list(interval),
+        "asked": f"in {CONFIRMED_BY} seeds",
+        "threshold": CONFIRMED_BY,
+        "outcome": outcome,
+    }
+    said = (
+        f"{name}: in {count.found} of {count.total} seeds "
+        f"({100 * interval[0]:.2g} % to {100 * interval[1]:.2g} % of all), "
+        f"asked in {CONFIRMED_BY}"
+    )
+    return Part(name, outcome, said, measurement)
 
 
 def of_every(

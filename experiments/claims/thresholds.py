@@ -6,6 +6,12 @@ They were written down before the runs they judge. A change here needs new seeds
 #: Fewer finished seeds are inconclusive, whatever they show.
 FEWEST_SEEDS = 3
 
+#: Seeds that show what a claim says exists: one, and a second that confirms it.
+CONFIRMED_BY = 2
+
+#: Seeds for a comparison of shares that differ by several points between equal models.
+SEEDS_FOR_SHARES = 16
+
 #: Of every interval, two-sided.
 CONFIDENCE = 0.95
 
@@ -44,6 +50,3 @@ TAIL_FACTOR = 2.0
 
 #: Smaller scales count as this one.
 SMALLEST_S = 1e-7
-
-#: Kendall's tau of a trend.
-MONOTONE = 0.5

@@ -101,15 +101,19 @@ def compare(
 
 
 def conclude(
-    claim: Claim, evidence: Evidence, parts: Sequence[Part], remarks: Sequence[str] = ()
+    claim: Claim,
+    evidence: Evidence,
+    parts: Sequence[Part],
+    remarks: Sequence[str] = (),
+    fewest: int = FEWEST_SEEDS,
 ) -> Verdict:
-    """All parts hold: reproduced. One fails: not reproduced. Fewer than three seeds: neither."""
+    """All parts hold: reproduced. One fails: not reproduced. Fewer than `fewest` seeds: neither."""
     seeds = evidence.seeds(claim.variants)
-    enough = len(seeds) >= FEWEST_SEEDS
+    enough = len(seeds) >= fewest
     result = _combine(parts) if enough else "inconclusive"
     diverged = evidence.diverged(claim.variants)
     notes = [
-        *([] if enough else [f"{len(seeds)} of {FEWEST_SEEDS} seeds finished"]),
+        *([] if enough else [f"{len(seeds)} of {fewest} seeds finished"]),
         *remarks,
         *(part.said for part in _deciding(parts)),
         *([f"diverged: {', '.join(diverged)}"] if diverged else []),

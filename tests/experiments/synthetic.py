@@ -20,8 +20,11 @@ def tails(one=0.5, low=0.5, zero=None):
     return values
 
 
-def look(hits=0, broken=0, inexact=0, tail=None, at=0):
-    """A look with that many bad samples (at noise level `TAUS[at]`) and images."""
+def look(hits=0, broken=0, inexact=0, tail=None, at=0, own=(0.5, 0.5)):
+    """A look with that many bad samples (at noise level `TAUS[at]`) and images.
+
+    `own` is the outliers' s with all noise at tau = 1, and with one split's at 0.1.
+    """
     activation = np.full((len(TAUS), SAMPLES), 5.0, np.float32)
     activation[at, :hits] = np.inf
     error = np.full((len(TAUS), SAMPLES), 1e-5, np.float32)
@@ -35,11 +38,18 @@ def look(hits=0, broken=0, inexact=0, tail=None, at=0):
         "bit_exact": np.arange(IMAGES) >= inexact,
         "s_quantiles": quantiles,
         "s_below": np.zeros((1, len(TAUS) + 1, 2)),
+        "own_tail": np.array([own]),
+        "own_min": np.array([own]) / 2,
+        "own_border": np.array([[0.5, 0.5]]),
+        "own_channel": np.array([[0.2, 0.2]]),
     }
 
 
-def clipping(zero_max=2.5, zero_gap=0.0, image_hits=0, errors=1e-6):
-    """A clipping; `zero_gap` parts the z = 0 images of successive clips, `errors` are per clip."""
+def clipping(zero_max=2.5, zero_gap=0.0, image_hits=0, errors=1e-6, redrawn=None):
+    """A clipping; `zero_gap` parts the z = 0 images of successive clips, `errors` are per clip.
+
+    So are `redrawn`, those with other permutations.
+    """
     images = np.zeros((len(CLIPS), 4, 4, 3), np.float32)
     images += zero_gap * np.arange(len(CLIPS))[:, None, None, None]
     hit = np.zeros((len(CLIPS), CLIP_IMAGES), bool)
@@ -50,7 +60,11 @@ def clipping(zero_max=2.5, zero_gap=0.0, image_hits=0, errors=1e-6):
         "zero_images": images,
         "reconstruction_hit": hit,
         "reconstruction_error": np.broadcast_to(errors, (CLIP_IMAGES, len(CLIPS))).T,
-    }
+    } | ({} if redrawn is None else {"redrawn_error": _draws(redrawn)})
+
+
+def _draws(errors):
+    return np.broadcast_to(np.broadcast_to(errors, (CLIP_IMAGES, len(CLIPS))).T, (3, 9, 128))
 
 
 def shifted(seed, shift):

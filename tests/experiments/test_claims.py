@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from experiments.claims import claims_table, judge, thresholds, write_claims
 from experiments.claims.__main__ import main
 from experiments.compare import main as compare_main
-from experiments.presets import CLIPS, TAUS
+from experiments.presets import CLIPS
 from tests.experiments.synthetic import (
     IMAGES,
     SAMPLES,
@@ -24,10 +24,12 @@ from tests.experiments.synthetic import (
     run,
     runs,
     shifted,
-    tails,
 )
 
-CLAIMS = ["C1", "C1-tau1", "C2", "C3", "C4", "C4-faster", "C4-tau1", "C5", "C6", "D", "D-damped"]
+CLAIMS = [
+    *("C1", "C1-tau1", "C2", "C3", "C4", "C4-faster", "C4-tau1", "C5", "C5-lost", "C6"),
+    *("D", "D-damped"),
+]
 HARM, NOISY = (0.05, 0.06, 0.05), (-0.2, 0.0, 0.3)
 BROKEN = clipping(errors=math.inf)
 REPRODUCED, NOT, UNCLEAR = "reproduced", "not reproduced", "inconclusive"
@@ -52,6 +54,7 @@ def test_one_verdict_per_claim_in_order():
     assert [each.claim for each in judge([]) if each.ours] == [
         "C1-tau1",
         "C4-tau1",
+        "C5-lost",
         "D",
         "D-damped",
     ]
@@ -76,7 +79,7 @@ def test_fewer_than_three_seeds_are_inconclusive_always(seeds):
     ]
     verdicts = judge(everything)
     assert {each.verdict for each in verdicts} == {UNCLEAR}
-    assert all(f"{len(seeds)} of 3 seeds" in each.statement for each in verdicts)
+    assert all(re.search(rf"{len(seeds)} of (3|16) seeds", each.statement) for each in verdicts)
 
 
 def test_a_seed_that_the_variant_lacks_does_not_count():
@@ -99,7 +102,8 @@ def test_unfinished_runs_are_no_runs(status):
         ([2.5, 2.3, 2.4], 0.0, NOT),
         ([2.5, 2.3, 2.4], 0.2, NOT),
         ([1e9, math.inf, 1e9], 0.0, NOT),  # the clip makes no visible difference
-        ([2.5, math.inf, 2.4], 0.2, UNCLEAR),
+        ([2.5, math.inf, 2.4], 0.2, UNCLEAR),  # nothing confirms the one seed
+        ([2.5, math.inf, 60.0], 0.2, REPRODUCED),
     ],
 )
 def test_c1(zero_max, gap, expected):
@@ -152,30 +156,37 @@ def test_activations_that_are_nan_are_hits():
     ],
 )
 def test_c2(low, expected, direction):
-    found = verdict("C2", runs(looks=[look(tail=tails(0.5, max(each, 1e-30))) for each in low]))
+    found = verdict("C2", runs(looks=[look(own=(0.5, each)) for each in low]))
     assert found.verdict == expected
     assert found.statement.startswith(direction)
 
 
-def test_c2_asks_for_a_trend_over_all_noise_levels():
-    zigzag = np.array([0.5, 0.01, 0.6, 0.02, 0.1, 0.9])
-    found = verdict("C2", runs(looks=look(tail=zigzag)))
-    assert found.verdict == NOT
-    assert found.measurements["trend with tau (Kendall)"]["outcome"] == "fails"
+def test_c2_asks_for_the_smallest_scale_too():
+    seen = look(own=(0.5, 0.05))
+    seen["own_min"] = np.array([[0.04, 0.04]])
+    assert result("C2", runs(looks=seen)) == NOT
 
 
 def test_c2_says_nothing_of_a_flow_without_splits():
     seen = look()
     seen["s_quantiles"], seen["s_below"] = np.ones((0, 7, 4)), np.ones((0, 7, 2))
+    seen["own_tail"] = seen["own_min"] = np.ones((0, 2))
+    seen["own_border"] = seen["own_channel"] = np.ones((0, 2))
     assert result("C2", runs(looks=seen)) == UNCLEAR
 
 
-def test_c2_looks_at_the_coarsest_split():
-    seen = look(tail=tails(0.5, 0.01))
-    healthy = np.full((1, len(TAUS) + 1, 4), 0.5)
-    seen["s_quantiles"] = np.concatenate([healthy, seen["s_quantiles"]])
-    seen["s_below"] = np.zeros((2, len(TAUS) + 1, 2))
+def test_c2_takes_the_split_with_the_largest_fall():
+    seen = look(own=(0.5, 0.5))
+    seen["own_tail"] = seen["own_min"] = np.array([[0.5, 0.01], [0.5, 0.5]])
     assert result("C2", runs(looks=seen)) == REPRODUCED
+
+
+def test_c2_tells_where_the_outliers_of_the_coarsest_split_are():
+    seen = look()
+    seen["own_border"], seen["own_channel"] = np.array([[0.4, 0.9]]), np.array([[0.3, 1.0]])
+    found = verdict("C2", runs(looks=seen)).measurements
+    assert found["outliers under low noise: share at the border"]["mean"] == 0.9
+    assert found["outliers under low noise: share in one channel"]["mean"] == 1.0
 
 
 # C3
@@ -330,6 +341,24 @@ def test_c5_is_about_more_than_the_control_does():
     assert result("C5", runs(clips=BROKEN), runs("randomized", clips=BROKEN)) == NOT
 
 
+LOST = clipping(redrawn=math.inf)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"clips": LOST}, REPRODUCED),
+        ({"clips": clipping(redrawn=1e-3)}, NOT),
+        ({"clips": clipping(redrawn=[math.inf] * 8 + [1e-3])}, NOT),  # fine without a clip
+        ({"clips": LOST, "before": kindest(10.0)}, NOT),  # broken before, at the other clips
+        ({"clips": [LOST, LOST, clipping(redrawn=1e-3)]}, UNCLEAR),
+        ({}, UNCLEAR),  # nothing was drawn anew
+    ],
+)
+def test_c5_lost(changes, expected):
+    assert result("C5-lost", runs("randomized", **changes)) == expected
+
+
 # D
 
 
@@ -363,17 +392,31 @@ HALF, FEW = SAMPLES // 2, SAMPLES // 20
         ({"looks": look(broken=FEW)}, {"looks": look(broken=HALF)}, NOT),
         ({"looks": look(broken=HALF), "shifts": HARM}, {"looks": look(broken=HALF)}, NOT),
         (
-            {"looks": [look(), look(broken=HALF), look(broken=HALF)]},
+            {"looks": [look(), look(), look(broken=HALF)]},
             {"looks": look(broken=HALF)},
             UNCLEAR,
         ),
     ],
 )
 def test_the_noise_path(mixed, signal, expected):
-    found = verdict("C6", runs(), runs("randomized-level-end", **mixed), runs("signal", **signal))
+    found = noise_path(16, mixed, signal)
     assert found.verdict == expected
     beside = found.measurements["openai: share of broken samples minus learned's"]
     assert "outcome" not in beside
+    assert noise_path(15, mixed, signal).verdict == UNCLEAR
+
+
+def noise_path(seeds, mixed, signal):
+    """The verdict on as many seeds, of which the parts that differ by seed repeat."""
+
+    def many(variant, **parts):
+        groups = [runs(variant, **parts) for _ in range(0, seeds, len(SEEDS))]
+        listed = list(chain(*groups))[:seeds]
+        return [dataclasses.replace(each, seed=seed) for seed, each in enumerate(listed)]
+
+    return verdict(
+        "C6", many("control"), many("randomized-level-end", **mixed), many("signal", **signal)
+    )
 
 
 # What is written
@@ -427,7 +470,7 @@ def test_the_table_has_all_columns_at_any_width():
 def test_the_page_quotes_every_threshold():
     page = (Path(__file__).parents[2] / "docs" / "claims.md").read_text()
     names = [name for name in vars(thresholds) if name.isupper()]
-    assert len(names) == 15
+    assert len(names) == 16
     for name in names:
         assert f"| `{name}` | {getattr(thresholds, name):g} |" in page
 

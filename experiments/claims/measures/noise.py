@@ -7,7 +7,7 @@ import numpy as np
 
 from experiments.claims.measures.places import above, after, at_tau
 from experiments.claims.statistics import Count
-from experiments.claims.thresholds import ACTIVATION_CAP, BROKEN_ROUND_TRIP, CLIP
+from experiments.claims.thresholds import ACTIVATION_CAP, BROKEN_ROUND_TRIP, CLIP, VISIBLE
 from experiments.results import Run
 
 #: log10 of an activation that is capped; activations below 1 do not interest.
@@ -29,6 +29,14 @@ def clip_dependence(run: Run) -> float | None:
         return None
     images = arrays["zero_images"][np.isfinite(arrays["clips"])]
     return max((_difference(a, b) for a, b in combinations(images, 2)), default=None)
+
+
+def zero_breaks(run: Run) -> bool | None:
+    """Whether z = 0 passes `CLIP` on its way, and the image depends visibly on the clip."""
+    activation, dependence = zero_activation(run), clip_dependence(run)
+    if activation is None or dependence is None:
+        return None
+    return activation > math.log10(CLIP) and dependence > VISIBLE
 
 
 def sample_hits(run: Run) -> Count | None:

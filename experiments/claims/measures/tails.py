@@ -1,4 +1,4 @@
-"""The small scales of the first step after the coarsest split, in the order of generation."""
+"""The small scales of the first step after a split, in the order of generation."""
 
 import math
 
@@ -42,6 +42,43 @@ def near_zero_at_one(run: Run) -> float | None:
 def near_zero_at_low(run: Run) -> float | None:
     """P(s < 1e-2) at tau = `LOW_TAU`."""
     return _near_zero(run, LOW_TAU)
+
+
+def own_tail_growth(run: Run) -> float | None:
+    """log10 of the 1e-5 quantile of s at tau = 1 minus that with one split's own noise reduced.
+
+    Of the split where it falls most.
+    """
+    return _own_growth(run, "own_tail")
+
+
+def own_minimum_growth(run: Run) -> float | None:
+    """`own_tail_growth` of the smallest s."""
+    return _own_growth(run, "own_min")
+
+
+def outliers_at_border(run: Run) -> float | None:
+    """Of the smallest 1e-4 of s under reduced noise, the share at the border; coarsest split."""
+    return _outliers(run, "own_border")
+
+
+def outliers_in_one_channel(run: Run) -> float | None:
+    """Of the smallest 1e-4 of s under reduced noise, the share in one channel; coarsest split."""
+    return _outliers(run, "own_channel")
+
+
+def _own_growth(run: Run, name: str) -> float | None:
+    arrays = after(run.looks)
+    if arrays is None or not len(arrays.get(name, ())):
+        return None
+    return max(_log_s(float(at_one)) - _log_s(float(low)) for at_one, low in arrays[name])
+
+
+def _outliers(run: Run, name: str) -> float | None:
+    arrays = after(run.looks)
+    if arrays is None or not len(arrays.get(name, ())):
+        return None
+    return float(arrays[name][_COARSEST, 1])
 
 
 def _near_zero(run: Run, tau: float) -> float | None:

@@ -8,7 +8,10 @@ from experiments.claims.rules.control import (
     zero_cannot_be_decoded,
 )
 from experiments.claims.rules.noise_path import noise_takes_a_path
-from experiments.claims.rules.randomized import randomized_splits_break
+from experiments.claims.rules.randomized import (
+    lost_permutations_break,
+    randomized_splits_break,
+)
 from experiments.claims.rules.remedies import (
     damped_is_free_and_stable,
     depth_scaled_is_free_and_stable,
@@ -28,6 +31,7 @@ RULES = (
     remedies_are_faster,
     remedies_are_exact_at_full_noise,
     randomized_splits_break,
+    lost_permutations_break,
     noise_takes_a_path,
     depth_scaled_is_free_and_stable,
     damped_is_free_and_stable,

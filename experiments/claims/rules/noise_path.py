@@ -3,7 +3,7 @@
 from experiments.claims.measures import noise
 from experiments.claims.parts import Above, Ask, Part, Within, of_mean
 from experiments.claims.rules.shared import CONTROL, held_out, late_loss
-from experiments.claims.thresholds import LOSS_MARGIN, MORE_BROKEN
+from experiments.claims.thresholds import LOSS_MARGIN, MORE_BROKEN, SEEDS_FOR_SHARES
 from experiments.claims.verdicts import Claim, Evidence, Verdict, compare, conclude
 
 MIXED, SIGNAL = "randomized-level-end", "signal"
@@ -39,6 +39,7 @@ def noise_takes_a_path(evidence: Evidence) -> Verdict:
             _broken_more(evidence, SIGNAL, CONTROL, Above(MORE_BROKEN)),
             *(_broken_more(evidence, variant, than) for variant, than in BESIDE),
         ],
+        fewest=SEEDS_FOR_SHARES,
     )
 
 
