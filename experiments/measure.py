@@ -16,6 +16,7 @@ from flowjax_glow.diagnostics import (
     decode_observed,
     image_round_trip,
     latent_round_trip,
+    redraw_permutations,
     stack,
     summed_log_det,
 )
@@ -28,8 +29,13 @@ Arrays = dict[str, np.ndarray]
 LOG10_S_EDGES = np.linspace(-8.0, 1.0, 901)
 QUANTILES = (1e-4, 1e-3, 1e-2, 0.5)
 THRESHOLDS = (1e-2, 1e-3)
+TAIL = 1e-5  # quantile of s that stands for its outliers
+OUTLIERS = 1e-4  # share of s whose places are told; at 1e-5 there are a handful
+OWN_TAU = 0.1  # noise level of one split alone; at 0 its noise is the same in all samples
 SHOWN = 8  # pictures kept per panel
+REDRAWS = 3  # of the permutations, each decoding the same images
 
+_freeze = jax.jit(lambda flow, params: flow.freeze(params), static_argnums=0)
 _forward = jax.jit(lambda flow, params, x: flow.forward(params, x)[0], static_argnums=0)
 _image_round_trip = jax.jit(image_round_trip, static_argnames="n_bits")
 _latent_round_trip = jax.jit(latent_round_trip)
@@ -47,15 +53,16 @@ class Measurement:
         self, flow: Bijector, params: Params, experiment: Experiment, images: Pixels
     ) -> None:
         self._flow = flow
-        self._params = flow.freeze(params)
+        self._given = params
+        self._params = _freeze(flow, params)
         self._experiment = experiment
         self._images = images  # held-out, uint8
         self._shape = (experiment.chunk, *images.shape[1:])
         # 0 and 1 are those of the start and of training
         self._key = jax.random.fold_in(jax.random.key(experiment.seed), 2)
 
-    def look(self, samples: int) -> Arrays:
-        """The arrays of look-*.npz, `samples` per tau."""
+    def look(self, samples: int, *, own_noise: bool = False) -> Arrays:
+        """The arrays of look-*.npz, `samples` per tau; `own_noise` adds those of `_own_noise`."""
         taus = [self._look_at_noise(tau, samples) for tau in TAUS]
         images = self._look_at_images()
         scales = [tau.pop("scales") for tau in taus] + [images.pop("scales")]
@@ -64,6 +71,7 @@ class Measurement:
             **{name: np.stack([tau[name] for tau in taus]) for name in taus[0]},
             **images,
             **_scale_statistics(scales),
+            **(self._own_noise(scales[0], samples) if own_noise else {}),
         }
 
     def clipping(self) -> Arrays:
@@ -74,6 +82,7 @@ class Measurement:
             **self._clip_samples(),
             **self._clip_images(),
             **self._temperatures(),
+            **self._redrawn(),
         }
 
     def _decode(self, z: Latents, limit: float = np.inf) -> Decoded:
@@ -109,6 +118,29 @@ class Measurement:
             )
             scales.append(decoded.scales)
         return {**_concatenate(rows), "scales": _join_places(scales)}
+
+    def _own_noise(self, at_one: list[np.ndarray], samples: int) -> Arrays:
+        """The small s after each split, where the noise of that split alone is at `OWN_TAU`.
+
+        All other latents stay at tau = 1; `at_one` are the places' log s with this one there, too.
+        """
+        at_low = []
+        for place in range(len(at_one)):
+            levels = [1.0] * (len(at_one) + 1)
+            levels[place] = OWN_TAU
+            chunks = [
+                self._decode(tuple(tau * leaf for tau, leaf in zip(levels, z, strict=True))).scales
+                for z in self._latents(1.0, samples)
+            ]
+            at_low.append(np.concatenate([chunk[place] for chunk in chunks]))
+        rows = [[_small_scales(place) for place in places] for places in zip(at_one, at_low)]
+        return {
+            "own_taus": np.array([1.0, OWN_TAU]),
+            **{
+                f"own_{name}": np.array([[row[name] for row in place] for place in rows])
+                for name in (rows[0][0] if rows else ())
+            },
+        }
 
     def _look_at_images(self) -> dict:
         rows, scales = [], []
@@ -177,6 +209,31 @@ class Measurement:
             "reconstruction_hit": _per_clip(_hit, chunks),
         }
 
+    def _redrawn(self) -> Arrays:
+        """The reconstructions with every permutation drawn anew; nothing of a flow without any."""
+        keys = jax.random.split(jax.random.fold_in(self._key, 2**31), REDRAWS)
+        draws = [redraw_permutations(self._flow, self._given, key) for key in keys]
+        if jax.tree.all(jax.tree.map(np.array_equal, draws[0], self._given)):
+            return {}
+        seen = [self._with(params) for params in draws]
+        clipped = [measurement._clip_images() for measurement in seen]
+        latents = [
+            [
+                np.abs(leaf).max()
+                for _, z in each._codes(self._experiment.clip_samples)
+                for leaf in z
+            ]
+            for each in seen
+        ]
+        return {
+            "redrawn_reconstructions": clipped[0]["reconstructions"],
+            "redrawn_error": np.stack([each["reconstruction_error"] for each in clipped]),
+            "redrawn_latent": np.max(latents, axis=1),
+        }
+
+    def _with(self, params: Params) -> "Measurement":
+        return Measurement(self._flow, params, self._experiment, self._images)
+
     def _temperatures(self) -> Arrays:
         decoded = [
             self._decode(z).x[:SHOWN]
@@ -194,8 +251,8 @@ def _concatenate(rows: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
 
 
 def _join_places(chunks: list[tuple[jax.Array, ...]]) -> list[np.ndarray]:
-    """All log s of each place, flat."""
-    return [np.concatenate([np.ravel(chunk) for chunk in place]) for place in zip(*chunks)]
+    """All log s of each place, `(examples, height, width, channels)`."""
+    return [np.concatenate(place) for place in zip(*chunks)]
 
 
 def _scale_statistics(log_s: list[list[np.ndarray]]) -> Arrays:
@@ -203,7 +260,9 @@ def _scale_statistics(log_s: list[list[np.ndarray]]) -> Arrays:
 
     Where the inverse has overflowed, s is not a number: it counts as 0, the worst that s can be.
     """
-    places = [[np.where(np.isnan(row), -np.inf, row) for row in place] for place in zip(*log_s)]
+    places = [
+        [np.where(np.isnan(row), -np.inf, row).ravel() for row in place] for place in zip(*log_s)
+    ]
 
     def table(measure) -> np.ndarray:
         return np.array([[measure(values) for values in place] for place in places])
@@ -214,6 +273,23 @@ def _scale_statistics(log_s: list[list[np.ndarray]]) -> Arrays:
         "s_quantiles": table(_quantiles),
         "s_below": table(lambda values: [np.mean(values < np.log(t)) for t in THRESHOLDS]),
         "s_min": table(lambda values: np.exp(values.min())),
+        "s_tail": table(lambda values: np.exp(np.quantile(values, TAIL, method="lower"))),
+    }
+
+
+def _small_scales(log_s: np.ndarray) -> dict[str, float]:
+    """The least s of a place, `(examples, height, width, channels)`, and where they sit."""
+    log_s = np.where(np.isnan(log_s), -np.inf, log_s)
+    tail = log_s <= np.quantile(log_s, OUTLIERS, method="lower")
+    border = np.ones(log_s.shape[1:3], bool)
+    border[1:-1, 1:-1] = False
+    return {
+        "min": float(np.exp(log_s.min())),
+        "tail": float(np.exp(np.quantile(log_s, TAIL, method="lower"))),
+        # of the outliers: at the border, where zeros are padded; in the channel with most of them
+        "border": float(tail[:, border].sum() / tail.sum()),
+        "channel": float(tail.sum((0, 1, 2)).max() / tail.sum()),
+        "examples": float(tail.any((1, 2, 3)).mean()),
     }
 
 

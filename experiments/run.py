@@ -21,7 +21,12 @@ from flowjax_glow import data
 from flowjax_glow.bijector import Bijector
 from flowjax_glow.combinators import Memory
 from flowjax_glow.density import bin_midpoints, bits_per_dim, dequantize
-from flowjax_glow.diagnostics import Watch, drift, finite_difference_penalty
+from flowjax_glow.diagnostics import (
+    Watch,
+    drift,
+    finite_difference_penalty,
+    redraw_permutations,
+)
 from flowjax_glow.glow import glow
 from flowjax_glow.rebuild import with_memory
 from flowjax_glow.training import (
@@ -65,12 +70,18 @@ class BitsPerDim:
 
 @dataclass(frozen=True)
 class TrainingLoss:
-    """The mean bits/dim of a batch; with a penalty on how far both directions stretch, if any."""
+    """The mean bits/dim of a batch; with a penalty on how far both directions stretch, if any.
+
+    With `redraws` the permutations of the flow are drawn anew for every batch.
+    """
 
     bits: BitsPerDim
     penalty: float = 0.0
+    redraws: bool = False
 
     def __call__(self, params: Params, key: Key, images: Pixels) -> Float[Array, ""]:
+        if self.redraws:
+            params = redraw_permutations(self.bits.flow, params, jax.random.fold_in(key, 2))
         loss = self.bits(params, key, images).mean()
         if not self.penalty:
             return loss
@@ -78,6 +89,18 @@ class TrainingLoss:
         x = dequantize(key, images, n_bits=n_bits)  # what the bits are of
         stretches = finite_difference_penalty(flow, params, jax.random.fold_in(key, 1), x)
         return loss + self.penalty * sum(stretch.mean() for stretch in stretches)
+
+
+def training_loss(experiment: Experiment, memory: Memory | None = None) -> TrainingLoss:
+    """The loss of an experiment, perhaps under another memory policy."""
+    flow = glow(experiment.model)
+    bits = BitsPerDim(flow if memory is None else with_memory(flow, memory), experiment.n_bits)
+    return TrainingLoss(bits, experiment.penalty, redraws_permutations(experiment))
+
+
+def redraws_permutations(experiment: Experiment) -> bool:
+    """Whether every batch has permutations of its own."""
+    return experiment.model.permutation == "every_batch"
 
 
 @cache
@@ -102,9 +125,8 @@ def guarded_step(experiment: Experiment, mesh: Mesh, images: Pixels) -> DriftGua
     flow = glow(experiment.model)
 
     def step(memory: Memory) -> StepFn:
-        bits = BitsPerDim(with_memory(flow, memory), experiment.n_bits)
         return compiled_step(
-            TrainingLoss(bits, experiment.penalty),
+            training_loss(experiment, memory),
             experiment.optimizer,
             experiment.steps,
             experiment.accumulate,
@@ -133,6 +155,9 @@ def start(experiment: Experiment, source: data.Source) -> TrainState:
     )
     flow = glow(experiment.model)
     params = _init(flow, jax.random.fold_in(key, 0), images, experiment.n_bits)
+    if redraws_permutations(experiment):
+        # what is evaluated is a draw like those of the batches, not the one that params started on
+        params = redraw_permutations(flow, params, jax.random.fold_in(key, 3))
     optimizer = make_optimizer(experiment.optimizer, experiment.steps)
     return initial_state(params, optimizer, jax.random.fold_in(key, 1))
 
@@ -190,7 +215,8 @@ def _train(experiment: Experiment, folder: Path, status: "Status", show: Show) -
         measurement = Measurement(flow, state.params, experiment, held_out)
         last = step == experiment.steps
         samples = experiment.final_samples if last else experiment.look_samples
-        write_arrays(folder / f"arrays/look-{step:06}.npz", measurement.look(samples))
+        arrays = measurement.look(samples, own_noise=last)
+        write_arrays(folder / f"arrays/look-{step:06}.npz", arrays)
         if last or step == 0:
             write_arrays(folder / f"arrays/clipping-{step:06}.npz", measurement.clipping())
         status.write("running", step)

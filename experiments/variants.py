@@ -122,8 +122,33 @@ NOISE_PATH_ROWS: dict[str, Row] = {
     ),
 }
 
+#: The three readings of the paper's Figure 5: permutations kept, lost by a reload (measured on the
+#: same runs), or drawn anew for every batch.
+FIGURE5_ROWS: dict[str, Row] = {
+    "randomized-bounded": (
+        {"permutation": "every_step"} | _BOUNDED,
+        "figure 5: randomized, s in (0.5, 1)",
+    ),
+    "randomized-damped": (
+        {"permutation": "every_step"} | DAMPED,
+        "figure 5: randomized with our remedy",
+    ),
+    "per-batch": (
+        {"permutation": "every_batch"},
+        "figure 5: random permutations drawn anew for every batch",
+    ),
+    "per-batch-bounded": (
+        {"permutation": "every_batch"} | _BOUNDED,
+        "figure 5: the same, s in (0.5, 1)",
+    ),
+    "per-batch-damped": (
+        {"permutation": "every_batch"} | DAMPED,
+        "figure 5: the same with our remedy",
+    ),
+}
+
 #: Rows of a study alone; its own figure shows them, the paper's figures do not.
-STUDY_ROWS: dict[str, Row] = SCALE_ROWS | DEPTH_ROWS | PART_ROWS | NOISE_PATH_ROWS
+STUDY_ROWS: dict[str, Row] = SCALE_ROWS | DEPTH_ROWS | PART_ROWS | NOISE_PATH_ROWS | FIGURE5_ROWS
 
 VARIANTS |= STUDY_ROWS
 
@@ -141,6 +166,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         *("control", "bounded", "openai", "randomized", "randomized-level-end", "realnvp"),
         *NOISE_PATH_ROWS,
     ),
+    "figure5": ("randomized", *FIGURE5_ROWS),
 }
 
 

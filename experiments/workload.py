@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from experiments.flops import flops
 from experiments.presets import Experiment
 from experiments.residuals import residual_bytes
-from experiments.run import BitsPerDim, TrainingLoss, compiled_step
+from experiments.run import BitsPerDim, compiled_step, training_loss
 from flowjax_glow.errors import expected
 from flowjax_glow.glow import glow
 from flowjax_glow.training import StepFn, TrainState, data_mesh, initial_state, make_optimizer
@@ -69,8 +69,7 @@ class Workload:
         """The step that training compiles, for one device."""
         own = self.experiment
         mesh = data_mesh(jax.devices()[:1])
-        loss = TrainingLoss(self.loss, own.penalty)
-        return compiled_step(loss, own.optimizer, own.steps, own.accumulate, mesh)
+        return compiled_step(training_loss(own), own.optimizer, own.steps, own.accumulate, mesh)
 
     @property
     def trained(self) -> Params:

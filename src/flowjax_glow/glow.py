@@ -38,8 +38,10 @@ class GlowConfig:
         top_prior: of the last latent: `"standard"`, or `"learned"` mean and deviation per channel.
         mixing: of the channels, before each coupling: `"conv1x1"`, `"reverse"`, or `"shuffle"`.
         conv1x1: `"dense"`, or `"lu"`.
-        permutation: an extra fixed random one: `"none"`, after the coupling of `"every_step"` (the
-            paper's randomized splits), or at `"level_end"`.
+        permutation: an extra random one: `"none"`, after the coupling of `"every_step"` (the
+            paper's randomized splits), or at `"level_end"`. It is fixed when parameters are drawn;
+            `"every_batch"` is built like `"every_step"`, for a training that draws it anew for
+            every batch (`diagnostics.redraw_permutations`).
         memory: what the backward pass keeps, see `Repeat`.
         net_dtype: the dtype that coupling nets compute in, `"bfloat16"`, or None for that of the
             images. Parameters and everything that is inverted keep theirs.
@@ -59,7 +61,7 @@ class GlowConfig:
     top_prior: Literal["standard", "learned"] = "standard"
     mixing: Literal["conv1x1", "reverse", "shuffle"] = "conv1x1"
     conv1x1: Literal["dense", "lu"] = "dense"
-    permutation: Literal["none", "every_step", "level_end"] = "none"
+    permutation: Literal["none", "every_step", "level_end", "every_batch"] = "none"
     memory: Memory = "store"
     net_dtype: Literal["bfloat16"] | None = None
     damped: bool = False
@@ -74,7 +76,9 @@ class GlowConfig:
         check_choice("GlowConfig.mixing", self.mixing, ("conv1x1", "reverse", "shuffle"))
         check_choice("GlowConfig.conv1x1", self.conv1x1, ("dense", "lu"))
         check_choice(
-            "GlowConfig.permutation", self.permutation, ("none", "every_step", "level_end")
+            "GlowConfig.permutation",
+            self.permutation,
+            ("none", "every_step", "level_end", "every_batch"),
         )
         check_choice("GlowConfig.memory", self.memory, get_args(Memory))
         check_choice("GlowConfig.net_dtype", self.net_dtype, (None, "bfloat16"))
@@ -111,7 +115,7 @@ def glow(config: GlowConfig) -> MultiScale:
     net = CouplingNet(config.width, config.net_dtype, gain, config.net_actnorm)
     coupling = AffineCoupling(net, config.scale.shared_by(config.depth))
     step: tuple[Bijector, ...] = (ActNorm(), _mixing(config), coupling)
-    if config.permutation == "every_step":
+    if config.permutation in ("every_step", "every_batch"):
         step += (Permutation(),)
 
     level: tuple[Bijector, ...] = (Squeeze(), Repeat(Chain(*step), config.depth, config.memory))

@@ -32,6 +32,7 @@ from flowjax_glow.diagnostics.observe import (
     summed_log_det,
 )
 from flowjax_glow.diagnostics.out_of_distribution import OutOfDistribution, out_of_distribution
+from flowjax_glow.diagnostics.permutations import redraw_permutations
 from flowjax_glow.diagnostics.precision import PrecisionGap, precision_gap
 from flowjax_glow.diagnostics.reconstruction import drift
 from flowjax_glow.diagnostics.refinement import PrecisionLadder, precision_ladder, refine
@@ -112,6 +113,7 @@ __all__ = [
     "precision_gap",
     "precision_ladder",
     "reconstruction",
+    "redraw_permutations",
     "refine",
     "scale_statistics",
     "scales_after_splits",
