@@ -18,6 +18,7 @@ from experiments.figures import (
     figure5,
     held_out,
     largest_activation,
+    origin,
     pareto,
     samples,
 )
@@ -25,6 +26,7 @@ from experiments.figures.selection import Drawing, NoDataError
 from experiments.results import Run, load_sweep
 from experiments.variants import (
     DEPTH_ROWS,
+    FIGURE5_ROWS,
     GROUPS,
     NOISE_PATH_ROWS,
     PART_ROWS,
@@ -42,6 +44,7 @@ FIGURES: dict[str, Callable[[Sequence[Run]], Drawing]] = {
     "figure5": figure5.draw,
     "failing_region": failing_region.draw,
     "largest_activation": largest_activation.draw,
+    "origin": origin.draw,
     "activation_trace": activation_trace.draw,
     "samples": samples.draw,
     "held_out": held_out.draw,
@@ -50,6 +53,7 @@ FIGURES: dict[str, Callable[[Sequence[Run]], Drawing]] = {
 #: A study has a figure of its own: the variants that only it has, all that it shows, and how.
 STUDIES: dict[str, tuple[Sequence[str], Sequence[str], Callable[[Sequence[Run]], Drawing]]] = {
     "scales": (tuple(SCALE_ROWS), GROUPS["scales"], pareto.draw),
+    "figure5_permutations": (tuple(FIGURE5_ROWS), GROUPS["figure5"], figure5.draw),
     **{
         name.replace("-", "_"): (tuple(rows), GROUPS[name], partial(cells.draw, order=GROUPS[name]))
         for name, rows in (

@@ -1,4 +1,8 @@
-"""Figure 5: image to latents to image, before training and after it, under every clip."""
+"""Figure 5: image to latents to image, before training and after it, under every clip.
+
+Where the model has permutations, also with every permutation drawn anew, as after a reload that
+has lost them.
+"""
 
 from collections.abc import Sequence
 
@@ -26,6 +30,15 @@ from experiments.results import Arrays, Run
 #: Relative errors outside are drawn at the edge; above 1 no image is left.
 _LOWEST, _HIGHEST = 1e-8, 1e2
 
+_REDRAWN = "redrawn_error"
+
+_TITLES = {
+    "worst_before": "worst image,\nbefore training",
+    "median_after": "median image,\nafter training",
+    "worst_after": "worst image,\nafter training",
+    "median_redrawn": "median image,\nafter training, redrawn",
+}
+
 
 def draw(runs: Sequence[Run]) -> Drawing:
     """Pictures of one image and the first seed; below, errors over all images and seeds."""
@@ -42,10 +55,15 @@ def draw(runs: Sequence[Run]) -> Drawing:
         "median_after": _errors([last(run.clippings) for run in runs], np.median),
         "worst_after": _errors([last(run.clippings) for run in runs], np.max),
     }
-    panels = figure.subfigs[1].subplots(1, 3, sharey=True)
+    redrawn = [run for run in runs if _REDRAWN in last(run.clippings)]
+    if redrawn:
+        curves["median_redrawn"] = _errors(
+            [_redrawn(last(run.clippings)) for run in redrawn], np.median
+        )
+    panels = figure.subfigs[1].subplots(1, len(curves), sharey=True)
     for axes, (name, values) in zip(panels, curves.items()):
-        _draw_curves(axes, runs, limits, values)
-        axes.set_title(f"{name.replace('_', ' image, ')} training")
+        _draw_curves(axes, redrawn if name == "median_redrawn" else runs, limits, values)
+        axes.set_title(_TITLES[name])
     panels[0].set_ylabel("relative L2 error")
     variant_legend(figure.subfigs[1], list(by_variant(runs)), marker=True)
     note(
@@ -53,22 +71,28 @@ def draw(runs: Sequence[Run]) -> Drawing:
         f"Before: after the data-dependent init; the last layers of the nets are zero there, so s "
         f"is constant and this reconstruction is nearly free. After: "
         f"{last_steps([run.clippings for run in runs])}. Numbers: relative L2 error; magenta: not "
-        "finite; the image has the most contrast of eight. Below, lines: median over seeds, "
+        "finite; the image has the most contrast of eight. Redrawn: every permutation drawn anew, "
+        "the same in both directions, three draws. Below, lines: median over seeds, "
         "bands: lowest to highest; above 100 or not finite is drawn at 100.",
     )
     return figure, {
         "clips": limits,
         "images": images,
         "image_errors": errors,
-        "image_variants": np.array(list(shown)),
+        "image_variants": np.array(_row_names(shown)),
         "image_seed": np.array(seed),
         **names_and_seeds(runs),
         **curves,
+        "redrawn_variants": np.array([run.variant for run in redrawn]),
     }
 
 
 def _draw_pictures(seed: int, shown: dict[str, Run]) -> tuple[Figure, np.ndarray, np.ndarray]:
     rows = [_row(run.clippings[0], last(run.clippings)) for run in shown.values()]
+    rows += [
+        _row(*(_redrawn(arrays) for arrays in (run.clippings[0], last(run.clippings))))
+        for run in _with_redrawn(shown).values()
+    ]
     images = np.stack([row for row, _ in rows])
     errors = np.stack([error for _, error in rows])
     limits = last(next(iter(shown.values())).clippings)["clips"]
@@ -80,8 +104,26 @@ def _draw_pictures(seed: int, shown: dict[str, Run]) -> tuple[Figure, np.ndarray
     figure.subfigs[0].suptitle(
         f"Image, latents, image, activations clipped to [-c, c], seed {seed}"
     )
-    pictures.mosaic(axes, images, list(shown), columns, captions)
+    pictures.mosaic(axes, images, _row_names(shown), columns, captions)
     return figure, images, errors
+
+
+def _row_names(shown: dict[str, Run]) -> list[str]:
+    return [*shown, *(f"{name}, redrawn" for name in _with_redrawn(shown))]
+
+
+def _with_redrawn(shown: dict[str, Run]) -> dict[str, Run]:
+    return {name: run for name, run in shown.items() if _REDRAWN in last(run.clippings)}
+
+
+def _redrawn(arrays: Arrays) -> Arrays:
+    """The arrays with the reconstructions under redrawn permutations in place of the own ones."""
+    errors = arrays[_REDRAWN]  # (draws, clips, images)
+    return {
+        **arrays,
+        "reconstructions": arrays["redrawn_reconstructions"],
+        "reconstruction_error": errors.swapaxes(0, 1).reshape(errors.shape[1], -1),
+    }
 
 
 def _row(before: Arrays, after: Arrays) -> tuple[np.ndarray, np.ndarray]:

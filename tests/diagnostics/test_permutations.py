@@ -5,11 +5,13 @@ import doctest
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 import flowjax_glow as fg
 from flowjax_glow.diagnostics import permutations
 from flowjax_glow.diagnostics.permutations import redraw_permutations
+from flowjax_glow.trainable import merge, trainable
 from tests.library.cases import images, perturbed, small_glow
 
 
@@ -75,3 +77,59 @@ def test_other_permutations_are_another_map_and_as_invertible(dtype):
 
 def test_the_example_is_right():
     assert doctest.testmod(permutations).failed == 0
+
+
+def absorbed(params):
+    """The parameters of the model with permutations at level ends alone that is the same map.
+
+    A permutation after a coupling moves through the next actnorm and into the matrix after it.
+    """
+
+    def level(squeeze, steps):
+        actnorm, conv, net, permutation = steps
+        back = jnp.argsort(permutation["indices"][:-1], axis=-1)  # all but the last of the level
+
+        def move(leaf):  # its first axis is the depth, its second the channels that come in
+            rows = jnp.take_along_axis(
+                leaf[1:], back.reshape(*back.shape, *[1] * (leaf.ndim - 2)), 1
+            )
+            return jnp.concatenate([leaf[:1], rows])
+
+        last = {"indices": permutation["indices"][-1]}
+        return squeeze, (jax.tree.map(move, actnorm), jax.tree.map(move, conv), net), last
+
+    return {"levels": tuple(level(*own) for own in params["levels"]), "splits": params["splits"]}
+
+
+def test_permutations_inside_a_level_are_absorbed_training_included(dtype):
+    """The lemma of docs/figure5.md: the same map before training and after every step of Adam."""
+    each, ends = (small_glow(depth=2, permutation=p) for p in ("every_step", "level_end"))
+    x = images((4, 8, 8, 3), dtype)
+    params = perturbed(jax.jit(each.init)(jax.random.key(0), x))
+    optimizer = optax.adam(1e-2)
+
+    def after(flow, params, steps):
+        values = trainable(params)
+        state = optimizer.init(values)
+
+        @jax.jit
+        def step(values, state):
+            def loss(values):
+                return -fg.log_prob(flow, merge(params, values), x).mean()
+
+            with jax.numpy_dtype_promotion("standard"):
+                updates, state = optimizer.update(jax.grad(loss)(values), state, values)
+            return optax.apply_updates(values, updates), state
+
+        for _ in range(steps):
+            values, state = step(values, state)
+        return merge(params, values)
+
+    forward = jax.jit(lambda flow, params: flow.forward(params, x), static_argnums=0)
+    rtol = 1e-9 if dtype == "float64" else 1e-3
+    for steps in (0, 3):
+        one = forward(each, after(each, params, steps))
+        other = forward(ends, after(ends, absorbed(params), steps))
+        for ours, theirs in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
+            np.testing.assert_allclose(ours, theirs, rtol=rtol, atol=rtol)
+    assert not np.allclose(one[1], forward(each, params)[1], atol=1e-2)  # training moves it

@@ -21,6 +21,7 @@ from flowjax_glow.diagnostics.layers import (
     scale_statistics,
 )
 from flowjax_glow.diagnostics.lipschitz import BiLipschitz, bi_lipschitz
+from flowjax_glow.diagnostics.moments import DataMoments, data_moments
 from flowjax_glow.diagnostics.observe import (
     Decoded,
     Layer,
@@ -69,6 +70,7 @@ __all__ = [
     "BiLipschitz",
     "Certificate",
     "CouplingStretch",
+    "DataMoments",
     "Decoded",
     "Examination",
     "GradientFidelity",
@@ -96,6 +98,7 @@ __all__ = [
     "certificate",
     "check_log_dets",
     "clip_and_observe",
+    "data_moments",
     "decode_observed",
     "drift",
     "examine",

@@ -14,6 +14,7 @@ from flowjax_glow.diagnostics.certificates import certificate
 from flowjax_glow.diagnostics.jacobian import LogDetChecks, check_log_dets, smallest_crop
 from flowjax_glow.diagnostics.layers import Examination, examine
 from flowjax_glow.diagnostics.lipschitz import bi_lipschitz
+from flowjax_glow.diagnostics.moments import DataMoments, data_moments
 from flowjax_glow.diagnostics.out_of_distribution import out_of_distribution
 from flowjax_glow.diagnostics.precision import ROUNDING, precision_gap
 from flowjax_glow.diagnostics.result import Result, short, worst
@@ -52,6 +53,10 @@ THRESHOLDS: dict[str, Threshold] = {
     "worst relative error of an image": Threshold(1e-3, 1e-2),
     # A sample that has lost two digits of four has lost its way.
     "worst relative error of a latent": Threshold(1e-3, 1e-2),
+    # Maximum likelihood drives it to 1; far from there it was trained on other images, or is not
+    # the model that was trained. Sound models of the laptop sweep have 0.8 to 0.9, with lost
+    # permutations 4 to 47.
+    "mean square of an image's latents, off 1 by a factor of": Threshold(2, 10),
     # The smallest clip of the paper's list that leaves a healthy model alone; beyond 1e4 float32
     # has less than three digits left for an image of order one. The largest of all images and
     # samples, so more samples ask for more.
@@ -194,6 +199,12 @@ class _Report:
         self._values["worst relative error of an image"] = float(trip.worst[0])
         self._values["log-dets of both directions, bits/dim apart"] = float(trip.log_det_error[0])
 
+        self._on_part("moments")
+        self._tables["moments"] = moments = data_moments(flow, params, self._midpoints(64))
+        self._values["mean square of an image's latents, off 1 by a factor of"] = (
+            moments.latents_off
+        )
+
         self._on_part("samples")
         latents = latent_round_trips(
             flow, params, shape, taus=taus, samples=samples, seed=self._seed
@@ -275,6 +286,7 @@ def suspects(tables: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if "log-dets" in tables:
         exact: LogDetChecks = tables["log-dets"]
         yield from _wrong_log_dets(exact.layer, exact.error, "its Jacobian")
+    yield from _lost_state(tables["moments"])
     gains = np.fmax(_known(of_images.gain), _known(of_samples.gain))
     reached = np.cumsum(np.isnan(gains)) == 0
     if not reached.all():
@@ -290,6 +302,19 @@ def suspects(tables: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             layer,
             f"its inverse {stretch}, more than any other; all in a row, each at its worst, by "
             f"e^{chain:.0f}{_overflows(tables)}",
+        )
+
+
+def _lost_state(moments: DataMoments) -> Iterator[tuple[str, str]]:
+    """Where images leave what the flow was trained on, if their latents are far from normal."""
+    threshold = THRESHOLDS["mean square of an image's latents, off 1 by a factor of"]
+    if threshold.grade(moments.latents_off) != "trustworthy":
+        yield (
+            moments.first_off,
+            f"from here on images are off what the flow was trained on, up to latents whose mean "
+            f"square is off 1 by a factor of {short(moments.latents_off)}, while log-dets are "
+            "right; these are other images, or state was lost: look for what was not saved "
+            "(indices of permutations, a flag that says whether actnorms have started)",
         )
 
 
