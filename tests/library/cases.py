@@ -26,6 +26,7 @@ STEP = fg.Chain(fg.ActNorm(), fg.InvertibleConv(), coupling(fg.Biased()))
 
 CASES: dict[str, tuple[fg.Bijector, tuple[int, ...]]] = {
     "actnorm": (fg.ActNorm(), IMAGE),
+    "actnorm-factor-1": (fg.ActNorm(1.0), IMAGE),
     "conv1x1-dense": (fg.InvertibleConv(), IMAGE),
     "conv1x1-lu": (fg.InvertibleConvLU(), IMAGE),
     "permutation": (fg.Permutation(), IMAGE),
@@ -44,6 +45,7 @@ CASES: dict[str, tuple[fg.Bijector, tuple[int, ...]]] = {
         f"coupling-scale-first-{name}": (coupling(fg.SCALES[name], form="scale-first"), IMAGE)
         for name in ("additive", "sigmoid", "bounded", "depth-scaled")
     },
+    "coupling-edge": (fg.AffineCoupling(fg.CouplingNet(8, edge=True), fg.Bounded()), IMAGE),
     "chain": (fg.Chain(fg.Squeeze(), STEP, fg.Reverse()), IMAGE),
     "repeat": (fg.Repeat(STEP, 3), IMAGE),
     "repeat-remat": (fg.Repeat(STEP, 3, "remat"), IMAGE),

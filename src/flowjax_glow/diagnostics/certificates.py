@@ -184,8 +184,8 @@ def net_gains(net: nn.Module, params: Params, raw_count: int) -> tuple[Array, Ar
 def _(net: CouplingNet, params: Params, raw_count: int) -> tuple[Array, Array]:
     hidden = (
         net.gain
-        * convolution_gain(_kernel(params["first"]))
-        * convolution_gain(_kernel(params["second"]))
+        * convolution_gain(_kernel(params["first"], net.actnorm_factor))
+        * convolution_gain(_kernel(params["second"], net.actnorm_factor))
     )
     if not raw_count:
         return hidden * convolution_gain(_kernel(params["last"])), jnp.asarray(0.0)
@@ -206,11 +206,14 @@ def convolution_gain(kernel: Float[Array, "height width channels_in channels_out
     return (height * width) ** 0.5 * smallest
 
 
-def _kernel(params: Params) -> Array:
-    """A convolution's kernel with its scale, where it ends in an actnorm or starts at zero."""
+def _kernel(params: Params, factor: float = LOG_SCALE_FACTOR) -> Array:
+    """A convolution's kernel with its scale, where it ends in an actnorm or starts at zero.
+
+    What it gives for an edge channel does not depend on the input, and adds nothing to its gain.
+    """
     if "log_scale" not in params:
         return params["kernel"]
-    return params["kernel"] * jnp.exp(LOG_SCALE_FACTOR * params["log_scale"])
+    return params["kernel"] * jnp.exp(factor * params["log_scale"])
 
 
 def _halves_of_kernel(params: Params, parts: int) -> tuple[Array, Array]:
