@@ -83,6 +83,10 @@ CASES: dict[str, tuple[fg.Bijector, tuple[int, ...]]] = {
     "glow-remat": (small_glow(memory="remat"), GRAY),
     "glow-invert": (small_glow(memory="invert", conv1x1="lu", permutation="every_step"), GRAY),
     "glow-one-level": (small_glow(levels=1), GRAY),
+    "glowip-invert": (
+        fg.glow(fg.GlowIPConfig(levels=2, depth=2, width=8, edge=True, memory="invert")),
+        GRAY,
+    ),
 }
 
 
