@@ -18,8 +18,8 @@ class GlowIPConfig(GlowConfig):
 
     All that `GlowConfig` tells is told here, too; the choices below are those in which GlowIP
     differs, at its values. With `AS_CONTROL` they are those of a `GlowConfig`, so one choice alone
-    is ``GlowIPConfig(**{**AS_CONTROL, "form": "scale-first"})``. Source: github.com/CACTuS-AI/GlowIP
-    (Asim, Daniels et al. 2020), glow/coupling.py, glow/glow.py, glow/actnorm.py, glow/net.py.
+    is ``GlowIPConfig(**{**AS_CONTROL, "form": "scale-first"})``. Source: Asim, Daniels et al. 2020,
+    github.com/CACTuS-AI/GlowIP, glow/coupling.py, glow/glow.py, glow/actnorm.py, glow/net.py.
 
     Attributes:
         form: of the couplings, as `AffineCoupling.form`.
