@@ -8,10 +8,11 @@ from typing import Any
 from experiments.presets import Experiment
 from flowjax_glow import scales
 from flowjax_glow.glow import GlowConfig
+from flowjax_glow.glowip import GlowIPConfig
 from flowjax_glow.training import OptimizerConfig
 
-#: A run goes on under these changes: more steps train on, and the rest says only how often or how
-#: much is looked at and saved.
+#: A run goes on under these changes: more steps train on, but under a cosine schedule, which ends
+#: at the last planned one; and the rest says only how often or how much is looked at and saved.
 FREE_TO_CHANGE = (
     "steps",
     "look_every",
@@ -26,10 +27,14 @@ FREE_TO_CHANGE = (
 #: Fields of a model that hold a scale.
 _SCALES = frozenset({"scale", "prior_scale"})
 
+#: Configurations of a model by the name in `model.type`; one without is a `GlowConfig`.
+_MODELS = {kind.__name__: kind for kind in (GlowConfig, GlowIPConfig)}
+
 
 def to_json(experiment: Experiment) -> dict[str, Any]:
-    """Plain JSON of an experiment; a scale is `{"type": class name, ...its constants}`."""
+    """Plain JSON of an experiment; models and scales are `{"type": class name, ...its fields}`."""
     fields = dataclasses.asdict(experiment)
+    fields["model"] = {"type": type(experiment.model).__name__, **fields["model"]}
     for name in _SCALES:
         kind = type(getattr(experiment.model, name)).__name__
         fields["model"][name] = {"type": kind, **fields["model"][name]}
@@ -39,13 +44,14 @@ def to_json(experiment: Experiment) -> dict[str, Any]:
 def from_json(fields: dict[str, Any]) -> Experiment:
     """The experiment that `to_json` wrote, perhaps before a field was added that has a default."""
     model = dict(fields["model"])
+    kind = _MODELS[model.pop("type", GlowConfig.__name__)]
     for name in _SCALES & model.keys():
         constants = dict(model[name])
         model[name] = getattr(scales, constants.pop("type"))(**constants)
     return Experiment(
         **{
             **fields,
-            "model": GlowConfig(**model),
+            "model": kind(**model),
             "optimizer": OptimizerConfig(**fields["optimizer"]),
         }
     )
@@ -59,11 +65,17 @@ def read_config(folder: Path) -> Experiment:
 def differences(old: Experiment, new: Experiment) -> list[str]:
     """`field: old -> new` for every field that a run cannot go on with."""
     before, after = _flat(to_json(old)), _flat(to_json(new))
-    return [
+    changed = [
         f"{name}: {before.get(name)} -> {after.get(name)}"
         for name in sorted({*before, *after})
         if name not in FREE_TO_CHANGE and before.get(name) != after.get(name)
     ]
+    if old.steps != new.steps and "cosine" in (old.optimizer.schedule, new.optimizer.schedule):
+        changed.append(
+            f"steps: {old.steps} -> {new.steps} (a cosine schedule ends at the last planned step, "
+            "so more steps are another schedule from the first on)"
+        )
+    return changed
 
 
 def _flat(fields: dict[str, Any], prefix: str = "") -> dict[str, Any]:

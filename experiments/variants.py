@@ -1,4 +1,8 @@
-"""Every variant is a row: what it changes in the control's `GlowConfig`."""
+"""Every variant is a row: what it changes in the control's `GlowConfig`.
+
+A row may set fields of `GlowIPConfig`, too; its model is then one, and what else the row does not
+set is as in the control.
+"""
 
 import dataclasses
 import math
@@ -6,6 +10,7 @@ from typing import Any
 
 from flowjax_glow.errors import expected
 from flowjax_glow.glow import GlowConfig
+from flowjax_glow.glowip import AS_CONTROL, GlowIPConfig
 from flowjax_glow.scales import (
     Additive,
     Biased,
@@ -147,8 +152,38 @@ FIGURE5_ROWS: dict[str, Row] = {
     ),
 }
 
+#: What GlowIP, the public code of the paper's author, does differently, at its values.
+_AUTHOR = {
+    "author-form": ({"form": "scale-first"}, "s x + t instead of (x + t) s"),
+    "author-last-level": (
+        {"last_depth": 1, "last_slip": True},
+        "a last level of one step, with s in (1, 2) and a net that does not start at zero",
+    ),
+    "author-actnorm": ({"actnorm_factor": 1.0}, "log-scales of actnorms without the factor 3"),
+    "author-net": ({"net_deviation": 0.01}, "nets that start at N(0, 0.01^2)"),
+}
+
+AUTHOR_ROWS: dict[str, Row] = {
+    "author": (
+        {name: value for change, _ in _AUTHOR.values() for name, value in change.items()},
+        "author: the model of the author's public code, GlowIP",
+    ),
+    **{name: (change, f"author: {about}") for name, (change, about) in _AUTHOR.items()},
+    "edge-channel": (
+        {"edge": True},
+        "author: nets read an edge channel (openai/glow's, not GlowIP's)",
+    ),
+}
+
 #: Rows of a study alone; its own figure shows them, the paper's figures do not.
-STUDY_ROWS: dict[str, Row] = SCALE_ROWS | DEPTH_ROWS | PART_ROWS | NOISE_PATH_ROWS | FIGURE5_ROWS
+STUDY_ROWS: dict[str, Row] = {
+    **SCALE_ROWS,
+    **DEPTH_ROWS,
+    **PART_ROWS,
+    **NOISE_PATH_ROWS,
+    **FIGURE5_ROWS,
+    **AUTHOR_ROWS,
+}
 
 VARIANTS |= STUDY_ROWS
 
@@ -167,6 +202,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         *NOISE_PATH_ROWS,
     ),
     "figure5": ("randomized", *FIGURE5_ROWS),
+    "author": ("control", *AUTHOR_ROWS),
 }
 
 
@@ -187,4 +223,7 @@ def resolve(names: str) -> list[str]:
 
 def apply_variant(name: str, model: GlowConfig) -> GlowConfig:
     """The control's `model` as variant `name` changes it."""
-    return dataclasses.replace(model, **VARIANTS[name][0])
+    changes = VARIANTS[name][0]
+    if changes.keys() & AS_CONTROL.keys() and not isinstance(model, GlowIPConfig):
+        model = GlowIPConfig(**vars(model), **AS_CONTROL)
+    return dataclasses.replace(model, **changes)

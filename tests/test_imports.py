@@ -24,7 +24,7 @@ ROWS = (
     {"combinators"},
     {"walk", "rebuild"},
     {"glow", "density"},
-    {"bulk"},
+    {"bulk", "glowip"},
     {"training", "diagnostics", "data"},
 )
 ROW = {room: row for row, rooms in enumerate(ROWS) for room in rooms}

@@ -25,6 +25,7 @@ from experiments.figures import (
 from experiments.figures.selection import Drawing, NoDataError
 from experiments.results import Run, load_sweep
 from experiments.variants import (
+    AUTHOR_ROWS,
     DEPTH_ROWS,
     FIGURE5_ROWS,
     GROUPS,
@@ -60,6 +61,7 @@ STUDIES: dict[str, tuple[Sequence[str], Sequence[str], Callable[[Sequence[Run]],
             ("depth", DEPTH_ROWS),
             ("parts", PART_ROWS),
             ("noise-path", NOISE_PATH_ROWS),
+            ("author", AUTHOR_ROWS),
         )
     },
 }

@@ -26,6 +26,7 @@ from flowjax_glow.density import (
     to_pixels,
 )
 from flowjax_glow.glow import GlowConfig, glow
+from flowjax_glow.glowip import GlowIPConfig
 from flowjax_glow.nets import CouplingNet
 from flowjax_glow.rebuild import with_memory, with_net_dtype
 from flowjax_glow.scales import (

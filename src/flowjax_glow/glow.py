@@ -87,6 +87,26 @@ class GlowConfig:
         for name in ("scale", "prior_scale"):
             object.__setattr__(self, name, _scale(f"GlowConfig.{name}", getattr(self, name)))
 
+    # What `glow` asks a configuration for. A configuration of one's own subclasses this one and
+    # answers anew (see `glowip`).
+
+    def depth_of(self, level: int) -> int:
+        """Steps of a level, the finest being 0."""
+        del level
+        return self.depth
+
+    def actnorm(self) -> ActNorm:
+        """The actnorm of every step."""
+        return ActNorm()
+
+    def coupling(self, level: int) -> AffineCoupling:
+        """The coupling of a level's steps."""
+        depth = self.depth_of(level)
+        assert isinstance(self.scale, Scale)  # a name became a scale when the config was made
+        gain = 1 / depth if self.damped else 1.0
+        net = CouplingNet(self.width, self.net_dtype, gain, self.net_actnorm)
+        return AffineCoupling(net, self.scale.shared_by(depth))
+
 
 def _scale(where: str, scale: Scale | str) -> Scale:
     if isinstance(scale, str):
@@ -108,27 +128,27 @@ def glow(config: GlowConfig) -> MultiScale:
     Latents are a tuple, finest level first: ``(height/2, width/2, 2c)`` from the first split, and
     so on; each is standard normal under the model.
     """
-    # names became scales when config was made
-    assert isinstance(config.scale, Scale)
-    assert isinstance(config.prior_scale, Scale)
-    gain = 1 / config.depth if config.damped else 1.0
-    net = CouplingNet(config.width, config.net_dtype, gain, config.net_actnorm)
-    coupling = AffineCoupling(net, config.scale.shared_by(config.depth))
-    step: tuple[Bijector, ...] = (ActNorm(), _mixing(config), coupling)
-    if config.permutation in ("every_step", "every_batch"):
-        step += (Permutation(),)
-
-    level: tuple[Bijector, ...] = (Squeeze(), Repeat(Chain(*step), config.depth, config.memory))
-    if config.permutation == "level_end":
-        level += (Permutation(),)
-
+    assert isinstance(config.prior_scale, Scale)  # as in `coupling`
     leaves = "read" if config.reads == "noise" else "moved"
     split = Split(leaves, config.split_prior, config.prior_scale)
     top = (LearnedPrior(),) if config.top_prior == "learned" else ()
+    *levels, last = (_level(config, level) for level in range(config.levels))
     return MultiScale(
-        levels=(Chain(*level),) * (config.levels - 1) + (Chain(*level, *top),),
+        levels=(*(Chain(*level) for level in levels), Chain(*last, *top)),
         splits=(split,) * (config.levels - 1),
     )
+
+
+def _level(config: GlowConfig, number: int) -> tuple[Bijector, ...]:
+    step: tuple[Bijector, ...] = (config.actnorm(), _mixing(config), config.coupling(number))
+    if config.permutation in ("every_step", "every_batch"):
+        step += (Permutation(),)
+
+    depth = config.depth_of(number)
+    level: tuple[Bijector, ...] = (Squeeze(), Repeat(Chain(*step), depth, config.memory))
+    if config.permutation == "level_end":
+        level += (Permutation(),)
+    return level
 
 
 def _mixing(config: GlowConfig) -> Bijector:

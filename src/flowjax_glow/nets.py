@@ -1,6 +1,7 @@
 """The nets inside couplings and learned priors: conditioned on, never inverted."""
 
-from typing import cast
+from functools import partial
+from typing import TypeAlias, cast
 
 import flax.linen as nn
 import jax
@@ -8,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from flowjax_glow.convolution import Kernel, convolve
+from flowjax_glow.errors import check_positive
 from flowjax_glow.numerics import LOG_SCALE_FACTOR, at_least_float32, channel_statistics
 from flowjax_glow.types import Image, Key, Params
 
@@ -29,44 +31,79 @@ def _where_positive(value: Image, tangent: Image) -> Image:
     return jnp.where(value > 0, tangent, 0)
 
 
-class _HiddenConv(nn.Module):
-    """A convolution whose kernel starts at N(0, 0.05^2).
+#: Of the kernels of hidden layers, at the start (Kingma & Dhariwal 2018, public code).
+DEVIATION = 0.05
 
-    `dtype` is as of `CouplingNet`, and that of the output.
+
+#: What an edge channel adds to every image alike.
+EdgeMap: TypeAlias = Float[Array, "height width channels_out"]
+
+
+def edge_map(x: Image, kernel: Kernel, dtype: str | None = None) -> EdgeMap:
+    """What an edge channel adds to a convolution of `x`.
+
+    The channel is one in the padding and zero inside, so it gives a net the places that lie at the
+    border, in values that no image can have. `kernel` is its part of the kernel, with one channel
+    in; away from the border the map is exactly zero. Source: Kingma & Dhariwal's public code.
+    """
+    (_, height, width, _), (down, across) = x.shape, (size // 2 for size in kernel.shape[:2])
+    inside = jnp.zeros((1, height, width, 1), kernel.dtype)
+    margins = ((0, 0), (down, down), (across, across), (0, 0))
+    channel = jnp.pad(inside, margins, constant_values=1)
+    return _convolve_in(dtype, channel, kernel)[0, down : down + height, across : across + width]
+
+
+class _HiddenConv(nn.Module):
+    """A convolution whose kernel starts at N(0, deviation^2), with an edge channel or without.
+
+    A 1x1 convolution has no padding, and so no edge channel. `dtype` is as of `CouplingNet`, and
+    that of the output.
     """
 
     channels_out: int
     size: int
     dtype: str | None = None
+    deviation: float = DEVIATION
+    edge: bool = False
 
     def _kernel(self, x: Image) -> Kernel:
-        shape = (self.size, self.size, x.shape[-1], self.channels_out)
-        return self.param("kernel", jax.nn.initializers.normal(0.05), shape, at_least_float32(x))
+        return self._part("kernel", x.shape[-1], x)
+
+    def _edge_map(self, x: Image) -> EdgeMap | float:
+        if not self.edge or self.size == 1:
+            return 0.0
+        return edge_map(x, self._part("edge", 1, x), self.dtype)
+
+    def _part(self, name: str, channels_in: int, x: Image) -> Kernel:
+        """The part of the kernel for some of the channels."""
+        shape = (self.size, self.size, channels_in, self.channels_out)
+        start = jax.nn.initializers.normal(self.deviation)
+        return self.param(name, start, shape, at_least_float32(x))
 
     def _output(self, z: Image) -> Image:
         return z if self.dtype is None else z.astype(self.dtype)
 
 
 class ConvActNorm(_HiddenConv):
-    """A convolution followed by an actnorm in place of a bias: ``(x * kernel + shift) e^(3 l)``.
+    """A convolution followed by an actnorm in place of a bias: ``(x * kernel + shift) e^(f l)``.
 
     Shift and log-scale start so that the output has zero mean and unit deviation per channel on the
-    batch that initializes it.
+    batch that initializes it. `factor` is f, as of `ActNorm`.
     """
+
+    factor: float = LOG_SCALE_FACTOR
 
     @nn.compact
     def __call__(self, x: Image) -> Image:
-        kernel = self._kernel(x)
-        shift = self.param("shift", lambda _: -self._statistics(x, kernel)[0])
-        log_scale = self.param(
-            "log_scale", lambda _: -jnp.log(self._statistics(x, kernel)[1]) / LOG_SCALE_FACTOR
-        )
-        return self._output(_scaled_convolve(x, kernel, shift, log_scale, self.dtype))
+        kernel, edges = self._kernel(x), self._edge_map(x)
 
-    def _statistics(
-        self, x: Image, kernel: Kernel
-    ) -> tuple[Float[Array, " channels"], Float[Array, " channels"]]:
-        return channel_statistics(_convolve_in(self.dtype, x, kernel))
+        def statistics() -> tuple[Float[Array, " channels"], Float[Array, " channels"]]:
+            return channel_statistics(_convolve_in(self.dtype, x, kernel) + edges)
+
+        shift = self.param("shift", lambda _: -statistics()[0])
+        log_scale = self.param("log_scale", lambda _: -jnp.log(statistics()[1]) / self.factor)
+        scale = jnp.exp(self.factor * log_scale)
+        return self._output(_scaled_convolve(x, kernel, shift + edges, scale, self.dtype))
 
 
 class ConvBias(_HiddenConv):
@@ -74,41 +111,48 @@ class ConvBias(_HiddenConv):
 
     @nn.compact
     def __call__(self, x: Image) -> Image:
-        kernel = self._kernel(x)
+        kernel, edges = self._kernel(x), self._edge_map(x)
         zeros = jax.nn.initializers.zeros
         bias = self.param("bias", zeros, (self.channels_out,), at_least_float32(x))
-        return self._output(_convolve_in(self.dtype, x, kernel) + bias)
+        return self._output(_convolve_in(self.dtype, x, kernel) + (bias + edges))
 
 
 class ZeroConv(nn.Module):
     """A 3x3 convolution that starts at zero: ``(x * kernel + shift) g e^(3 l)``, all three zero.
 
-    `dtype` and the gain g are as of `CouplingNet`; the output has the dtype of the parameters.
+    `dtype`, the gain g and the edge channel are as of `CouplingNet`; the output has the dtype of
+    the parameters. With a `deviation` the kernel starts at N(0, deviation^2) instead.
     """
 
     channels_out: int
     dtype: str | None = None
     gain: float = 1.0
+    deviation: float | None = None
+    edge: bool = False
 
     @nn.compact
     def __call__(self, x: Image) -> Image:
         zeros, dtype = jax.nn.initializers.zeros, at_least_float32(x)
-        kernel = self.param("kernel", zeros, (3, 3, x.shape[-1], self.channels_out), dtype)
+        start = jax.nn.initializers.normal(self.deviation) if self.deviation else zeros
+        kernel = self.param("kernel", start, (3, 3, x.shape[-1], self.channels_out), dtype)
+        edges: EdgeMap | float = 0.0
+        if self.edge:
+            part = self.param("edge", start, (3, 3, 1, self.channels_out), dtype)
+            edges = edge_map(x, part, self.dtype)
         shift = self.param("shift", zeros, (self.channels_out,), dtype)
         log_scale = self.param("log_scale", zeros, (self.channels_out,), dtype)
-        return _scaled_convolve(x, kernel, shift, log_scale, self.dtype, self.gain)
+        scale = self.gain * jnp.exp(LOG_SCALE_FACTOR * log_scale)
+        return _scaled_convolve(x, kernel, shift + edges, scale, self.dtype)
 
 
 def _scaled_convolve(
     x: Image,
     kernel: Kernel,
-    shift: Float[Array, " channels"],
-    log_scale: Float[Array, " channels"],
+    shift: Float[Array, "*places channels"],
+    scale: Float[Array, " channels"],
     dtype: str | None,
-    gain: float = 1.0,
 ) -> Image:
-    """``(x * kernel + shift) g e^(3 l)``, scaled where there are fewer numbers: in the kernel."""
-    scale = gain * jnp.exp(LOG_SCALE_FACTOR * log_scale)
+    """``(x * kernel + shift) scale``, scaled where there are fewer numbers: in the kernel."""
     return _convolve_in(dtype, x, kernel * scale) + shift * scale
 
 
@@ -132,20 +176,45 @@ class CouplingNet(nn.Module):
         gain: of the output, which it multiplies. Adam moves every weight by about the learning
             rate, whatever the gradient's size, so the gain sets how far an update moves the output.
         actnorm: whether hidden convolutions end in an actnorm (openai/glow) or in a bias.
+        deviation: of the kernels of hidden layers, at the start.
+        actnorm_factor: of the log-scales of these actnorms, as `ActNorm.factor`.
+        edge: whether the 3x3 convolutions read an edge channel, which is one in their padding and
+            zero inside (openai/glow), so that the net can tell the border from dark pixels.
+        last_deviation: of the kernel of the last layer at the start; None starts it at zero.
+
+    Raises:
+        ValueError: if a deviation or the factor is not above 0 and finite.
     """
 
     width: int = 512
     dtype: str | None = None
     gain: float = 1.0
     actnorm: bool = True
+    deviation: float = DEVIATION
+    actnorm_factor: float = LOG_SCALE_FACTOR
+    edge: bool = False
+    last_deviation: float | None = None
+
+    def __post_init__(self) -> None:
+        check_positive("CouplingNet.deviation", self.deviation)
+        check_positive("CouplingNet.actnorm_factor", self.actnorm_factor)
+        if self.last_deviation is not None:
+            check_positive("CouplingNet.last_deviation", self.last_deviation)
+        super().__post_init__()
 
     @nn.compact
     def __call__(self, x: Image, channels_out: int) -> Image:
         """`(batch, height, width, channels)` to `(batch, height, width, channels_out)`."""
-        convolution = ConvActNorm if self.actnorm else ConvBias
-        h = relu(convolution(self.width, size=3, dtype=self.dtype, name="first")(x))
-        h = relu(convolution(self.width, size=1, dtype=self.dtype, name="second")(h))
-        return ZeroConv(channels_out, self.dtype, self.gain, name="last")(h).astype(x.dtype)
+        ended = partial(ConvActNorm, factor=self.actnorm_factor) if self.actnorm else ConvBias
+        convolution = partial(
+            ended, self.width, dtype=self.dtype, deviation=self.deviation, edge=self.edge
+        )
+        h = relu(convolution(size=3, name="first")(x))
+        h = relu(convolution(size=1, name="second")(h))
+        last = ZeroConv(
+            channels_out, self.dtype, self.gain, self.last_deviation, self.edge, name="last"
+        )
+        return last(h).astype(x.dtype)
 
 
 def init_net(net: nn.Module, key: Key, x: Image, *args: int) -> Params:

@@ -114,9 +114,10 @@ def test_the_gain_of_a_sub_layer_is_below_its_largest_singular_value():
         assert 0.9 * exact < gain < 1.0001 * exact
 
 
+@pytest.mark.parametrize("form", ["shift-first", "scale-first"])
 @pytest.mark.parametrize("part", ["shift", "scale"])
-def test_what_a_coupling_stretches_by_is_told_apart_as_in_its_dense_jacobian(part):
-    coupling = AffineCoupling(CouplingNet(width=4), DepthScaled(2.0))
+def test_what_a_coupling_stretches_by_is_told_apart_as_in_its_dense_jacobian(part, form):
+    coupling = AffineCoupling(CouplingNet(width=4), DepthScaled(2.0), form)
     z = 3 * jax.random.normal(jax.random.key(0), (1, 4, 4, 4))
     params = perturbed(coupling.init(jax.random.key(1), z), amount=0.3)
     kernel = params["last"]["kernel"]
@@ -129,7 +130,7 @@ def test_what_a_coupling_stretches_by_is_told_apart_as_in_its_dense_jacobian(par
 
     v = np.linalg.svd(dense(lambda z: coupling.inverse(params, z)[0]))[2][0]
     moved_v = v.reshape(z.shape)[..., 2:].ravel()
-    _, log_scale = coupling.shift_and_log_scale(params, z)
+    shift, log_scale = coupling.shift_and_log_scale(params, z)
     over_s = np.exp(-np.asarray(log_scale).ravel())
     d_shift = dense(lambda z: coupling.shift_and_log_scale(params, z)[0]) @ v
     d_log_scale = dense(lambda z: coupling.shift_and_log_scale(params, z)[1]) @ v
@@ -137,6 +138,9 @@ def test_what_a_coupling_stretches_by_is_told_apart_as_in_its_dense_jacobian(par
     told = [found.by_division[0], found.by_scale[0], found.by_shift[0]]
     moved = np.asarray(z)[..., 2:].ravel()
     expected = [moved_v * over_s, moved * over_s * d_log_scale, d_shift]
+    if form == "scale-first":
+        scaled = moved - np.asarray(shift).ravel()
+        expected = [moved_v * over_s, scaled * over_s * d_log_scale, d_shift * over_s]
     expected = [np.linalg.norm(term) for term in expected]
     # Three rounds of power iteration leave some of the other directions.
     np.testing.assert_allclose(told, expected, atol=0.05 * max(expected))
@@ -210,6 +214,29 @@ def test_pairs_and_certificates_enclose_the_gain_of_the_inverse(net_actnorm):
     assert (np.log(seen.checks.gain) <= bound.log_gain + 1e-5).all()
     assert abs(sum(bound.per_level.values()) - bound.total) < 1e-4
     assert set(bound.per_step) == {f"level{i}/step{j}" for i in range(2) for j in range(3)}
+
+
+@pytest.mark.parametrize("form", ["shift-first", "scale-first"])
+@pytest.mark.parametrize("scale", ["bounded", "additive", "depth-scaled"])
+def test_the_certificate_of_a_coupling_is_above_its_dense_jacobian(form, scale):
+    coupling = AffineCoupling(CouplingNet(width=4), SCALES[scale], form)
+    z = 3 * jax.random.normal(jax.random.key(0), (1, 4, 4, 4))
+    params = perturbed(coupling.init(jax.random.key(1), z), amount=0.3)
+    dense = jax.jacrev(lambda z: coupling.inverse(params, z)[0])(z)
+    exact = np.linalg.norm(np.asarray(dense).reshape(z.size, -1), 2)
+    box = max(float(jnp.abs(a).max()) for a in (z, coupling.inverse(params, z)[0]))
+    (bound,) = certificate(coupling, params, z, box=box).log_gain
+    assert np.log(exact) < bound < np.log(1e6 * exact)
+    (narrower,) = certificate(coupling, params, z, box=box / 2).log_gain
+    assert (narrower < bound) == (scale != "additive")
+
+
+@pytest.mark.parametrize("form", ["shift-first", "scale-first"])
+def test_a_coupling_that_gives_zeros_has_the_certificate_of_its_scale(form):
+    coupling = AffineCoupling(CouplingNet(width=4), SCALES["bounded"], form)
+    z = jax.random.normal(jax.random.key(0), (1, 4, 4, 4))
+    params = coupling.init(jax.random.key(1), z)
+    np.testing.assert_allclose(certificate(coupling, params, z).log_gain, [np.log(2)], rtol=1e-6)
 
 
 def test_unbounded_scales_have_no_certificate():

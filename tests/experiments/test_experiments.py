@@ -1,7 +1,9 @@
 """Variants, presets, configurations and the options of the sweep, without training anything."""
 
 import dataclasses
+import functools
 import json
+import operator
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +13,7 @@ import numpy as np
 import pytest
 
 from experiments.command import choose, describe, fit_to_data, parse_seeds
-from experiments.config import differences, from_json, to_json
+from experiments.config import differences, from_json, read_config, to_json
 from experiments.estimate import estimate
 from experiments.folders import (
     ConfigChangedError,
@@ -22,7 +24,7 @@ from experiments.folders import (
     set_aside,
     write_json,
 )
-from experiments.presets import PRESETS, SMOKE, Experiment, plan
+from experiments.presets import PAPER, PRESETS, SMOKE, Experiment, plan
 from experiments.run import BitsPerDim, TrainingLoss, start
 from experiments.summary import summarize
 from experiments.variants import GROUPS, VARIANTS, apply_variant, resolve
@@ -30,8 +32,9 @@ from flowjax_glow import data
 from flowjax_glow.density import dequantize
 from flowjax_glow.diagnostics import finite_difference_penalty
 from flowjax_glow.glow import GlowConfig, glow
+from flowjax_glow.glowip import AS_CONTROL, GlowIPConfig
 from flowjax_glow.scales import DepthScaled
-from flowjax_glow.training import MetricsLog
+from flowjax_glow.training import MetricsLog, OptimizerConfig
 
 ROOT = Path(__file__).parents[2]
 
@@ -50,13 +53,31 @@ def test_unknown_variant_names_the_known_ones():
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_every_variant_builds_and_changes_only_its_row(name):
-    model = apply_variant(name, GlowConfig(levels=2, depth=2, width=4))
+    control = GlowConfig(levels=2, depth=2, width=4)
+    model = apply_variant(name, control)
+    unchanged = AS_CONTROL | vars(control)
     for field in dataclasses.fields(model):
         if field.name not in VARIANTS[name][0]:
-            assert getattr(model, field.name) == getattr(SMOKE.model, field.name) or (
-                field.name == "width"
-            )
+            assert getattr(model, field.name) == unchanged[field.name]
     glow(model)
+
+
+def test_the_author_s_variant_is_glowip_and_its_rows_are_its_choices():
+    control = GlowConfig(levels=4, depth=48, width=512)
+    assert apply_variant("author", control) == GlowIPConfig()
+    choices = [VARIANTS[name][0] for name in GROUPS["author"][2:-1]]
+    assert VARIANTS["author"][0] == functools.reduce(operator.or_, choices)
+    assert len(GROUPS["author"]) == 7
+    rows = [apply_variant(name, control) for name in GROUPS["author"]]
+    assert len({glow(row) for row in rows}) == 7
+
+
+def test_the_paper_s_preset_has_the_recipe_of_the_public_code():
+    assert apply_variant("author", PAPER.model) == GlowIPConfig(memory="remat")
+    assert PAPER.optimizer == OptimizerConfig(
+        "adam", 1e-4, "plateau", 10_000, clip_norm=100.0, clip_value=5.0, patience=1000
+    )
+    assert PAPER.init_images == PAPER.batch
 
 
 def test_the_depth_scaled_variant_is_told_the_depth():
@@ -93,6 +114,35 @@ def test_configurations_come_back_from_json():
     for variant in VARIANTS:
         (experiment,) = plan(SMOKE, [variant], [3])
         assert from_json(json.loads(json.dumps(to_json(experiment)))) == experiment
+
+
+def test_a_configuration_says_which_model_it_has(tmp_path):
+    experiments = plan(SMOKE, ["control", "author-form"], [0])
+    control, author = (to_json(experiment) for experiment in experiments)
+    assert control["model"]["type"] == "GlowConfig"
+    assert author["model"]["type"] == "GlowIPConfig"
+    assert author["model"]["form"] == "scale-first"
+    del control["model"]["type"]  # as written before there was another
+    assert from_json(control) == experiments[0]
+    (tmp_path / "config.json").write_text(json.dumps(author))
+    assert read_config(tmp_path) == experiments[1]
+    changed = differences(experiments[0], experiments[1])
+    assert "model.type: GlowConfig -> GlowIPConfig" in changed
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "constant"])
+def test_a_cosine_schedule_fixes_the_steps(tmp_path, schedule):
+    planned = dataclasses.replace(SMOKE, optimizer=OptimizerConfig(schedule=schedule))
+    longer = dataclasses.replace(planned, steps=90)
+    open_run(tmp_path, planned)
+    if schedule == "constant":
+        check_same(tmp_path, longer)
+        return
+    with pytest.raises(
+        ConfigChangedError,
+        match=r"steps: 60 -> 90 \(a cosine schedule ends at the last planned step, .*use --restart",
+    ):
+        check_same(tmp_path, longer)
 
 
 def test_more_steps_go_on_and_other_changes_do_not(tmp_path):

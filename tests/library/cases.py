@@ -14,8 +14,8 @@ IMAGE = (3, 4, 6, 4)  # a batch of three, not square
 GRAY = (3, 8, 4, 1)
 
 
-def coupling(scale: fg.Scale) -> fg.AffineCoupling:
-    return fg.AffineCoupling(fg.CouplingNet(8), scale)
+def coupling(scale: fg.Scale, **options) -> fg.AffineCoupling:
+    return fg.AffineCoupling(fg.CouplingNet(8), scale, **options)
 
 
 def small_glow(**changes) -> fg.Bijector:
@@ -26,6 +26,7 @@ STEP = fg.Chain(fg.ActNorm(), fg.InvertibleConv(), coupling(fg.Biased()))
 
 CASES: dict[str, tuple[fg.Bijector, tuple[int, ...]]] = {
     "actnorm": (fg.ActNorm(), IMAGE),
+    "actnorm-factor-1": (fg.ActNorm(1.0), IMAGE),
     "conv1x1-dense": (fg.InvertibleConv(), IMAGE),
     "conv1x1-lu": (fg.InvertibleConvLU(), IMAGE),
     "permutation": (fg.Permutation(), IMAGE),
@@ -40,10 +41,21 @@ CASES: dict[str, tuple[fg.Bijector, tuple[int, ...]]] = {
     **{f"coupling-{name}": (coupling(scale), IMAGE) for name, scale in fg.SCALES.items()},
     "coupling-depth-scaled-32": (coupling(fg.DepthScaled().shared_by(32)), IMAGE),
     "coupling-odd-channels": (coupling(fg.Sigmoid()), (3, 4, 4, 5)),
+    **{
+        f"coupling-scale-first-{name}": (coupling(fg.SCALES[name], form="scale-first"), IMAGE)
+        for name in ("additive", "sigmoid", "bounded", "depth-scaled")
+    },
+    "coupling-edge": (fg.AffineCoupling(fg.CouplingNet(8, edge=True), fg.Bounded()), IMAGE),
     "chain": (fg.Chain(fg.Squeeze(), STEP, fg.Reverse()), IMAGE),
     "repeat": (fg.Repeat(STEP, 3), IMAGE),
     "repeat-remat": (fg.Repeat(STEP, 3, "remat"), IMAGE),
     "repeat-invert": (fg.Repeat(STEP, 3, "invert"), IMAGE),
+    "repeat-invert-scale-first": (
+        fg.Repeat(
+            fg.Chain(fg.InvertibleConv(), coupling(fg.Biased(), form="scale-first")), 3, "invert"
+        ),
+        IMAGE,
+    ),
     "invert": (fg.Invert(STEP), IMAGE),
     "multiscale": (
         fg.MultiScale((fg.Chain(fg.Squeeze(), STEP), STEP), (fg.Split("read", "learned"),)),
@@ -71,6 +83,10 @@ CASES: dict[str, tuple[fg.Bijector, tuple[int, ...]]] = {
     "glow-remat": (small_glow(memory="remat"), GRAY),
     "glow-invert": (small_glow(memory="invert", conv1x1="lu", permutation="every_step"), GRAY),
     "glow-one-level": (small_glow(levels=1), GRAY),
+    "glowip-invert": (
+        fg.glow(fg.GlowIPConfig(levels=2, depth=2, width=8, edge=True, memory="invert")),
+        GRAY,
+    ),
 }
 
 

@@ -5,6 +5,7 @@ import re
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from jax.sharding import AxisType
 
@@ -19,7 +20,7 @@ from flowjax_glow.training import (
     shard_batch,
 )
 from flowjax_glow.training.mesh import batch_size
-from flowjax_glow.training.optimizer import learning_rate
+from flowjax_glow.training.optimizer import _clipping, learning_rate
 from tests.training import toy
 
 
@@ -70,10 +71,12 @@ def test_learning_rate_follows_its_formula(schedule, warmup_steps):
         ),
         (
             {"schedule": "linear"},
-            "OptimizerConfig.schedule: expected one of constant, cosine, got 'linear'; ",
+            "OptimizerConfig.schedule: expected one of constant, cosine, plateau, got 'linear'; ",
         ),
         ({"learning_rate": 0.0}, "OptimizerConfig.learning_rate: expected a number above 0, got"),
         ({"clip_norm": -1.0}, "OptimizerConfig.clip_norm: expected a number above 0, got -1.0; "),
+        ({"clip_value": 0.0}, "OptimizerConfig.clip_value: expected a number above 0, got 0.0; "),
+        ({"patience": 0}, "OptimizerConfig.patience: expected a whole number above 0, got 0; "),
         (
             {"warmup_steps": -1},
             "OptimizerConfig.warmup_steps: expected a number of steps, got -1; "
@@ -84,6 +87,50 @@ def test_learning_rate_follows_its_formula(schedule, warmup_steps):
 def test_wrong_optimizer(changes, message):
     with raises(message):
         OptimizerConfig(**changes)
+
+
+def updates_of(config, losses, gradient=1.0, steps=1000):
+    """The size of the update after every loss, the gradient being always the same."""
+    optimizer = optax.with_extra_args_support(make_optimizer(config, steps))
+    params = {"a": jnp.zeros(2)}
+    state = optimizer.init(params)
+    update = jax.jit(optimizer.update)
+    sizes = []
+    with jax.numpy_dtype_promotion("standard"):
+        for loss in losses:
+            gradients = {"a": jnp.full(2, gradient)}
+            updates, state = update(gradients, state, params, value=jnp.float32(loss))
+            sizes.append(-float(updates["a"][0]))
+    return np.array(sizes)
+
+
+def test_a_plateau_halves_the_rate_down_to_its_lowest():
+    config = OptimizerConfig(learning_rate=0.5, schedule="plateau", patience=2)
+    losses = [3.0, 2.0, 1.99999, 2.5, 2.0, 1.5, 1.6, 1.6, 1.6, 1.6, 1.6, 1.6]
+    # 1.99999 is no better by 1e-4 of 2, so updates 2, 3 and 4 make a plateau, as do 6, 7 and 8
+    halvings = np.array([0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 3])
+    np.testing.assert_allclose(updates_of(config, losses), 0.5 * 0.5**halvings, rtol=1e-4)
+    lowest = OptimizerConfig(learning_rate=3e-8, schedule="plateau", patience=1)
+    np.testing.assert_allclose(updates_of(lowest, [1.0] * 9)[-4:], [1e-8] * 4, rtol=1e-4)
+
+
+def test_no_plateau_is_seen_during_the_warmup():
+    config = OptimizerConfig(learning_rate=0.5, schedule="plateau", patience=1, warmup_steps=4)
+    rates = [0.1, 0.2, 0.3, 0.4, 0.5, 0.5, 0.25, 0.25, 0.125]
+    losses = [0.1, 2.0, 2.0, 2.0, 2.0, 2.0, 2.0, 2.0, 2.0]  # the low one is forgotten as well
+    np.testing.assert_allclose(updates_of(config, losses), rates, rtol=1e-4)
+
+
+def test_entries_are_clipped_one_by_one_and_then_their_norm():
+    config = OptimizerConfig(learning_rate=0.25, clip_value=5.0, clip_norm=10.0)
+    clipping = optax.chain(*_clipping(config))
+    gradients = {"a": jnp.array([-8.0, 1.0, 300.0]), "b": jnp.full(6, 4.0)}
+    clipped, _ = clipping.update(gradients, clipping.init(gradients))
+    by_hand = {"a": np.array([-5.0, 1.0, 5.0]), "b": np.full(6, 4.0)}
+    norm = np.sqrt(sum((leaf**2).sum() for leaf in by_hand.values()))
+    assert norm > 10
+    for name, leaf in by_hand.items():
+        np.testing.assert_allclose(clipped[name], leaf * 10 / norm, rtol=1e-6)
 
 
 def test_warmup_must_end():

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import jax.numpy as jnp
 
 from flowjax_glow.channel_affine import Affine, ChannelAffine, Vector
+from flowjax_glow.errors import check_positive
 from flowjax_glow.numerics import (
     LOG_SCALE_FACTOR,
     channel_statistics,
@@ -16,18 +17,27 @@ from flowjax_glow.types import Image, Key, LogDet, Params
 
 @dataclass(frozen=True)
 class ActNorm(ChannelAffine):
-    r"""``z = (x + shift) exp(3 log_scale)`` with one shift and one log-scale per channel.
+    r"""``z = (x + shift) exp(f log_scale)`` with one shift and one log-scale per channel.
 
-    The log-det is ``height * width * sum(3 log_scale)``. `init` chooses both so that ``z`` has zero
+    The log-det is ``height * width * sum(f log_scale)``. `init` chooses both so that ``z`` has zero
     mean and unit deviation per channel on the batch it is given; a constant channel keeps its
-    scale. Source: Kingma & Dhariwal 2018, section 3.1; the factor 3 is their public code's.
+    scale. The `factor` f multiplies the learning rate that log-scales have under Adam: 3 in Kingma
+    & Dhariwal's public code, 1 in GlowIP. Source: Kingma & Dhariwal 2018, section 3.1.
+
+    Raises:
+        ValueError: if `factor` is not above 0 and finite.
     """
+
+    factor: float = LOG_SCALE_FACTOR
+
+    def __post_init__(self) -> None:
+        check_positive("ActNorm.factor", self.factor)
 
     def init(self, key: Key, x: Image) -> Params:
         del key
         check_image("ActNorm", x)
         mean, deviation = channel_statistics(x)
-        return {"shift": -mean, "log_scale": -jnp.log(deviation) / LOG_SCALE_FACTOR}
+        return {"shift": -mean, "log_scale": -jnp.log(deviation) / self.factor}
 
     def forward(self, params: Params, x: Image) -> tuple[Image, LogDet]:
         log_scale = self._log_scale(params)
@@ -47,4 +57,4 @@ class ActNorm(ChannelAffine):
         return Affine(jnp.diag(jnp.exp(-log_scale)), -params["shift"], -log_scale.sum())
 
     def _log_scale(self, params: Params) -> Vector:
-        return LOG_SCALE_FACTOR * params["log_scale"]
+        return self.factor * params["log_scale"]

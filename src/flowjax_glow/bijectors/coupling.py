@@ -1,12 +1,14 @@
 """Affine coupling: one half of the channels sets the shift and scale of the other."""
 
 from dataclasses import dataclass, field
+from typing import Literal, get_args
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from flowjax_glow.bijector import Bijector
+from flowjax_glow.errors import check_choice
 from flowjax_glow.halves import halves
 from flowjax_glow.nets import CouplingNet, apply_net, init_net
 from flowjax_glow.numerics import check_image, sum_events
@@ -14,21 +16,39 @@ from flowjax_glow.scales import Scale, Sigmoid
 from flowjax_glow.trainable import merge, trainable
 from flowjax_glow.types import Image, Key, LogDet, Params
 
+Form = Literal["shift-first", "scale-first"]
+
 
 @dataclass(frozen=True)
 class AffineCoupling(Bijector):
-    r"""``z_read = x_read``, ``z_moved = (x_moved + shift) s``; ``net(x_read)`` gives shift and s.
+    r"""One half of the channels is read, the other moved: ``net(x_read)`` gives a shift t and s.
 
-    ``log|det dz/dx| = sum(log s)``. The shift comes first, so that the inverse
-    ``x_moved = z_moved / s - shift`` does not amplify errors of the shift. The net reads the same
+    ``z_read = x_read`` and, by `form`,
+
+    ===============  =======================  =========================  =======================
+    form             forward                  inverse                    used by
+    ===============  =======================  =========================  =======================
+    ``shift-first``  ``z_moved = (x + t) s``  ``x_moved = z / s - t``    openai/glow; the default
+    ``scale-first``  ``z_moved = s x + t``    ``x_moved = (z - t) / s``  RealNVP, GlowIP, nflows
+    ===============  =======================  =========================  =======================
+
+    with ``log|det dz/dx| = sum(log s)``. Both are the same family of maps, but an error of t enters
+    the inverse as it is in the first form, and divided by s in the second. The net reads the same
     half in both directions; it may be any function, since only the scale is ever inverted.
 
     `net` is a Flax module called as ``net(read, channels_out)``; its first ``moved`` channels are
     the shift and its last ones go to `scale`. Source: Dinh et al. 2016; Kingma & Dhariwal 2018.
+
+    Raises:
+        ValueError: if `form` is neither.
     """
 
     net: nn.Module = field(default_factory=CouplingNet)
     scale: Scale = field(default_factory=Sigmoid)
+    form: Form = "shift-first"
+
+    def __post_init__(self) -> None:
+        check_choice("AffineCoupling.form", self.form, get_args(Form))
 
     def init(self, key: Key, x: Image) -> Params:
         check_image("AffineCoupling", x, min_channels=2)
@@ -38,13 +58,13 @@ class AffineCoupling(Bijector):
     def forward(self, params: Params, x: Image) -> tuple[Image, LogDet]:
         read, moved = halves(x)
         shift, raw = self._fields(params, read, moved)
-        moved = (moved + shift) * self.scale.value(raw)
+        moved = self._do(moved, shift, self.scale.value(raw))
         return jnp.concatenate([read, moved], axis=-1), sum_events(self.scale.log(raw))
 
     def inverse(self, params: Params, z: Image) -> tuple[Image, LogDet]:
         read, moved = halves(z)
         shift, raw = self._fields(params, read, moved)
-        moved = moved * self.scale.reciprocal(raw) - shift
+        moved = self.undo(moved, shift, self.scale.reciprocal(raw))
         return jnp.concatenate([read, moved], axis=-1), -sum_events(self.scale.log(raw))
 
     def pull_back(
@@ -52,9 +72,10 @@ class AffineCoupling(Bijector):
     ) -> tuple[Image, Params, Image]:
         """The net runs once, for ``x`` and for the gradients: both directions read the same half.
 
-        With ``z_moved = (x_moved + shift) exp(l)`` and ``log_det = sum(l)`` the gradients are
-        ``x_moved_bar = shift_bar = z_moved_bar exp(l)`` and ``l_bar = z_moved_bar z_moved +
-        log_det_bar``.
+        With ``s = exp(l)`` and ``log_det = sum(l)`` the gradients are ``x_moved_bar = z_moved_bar
+        s`` and ``l_bar = z_moved_bar y + log_det_bar``, where y is what s has multiplied, times s:
+        ``z_moved``, and ``z_moved - shift`` where the scale comes first. ``shift_bar`` is
+        ``x_moved_bar``, and ``z_moved_bar`` where the scale comes first.
         """
         (read, moved), (read_bar, moved_bar) = halves(z), halves(z_bar)
 
@@ -63,12 +84,27 @@ class AffineCoupling(Bijector):
             return (shift, self.scale.log(raw)), raw
 
         (shift, _), pull, raw = jax.vjp(fields, trainable(params), read, has_aux=True)
-        log_scale_bar = moved_bar * moved + log_det_bar[:, None, None, None]
-        moved_bar = moved_bar * self.scale.value(raw)
-        moved = moved * self.scale.reciprocal(raw) - shift
-        params_bar, net_bar = pull((moved_bar, log_scale_bar))
+        scale_first = self.form == "scale-first"
+        scaled = moved - shift if scale_first else moved
+        log_scale_bar = moved_bar * scaled + log_det_bar[:, None, None, None]
+        x_moved_bar = moved_bar * self.scale.value(raw)
+        shift_bar = moved_bar if scale_first else x_moved_bar
+        moved = self.undo(moved, shift, self.scale.reciprocal(raw))
+        params_bar, net_bar = pull((shift_bar, log_scale_bar))
         x = jnp.concatenate([read, moved], axis=-1)
-        return x, params_bar, jnp.concatenate([read_bar + net_bar, moved_bar], axis=-1)
+        return x, params_bar, jnp.concatenate([read_bar + net_bar, x_moved_bar], axis=-1)
+
+    def _do(self, moved: Image, shift: Image, scale: Image) -> Image:
+        """``x_moved -> z_moved``."""
+        if self.form == "scale-first":
+            return moved * scale + shift
+        return (moved + shift) * scale
+
+    def undo(self, moved: Image, shift: Image, reciprocal: Image) -> Image:
+        """``z_moved -> x_moved``, from the shift and from ``1 / s``."""
+        if self.form == "scale-first":
+            return (moved - shift) * reciprocal
+        return moved * reciprocal - shift
 
     def log_scale(self, params: Params, z: Image) -> Image:
         """``log s`` of the moved half, from either end of the coupling: both have the read half."""

@@ -7,11 +7,18 @@ on the moved half and ``x = r`` on the read one,
 .. math:: \mathrm{Lip}(g) \le \max(1, 1 / s_\min)
           + B \sup|(1/s)'| \, \mathrm{Lip}(h) + \mathrm{Lip}(t),
 
-where h is what the net gives to the scale. The net's own constant is at most the product of its
-convolutions' spectral norms, and a convolution's at most ``sqrt(height width)`` times the smallest
-spectral norm of four matrices that its kernel can be written as (Singla & Feizi 2021). A scale that
-may come arbitrarily near zero has no bound: infinity. So has whatever is not known here: a bijector
-or a net of one's own takes part by ``log_inverse_gain.register`` and ``net_gains.register``.
+where h is what the net gives to the scale. Where the scale comes first, ``x = (z - t(r)) / s(r)``,
+so that ``dx = dz / s - x d log s - dt / s``, and as x lies in the box, too,
+
+.. math:: \mathrm{Lip}(g) \le \max(1, 1 / s_\min)
+          + B \sup|(\log s)'| \, \mathrm{Lip}(h) + \mathrm{Lip}(t) / s_\min
+
+(here along paths that stay in the box, which need not be convex in z). The net's own constant is at
+most the product of its convolutions' spectral norms, and a convolution's at most ``sqrt(height
+width)`` times the smallest spectral norm of four matrices that its kernel can be written as (Singla
+& Feizi 2021). A scale that may come arbitrarily near zero has no bound: infinity. So has whatever
+is not known here: a bijector or a net of one's own takes part by ``log_inverse_gain.register`` and
+``net_gains.register``.
 
 **These bounds are loose.** Each one holds for the worst direction at the worst point of the box,
 and no activation meets all of them; they compound over the depth. They are good for telling bounded
@@ -137,9 +144,12 @@ def _(bijector: ChannelAffine, params: Params, box: Array) -> LogGain:
 @log_inverse_gain.register
 def _(bijector: AffineCoupling, params: Params, box: Array) -> LogGain:
     shift, raw = net_gains(bijector.net, params, bijector.scale.raw_count)
-    lowest, _ = bijector.scale.log_bounds
-    slope = bijector.scale.reciprocal_slope
-    return jnp.log(jnp.maximum(1.0, jnp.exp(-lowest)) + _times(slope, box * raw) + shift)
+    stretch = jnp.exp(-bijector.scale.log_bounds[0])
+    if bijector.form == "scale-first":
+        slope, shift = bijector.scale.log_slope, _times(stretch, shift)
+    else:
+        slope = bijector.scale.reciprocal_slope
+    return jnp.log(jnp.maximum(1.0, stretch) + _times(slope, box * raw) + shift)
 
 
 @log_inverse_gain.register
@@ -174,8 +184,8 @@ def net_gains(net: nn.Module, params: Params, raw_count: int) -> tuple[Array, Ar
 def _(net: CouplingNet, params: Params, raw_count: int) -> tuple[Array, Array]:
     hidden = (
         net.gain
-        * convolution_gain(_kernel(params["first"]))
-        * convolution_gain(_kernel(params["second"]))
+        * convolution_gain(_kernel(params["first"], net.actnorm_factor))
+        * convolution_gain(_kernel(params["second"], net.actnorm_factor))
     )
     if not raw_count:
         return hidden * convolution_gain(_kernel(params["last"])), jnp.asarray(0.0)
@@ -196,11 +206,14 @@ def convolution_gain(kernel: Float[Array, "height width channels_in channels_out
     return (height * width) ** 0.5 * smallest
 
 
-def _kernel(params: Params) -> Array:
-    """A convolution's kernel with its scale, where it ends in an actnorm or starts at zero."""
+def _kernel(params: Params, factor: float = LOG_SCALE_FACTOR) -> Array:
+    """A convolution's kernel with its scale, where it ends in an actnorm or starts at zero.
+
+    What it gives for an edge channel does not depend on the input, and adds nothing to its gain.
+    """
     if "log_scale" not in params:
         return params["kernel"]
-    return params["kernel"] * jnp.exp(LOG_SCALE_FACTOR * params["log_scale"])
+    return params["kernel"] * jnp.exp(factor * params["log_scale"])
 
 
 def _halves_of_kernel(params: Params, parts: int) -> tuple[Array, Array]:
@@ -210,9 +223,9 @@ def _halves_of_kernel(params: Params, parts: int) -> tuple[Array, Array]:
     return kernel[..., :channels], kernel[..., -channels:]
 
 
-def _times(slope: float, gain: Array) -> Array:
+def _times(slope: float | Array, gain: Array) -> Array:
     """Their product; infinity times zero is no number, and a net that gives zeros moves nothing."""
-    return jnp.where(gain > 0, slope * gain, 0.0) if slope else jnp.asarray(0.0)
+    return jnp.where((slope > 0) & (gain > 0), slope * gain, 0.0)
 
 
 def _spectral_norm(matrix: Float[Array, "_ _"]) -> Array:

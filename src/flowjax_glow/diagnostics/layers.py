@@ -1,5 +1,6 @@
 """The inverse, sub-layer by sub-layer: which one is to blame."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple, TypeAlias
@@ -157,7 +158,8 @@ class CouplingStretch(Result):
 
     Along v, of length 1, it moves its half by ``v_moved / s - (z_moved / s) d log s - d shift``,
     where the derivatives are along ``v_read``. A floor of s limits the first term; the second
-    grows with the activations, too, and the last with the net's own slope alone.
+    grows with the activations, too, and the last with the net's own slope alone. Where the scale
+    comes first (`AffineCoupling.form`) it is ``v_moved / s - x_moved d log s - (d shift) / s``.
 
     Attributes:
         layer: its name.
@@ -281,14 +283,18 @@ def _stretch(
     if not isinstance(bijector, AffineCoupling):
         return None
     (_, moved), (_, along) = halves(z), halves(direction)
-    (_, log_scale), (d_shift, d_log_scale) = directional(
+    (shift, log_scale), (d_shift, d_log_s) = directional(
         lambda z: bijector.shift_and_log_scale(params, z), z, direction
     )
     reciprocal = jnp.exp(-log_scale)
+
+    def term(restored: Callable[[Image], Image], value: Image, change: Image) -> PerExample:
+        return norm(directional(restored, value, change)[1])
+
     return StretchRecord(
-        division=norm(along * reciprocal),
-        scale=norm(moved * reciprocal * d_log_scale),
-        shift=norm(d_shift),
+        division=term(lambda moved: bijector.undo(moved, shift, reciprocal), moved, along),
+        scale=term(lambda log_s: bijector.undo(moved, shift, jnp.exp(-log_s)), log_scale, d_log_s),
+        shift=term(lambda shift: bijector.undo(moved, shift, reciprocal), shift, d_shift),
     )
 
 

@@ -2,12 +2,18 @@
 
 from dataclasses import dataclass
 
+import jax.numpy as jnp
 import optax
+from jax import Array
+from jax.typing import ArrayLike
 
-from flowjax_glow.errors import check_choice, check_positive, expected
+from flowjax_glow.errors import check_choice, check_count, check_positive, expected
 
 _OPTIMIZERS = {"adam": optax.adam, "adamax": optax.adamax}
-_SCHEDULES = ("constant", "cosine")
+_SCHEDULES = ("constant", "cosine", "plateau")
+
+#: A plateau halves the learning rate no further than to this (GlowIP's train_glow.py).
+_LOWEST_RATE = 1e-8
 
 
 @dataclass(frozen=True)
@@ -17,10 +23,14 @@ class OptimizerConfig:
     Attributes:
       name: ``"adam"``, or ``"adamax"`` as the public code of GLOW uses.
       learning_rate: the peak learning rate.
-      schedule: after the warm-up ``"constant"``, or ``"cosine"``, which falls to 0 at the last
-        planned step.
-      warmup_steps: steps of linear warm-up; 0 for none.
+      schedule: after the warm-up ``"constant"``; or ``"cosine"``, which falls to 0 at the last
+        planned step; or ``"plateau"``, which halves the rate whenever the loss of a batch has not
+        fallen below its lowest, by 1e-4 of it, for more than `patience` updates.
+      warmup_steps: steps of linear warm-up; 0 for none. Losses before its end are no plateau.
+      clip_value: largest entry of the gradient, clipped one by one and before the norm, in
+        bits/dim; None never clips.
       clip_norm: largest global norm of the gradient, in bits/dim; None never clips.
+      patience: of the schedule ``"plateau"``, alone.
 
     Raises:
       ValueError: if a field is none of the above.
@@ -31,13 +41,17 @@ class OptimizerConfig:
     schedule: str = "constant"
     warmup_steps: int = 0
     clip_norm: float | None = None
+    clip_value: float | None = None
+    patience: int = 1000
 
     def __post_init__(self) -> None:
         check_choice("OptimizerConfig.name", self.name, tuple(_OPTIMIZERS))
         check_choice("OptimizerConfig.schedule", self.schedule, _SCHEDULES)
         check_positive("OptimizerConfig.learning_rate", self.learning_rate)
-        if self.clip_norm is not None:
-            check_positive("OptimizerConfig.clip_norm", self.clip_norm)
+        for name in ("clip_norm", "clip_value"):
+            if getattr(self, name) is not None:
+                check_positive(f"OptimizerConfig.{name}", getattr(self, name))
+        check_count("OptimizerConfig.patience", self.patience)
         if self.warmup_steps < 0:
             raise expected(
                 "OptimizerConfig.warmup_steps",
@@ -47,14 +61,48 @@ class OptimizerConfig:
             )
 
 
-def make_optimizer(config: OptimizerConfig, steps: int) -> optax.GradientTransformation:
+def make_optimizer(
+    config: OptimizerConfig, steps: int
+) -> optax.GradientTransformation | optax.GradientTransformationExtraArgs:
     """The optimizer of a run of `steps` planned steps.
+
+    With the schedule ``"plateau"`` every update is also told the loss, as `value`; what it has seen
+    of the loss is part of its state, so that a run that is resumed goes on as if it never stopped.
 
     Raises:
       ValueError: if the warm-up fills the whole run.
     """
-    clipping = [] if config.clip_norm is None else [optax.clip_by_global_norm(config.clip_norm)]
-    return optax.chain(*clipping, _OPTIMIZERS[config.name](learning_rate(config, steps)))
+    pieces = [*_clipping(config), _OPTIMIZERS[config.name](learning_rate(config, steps))]
+    if config.schedule == "plateau":
+        pieces.append(_halve_on_plateaus(config))
+    return optax.chain(*pieces)
+
+
+def _clipping(config: OptimizerConfig) -> list[optax.GradientTransformation]:
+    pieces = []
+    if config.clip_value is not None:
+        pieces.append(optax.clip(config.clip_value))
+    if config.clip_norm is not None:
+        pieces.append(optax.clip_by_global_norm(config.clip_norm))
+    return pieces
+
+
+def _halve_on_plateaus(config: OptimizerConfig) -> optax.GradientTransformation:
+    """Multiplies updates by 1/2, 1/4, ... once the warm-up is over.
+
+    As PyTorch's `ReduceLROnPlateau`, but that the update which ends a plateau is halved already.
+    """
+    halving = optax.contrib.reduce_on_plateau(
+        factor=0.5,
+        patience=config.patience + 1,
+        rtol=1e-4,
+        min_scale=min(1.0, _LOWEST_RATE / config.learning_rate),
+    )
+
+    def warmed_up(step: ArrayLike, **_: object) -> Array:
+        return jnp.asarray(step) >= config.warmup_steps
+
+    return optax.conditionally_transform(halving, warmed_up)
 
 
 def learning_rate(config: OptimizerConfig, steps: int) -> optax.Schedule:
@@ -62,7 +110,7 @@ def learning_rate(config: OptimizerConfig, steps: int) -> optax.Schedule:
 
     With peak ``r``, ``w`` warm-up steps and ``n`` planned steps it is ``r (t + 1) / (w + 1)`` for
     ``t < w``, so that the first step already learns, and from there on ``r`` or
-    ``r (1 + cos(pi (t - w) / (n - w))) / 2``.
+    ``r (1 + cos(pi (t - w) / (n - w))) / 2``. What plateaus take off comes on top.
 
     Raises:
       ValueError: if the warm-up fills the whole run.

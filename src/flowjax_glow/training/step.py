@@ -42,7 +42,8 @@ def make_train_step(
 
     Args:
       loss: the mean loss of a batch, in bits/dim.
-      optimizer: as `make_optimizer` gives it.
+      optimizer: as `make_optimizer` gives it; one that takes extra arguments is also told the loss,
+        as `value`.
       mesh: a mesh of `data_mesh`.
       ema_decay: decay of the moving average, as `fitting_decay` gives it.
       accumulate: the number of micro-batches that a batch is worked through in, one after another,
@@ -60,6 +61,7 @@ def make_train_step(
             got=accumulate,
             advice="use 1 to work through each batch at once",
         )
+    told = optax.with_extra_args_support(optimizer)
     gradient = _gradient(loss)
     if accumulate > 1:
         gradient = _accumulated(gradient, accumulate, mesh)
@@ -74,7 +76,9 @@ def make_train_step(
 
         def update(state: TrainState) -> TrainState:
             with jax.numpy_dtype_promotion("standard"):  # optax raises floats to integer powers
-                updates, optimizer_state = optimizer.update(gradients, state.optimizer, values)
+                updates, optimizer_state = told.update(
+                    gradients, state.optimizer, values, value=mean_loss
+                )
             moved = optax.apply_updates(values, updates)
             return replace(
                 state,
