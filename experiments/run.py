@@ -41,6 +41,7 @@ from flowjax_glow.training import (
     make_train_step,
     progress,
     read_metrics,
+    shard_batch,
     train,
 )
 from flowjax_glow.types import Key, Params, Pixels
@@ -172,10 +173,11 @@ def _train(experiment: Experiment, folder: Path, status: "Status") -> int:
     ]
     flow, mesh = glow(experiment.model), data_mesh()
     loss = BitsPerDim(flow, experiment.n_bits)
-    guard = guarded_step(experiment, mesh, held_out[: experiment.chunk])
+    watched = shard_batch(mesh, held_out[: experiment.chunk])
+    guard = guarded_step(experiment, mesh, watched)
     watch = Watch(
         flow,
-        held_out[: experiment.chunk],
+        watched,
         n_bits=experiment.n_bits,
         samples=experiment.chunk,
         seed=experiment.seed,
@@ -183,7 +185,7 @@ def _train(experiment: Experiment, folder: Path, status: "Status") -> int:
 
     def look(state: TrainState) -> dict[str, float]:
         step = int(state.step)
-        measurement = Measurement(flow, state.params, experiment, held_out)
+        measurement = Measurement(flow, state.params, experiment, held_out, mesh)
         last = step == experiment.steps
         samples = experiment.final_samples if last else experiment.look_samples
         write_arrays(folder / f"arrays/look-{step:06}.npz", measurement.look(samples))
