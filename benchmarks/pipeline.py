@@ -3,7 +3,8 @@
     python -m benchmarks.pipeline --images 100000
 
 Times the bundled photographs and a folder of PNG files, which it makes in a temporary place,
-against the training step of workload `small`, taking turns. Two minutes on 2 cores.
+against the training step of workload `small`, taking turns. Two minutes on 2 cores. Then it decodes
+folders of JPEG files: `--only=decoding` does that alone, in half a minute.
 """
 
 import argparse
@@ -17,6 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from benchmarks import decoding
 from benchmarks.contenders import CONTENDERS
 from benchmarks.timing import timed
 from benchmarks.workloads import WORKLOADS, Workload
@@ -77,8 +79,18 @@ def main(words: list[str] | None = None) -> None:
     )
     parser.add_argument("--images", type=int, default=100_000, help="in the folder")
     parser.add_argument("--rounds", type=int, default=25)
+    parser.add_argument("--only", choices=["steps", "decoding"], help="one of the two parts")
     parser.add_argument("--quick", action="store_true", help="tiny models: nothing to report")
     options = parser.parse_args(words)
+    if options.only != "decoding":
+        compare_with_step(options)
+    if options.only != "steps":
+        images, rounds = (40, 2) if options.quick else (2000, 4 * options.rounds)
+        print(decoding.describe(decoding.measure(images, rounds)))
+
+
+def compare_with_step(options: argparse.Namespace) -> None:
+    """What a batch of every source takes, beside a step."""
     work = WORKLOADS["small"].quick() if options.quick else WORKLOADS["small"]
     turns = measure(work, options.images, options.rounds)
     step = statistics.median(turns["step"])

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 import jax
-import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 from experiments.presets import CLIPS, TAUS, TEMPERATURES, Experiment
 from flowjax_glow.bijector import Bijector
@@ -21,6 +21,7 @@ from flowjax_glow.diagnostics import (
     summed_log_det,
 )
 from flowjax_glow.numerics import event_size
+from flowjax_glow.training import data_mesh, replicate, shard_batch
 from flowjax_glow.types import Key, Latents, Params, Pixels
 
 Arrays = dict[str, np.ndarray]
@@ -47,11 +48,22 @@ def _noise(flow: Bijector, params: Params, key: Key, shape: tuple[int, ...]) -> 
 
 
 class Measurement:
-    """A flow and its parameters, seen in chunks of one size, so that programs compile once."""
+    """A flow and its parameters, seen in chunks of one size, so that programs compile once.
+
+    The devices of `mesh`, by default all, split every chunk: images and latents are placed so, and
+    what is computed of them follows.
+    """
 
     def __init__(
-        self, flow: Bijector, params: Params, experiment: Experiment, images: Pixels
+        self,
+        flow: Bijector,
+        params: Params,
+        experiment: Experiment,
+        images: Pixels,
+        mesh: Mesh | None = None,
     ) -> None:
+        self._mesh = mesh or data_mesh()
+        params = replicate(self._mesh, params)
         self._flow = flow
         self._given = params
         self._params = _freeze(flow, params)
@@ -92,14 +104,15 @@ class Measurement:
         """The same noise at every tau, step and clip of a run."""
         for index in range(samples // self._experiment.chunk):
             key = jax.random.fold_in(self._key, index)
-            noise = _noise(self._flow, self._params, key, self._shape)
+            noise = shard_batch(self._mesh, _noise(self._flow, self._params, key, self._shape))
             yield jax.tree.map(lambda leaf: tau * leaf, noise)
 
     def _codes(self, images: int) -> Iterator[tuple[jax.Array, Latents]]:
         """Held-out images at their bins' midpoints, and their latents."""
         for start in range(0, images, self._experiment.chunk):
             pixels = self._images[start : start + self._experiment.chunk]
-            x = bin_midpoints(jnp.asarray(pixels), n_bits=self._experiment.n_bits)
+            pixels = shard_batch(self._mesh, pixels)
+            x = bin_midpoints(pixels, n_bits=self._experiment.n_bits)
             yield x, _forward(self._flow, self._params, x)
 
     def _look_at_noise(self, tau: float, samples: int) -> dict:

@@ -47,6 +47,7 @@ from flowjax_glow.training import (
     make_train_step,
     progress,
     read_metrics,
+    shard_batch,
     train,
 )
 from flowjax_glow.types import Key, Params, Pixels
@@ -201,10 +202,11 @@ def _train(experiment: Experiment, folder: Path, status: "Status", show: Show) -
     ]
     flow, mesh = glow(experiment.model), data_mesh()
     loss = BitsPerDim(flow, experiment.n_bits)
-    guard = guarded_step(experiment, mesh, held_out[: experiment.chunk])
+    watched = shard_batch(mesh, held_out[: experiment.chunk])
+    guard = guarded_step(experiment, mesh, watched)
     watch = Watch(
         flow,
-        held_out[: experiment.chunk],
+        watched,
         n_bits=experiment.n_bits,
         samples=experiment.chunk,
         seed=experiment.seed,
@@ -212,7 +214,7 @@ def _train(experiment: Experiment, folder: Path, status: "Status", show: Show) -
 
     def look(state: TrainState) -> dict[str, float]:
         step = int(state.step)
-        measurement = Measurement(flow, state.params, experiment, held_out)
+        measurement = Measurement(flow, state.params, experiment, held_out, mesh)
         last = step == experiment.steps
         samples = experiment.final_samples if last else experiment.look_samples
         arrays = measurement.look(samples, own_noise=last)

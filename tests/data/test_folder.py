@@ -156,6 +156,18 @@ def test_a_batch_opens_its_own_files_only(tmp_path, monkeypatch):
     assert len(opened) == 4
 
 
+def test_formats_are_loaded_before_any_thread_opens_a_file(tmp_path, monkeypatch):
+    source = data.load(f"folder:{write_folder(tmp_path, 5)}", size=8)
+    calls = []
+    monkeypatch.setattr(Image, "init", lambda: calls.append("init"))
+    original = decode.decode
+    monkeypatch.setattr(
+        folder, "decode", lambda *arguments: (calls.append("decode"), original(*arguments))[1]
+    )
+    source.batch("train", seed=0, step=0, size=2)
+    assert calls == ["init", "decode", "decode"]
+
+
 def test_the_split_of_a_file_does_not_depend_on_the_others(tmp_path):
     before = data.load(f"folder:{write_folder(tmp_path / 'a', 30)}", size=8).files
     write_folder(tmp_path / "a" / "more", 30)

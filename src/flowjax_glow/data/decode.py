@@ -16,7 +16,7 @@ SUFFIXES = frozenset(
 MAX_PIXELS = 2**26  # 67 megapixels; a larger file is refused before it is decoded
 
 
-def decode(file: Path, side: int) -> npt.NDArray[np.uint8]:
+def decode(file: str | Path, side: int) -> npt.NDArray[np.uint8]:
     """The center square of an image, shrunk to `side` pixels by area, in color.
 
     Gray, palette and CMYK images become RGB, transparency becomes white, an animation gives its
@@ -61,11 +61,12 @@ def upright_color(picture: Picture) -> Picture:
     """The first frame of an image, upright, on white, in RGB."""
     from PIL import Image, ImageOps
 
-    picture = eight_bits(ImageOps.exif_transpose(picture))
+    ImageOps.exif_transpose(picture, in_place=True)  # a copy would cost a tenth of a small image
+    picture = eight_bits(picture)
     if picture.has_transparency_data:
         color = picture.convert("RGBA")
         picture = Image.alpha_composite(Image.new("RGBA", color.size, "white"), color)
-    return picture.convert("RGB")
+    return picture if picture.mode == "RGB" else picture.convert("RGB")
 
 
 def eight_bits(picture: Picture) -> Picture:
@@ -87,5 +88,7 @@ def center_square(picture: Picture, side: int) -> npt.NDArray[np.uint8]:
 
     edge = min(picture.size)
     left, top = (picture.width - edge) // 2, (picture.height - edge) // 2
-    square = (left, top, left + edge, top + edge)
-    return np.asarray(picture.resize((side, side), Image.Resampling.BOX, box=square))
+    box = (left, top, left + edge, top + edge)
+    square = picture.resize((side, side), Image.Resampling.BOX, box=box)
+    # as np.asarray(square), which holds Python's lock for longer
+    return np.frombuffer(square.tobytes(), np.uint8).reshape(side, side, 3)

@@ -1,10 +1,11 @@
-"""`folder:PATH`: image files of any size and kind, decoded when a batch needs them."""
+"""`folder:PATH`: image files of any size and kind, decoded in threads when a batch needs them."""
 
 import hashlib
 import os
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from flowjax_glow.data.decode import SUFFIXES, decode
 from flowjax_glow.data.errors import DataError, optional_module
 from flowjax_glow.data.indexed import HELD_OUT, IndexedSource, Indices
 from flowjax_glow.data.source import SPLITS, Images
+from flowjax_glow.data.threads import in_threads
 
 NAMED = 5  # how many skipped files a warning names
 
@@ -38,9 +40,10 @@ class FolderSource(IndexedSource):
         return len(self.files[split])
 
     def read(self, split: str, indices: Indices) -> Images:
+        load_formats(self.name)
         known = len(self.skipped)
-        images = [self._first_usable(split, int(index)) for index in indices]
-        self._warn(list(self.skipped.items())[known:])
+        images = in_threads(partial(self._first_usable, split), indices.tolist())
+        self._warn(sorted(list(self.skipped.items())[known:]))  # threads found them in any order
         return np.stack(images)
 
     def _first_usable(self, split: str, index: int) -> npt.NDArray[np.uint8]:
@@ -58,7 +61,7 @@ class FolderSource(IndexedSource):
     def _image(self, file: str) -> npt.NDArray[np.uint8] | None:
         if file not in self.skipped:
             try:
-                return decode(self.root / file, self.shape[0])
+                return decode(f"{self.root}/{file}", self.shape[0])
             except DataError as error:
                 self.skipped[file] = str(error)
         return None
@@ -95,6 +98,17 @@ def load_folder(name: str, path: str, size: int | None) -> FolderSource:
             "check the path"
         )
     return FolderSource(name, (size, size, 3), root, split_files(files))
+
+
+def load_formats(name: str) -> None:
+    """Makes Pillow load all of its formats, the common ones first.
+
+    It would do so when it meets an uncommon one, and a thread that came by meanwhile would take its
+    own file for one of no known format. Those loaded first are tried first.
+    """
+    image = optional_module("PIL.Image", name)
+    image.preinit()
+    image.init()
 
 
 def list_images(root: Path) -> list[str]:

@@ -40,7 +40,7 @@ class Watch:
 
     Args:
         flow: any `Bijector`.
-        images: a fixed batch, uint8.
+        images: a fixed batch, uint8; where it is split over devices, so are the looks.
         samples: at temperature 1, the same at every look; the failure is heavy-tailed, so a few
             see it later than many would.
     """

@@ -1,0 +1,103 @@
+"""Looks at the inverse: what they see does not depend on the devices that share the work."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import NamedSharding, PartitionSpec
+
+from experiments.measure import Measurement
+from experiments.presets import SMOKE
+from flowjax_glow.density import bin_midpoints
+from flowjax_glow.diagnostics import Watch, drift
+from flowjax_glow.diagnostics.observe import _decode
+from flowjax_glow.glow import GlowConfig
+from flowjax_glow.training import replicate, shard_batch
+from tests.diagnostics.models import model, pictures
+from tests.training.toy import mesh_of
+
+EXPERIMENT = dataclasses.replace(
+    SMOKE,
+    model=GlowConfig(levels=2, depth=1, width=4, scale="bounded"),
+    held_out=16,
+    clip_samples=16,
+    chunk=16,
+)
+
+
+def measurement(devices):
+    """The same model and images on some devices."""
+    flow, params = model(EXPERIMENT.model)
+    return Measurement(flow, params, EXPERIMENT, pictures(16), mesh_of(devices))
+
+
+@pytest.fixture(scope="module")
+def one():
+    return measurement(1)
+
+
+@pytest.fixture(scope="module")
+def eight():
+    return measurement(8)
+
+
+def assert_same(left, right):
+    """The same to rounding; counts and shares of values may move by one value beside an edge."""
+    assert left.keys() == right.keys()
+    for name, value in left.items():
+        if value.dtype.kind in "USb":
+            np.testing.assert_array_equal(value, right[name], name)
+        elif name == "s_counts":
+            np.testing.assert_array_equal(value.sum(-1), right[name].sum(-1), name)
+            assert np.abs(np.cumsum(value - right[name], -1)).max() <= 2, name
+        else:
+            np.testing.assert_allclose(value, right[name], rtol=1e-3, atol=2e-6, err_msg=name)
+
+
+def test_eight_devices_see_what_one_sees(one, eight):
+    assert_same(one.look(32), eight.look(32))
+
+
+def test_eight_devices_clip_what_one_clips(one, eight):
+    assert_same(one.clipping(), eight.clipping())
+
+
+def work(measured):
+    """Floating-point operations of each device in decoding one chunk, and the images."""
+    (z,) = measured._latents(1.0, 16)
+    arguments = measured._flow, measured._params, z, jnp.asarray(np.inf)
+    return _decode.lower(*arguments).compile().cost_analysis()["flops"], _decode(*arguments)[0]
+
+
+def test_every_device_decodes_its_own_part(one, eight):
+    flops_of_one, _ = work(one)
+    flops_of_eight, images = work(eight)
+    assert flops_of_eight < flops_of_one / 6
+    split = NamedSharding(eight._mesh, PartitionSpec("data"))
+    assert images.sharding.is_equivalent_to(split, images.ndim)
+    assert {shard.data.shape for shard in images.addressable_shards} == {(2, *images.shape[1:])}
+
+
+def test_a_chunk_that_the_devices_do_not_divide_is_refused():
+    flow, params = model(EXPERIMENT.model)
+    sizes = ("chunk", "held_out", "clip_samples", "look_samples", "final_samples")
+    uneven = dataclasses.replace(EXPERIMENT, **dict.fromkeys(sizes, 12))
+    measured = Measurement(flow, params, uneven, pictures(12), mesh_of(8))
+    with pytest.raises(ValueError, match="expected a batch size that 8 devices divide, got 12"):
+        measured.look(12)
+
+
+def test_eight_devices_watch_and_guard_as_one():
+    flow, params = model(dataclasses.replace(EXPERIMENT.model, levels=1))
+    seen, drifts = [], []
+    for devices in (1, 8):
+        mesh = mesh_of(devices)
+        images, placed = shard_batch(mesh, pictures(16)), replicate(mesh, params)
+        seen.append(Watch(flow, images, samples=16).look(1, placed))
+        drifts.append(jax.jit(drift, static_argnums=0)(flow, placed, bin_midpoints(images)))
+    assert seen[0] == pytest.approx(seen[1], rel=0.5, abs=1e-6)  # errors are those of rounding
+    for exact in ("smallest_scale", "chain_gain", "largest_activation", "bit_exact"):
+        assert seen[0][exact] == pytest.approx(seen[1][exact], rel=1e-4)
+    np.testing.assert_allclose(drifts[0], drifts[1], rtol=0.5)
