@@ -63,9 +63,8 @@ class Measurement:
         mesh: Mesh | None = None,
     ) -> None:
         self._mesh = mesh or data_mesh()
-        params = replicate(self._mesh, params)
+        self._given = params = replicate(self._mesh, params)
         self._flow = flow
-        self._given = params
         self._params = _freeze(flow, params)
         self._experiment = experiment
         self._images = images  # held-out, uint8
@@ -245,7 +244,7 @@ class Measurement:
         }
 
     def _with(self, params: Params) -> "Measurement":
-        return Measurement(self._flow, params, self._experiment, self._images)
+        return Measurement(self._flow, params, self._experiment, self._images, self._mesh)
 
     def _temperatures(self) -> Arrays:
         decoded = [
