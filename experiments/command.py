@@ -132,21 +132,23 @@ class Sweep:
         """One per variant and seed, seed by seed."""
         return plan(self.control, self.variants, self.seeds)
 
-    def describe(self) -> str:
+    def describe(self, jobs: int | None = None) -> str:
         """One line per run, and the sum; needs no data if the images' size is known."""
         shape = self.shape()
-        peak = matmul_peak()
+        jobs = jobs or machine().jobs
+        peak = matmul_peak() / jobs  # a run has one core of several, or all accelerators
         rows = [(e.name, estimate(e, shape, peak)) for e in self.experiments]
         lines = [
             f"{name:<28} {e.parameters:>12,} parameters  {e.train_flops:9.2e} FLOPs  "
             f"{e.seconds / 60:8.1f} min  {e.megabytes:8.1f} MB"
             for name, e in rows
         ]
-        minutes = sum(e.seconds for _, e in rows) / 60
+        minutes = sum(e.seconds for _, e in rows) / 60 / min(jobs, len(rows))
         megabytes = sum(e.megabytes for _, e in rows)
         return "\n".join(
             [
-                f"{self.folder}: {shape} images, matmul peak here {peak / 1e9:.0f} GFLOP/s",
+                f"{self.folder}: {shape} images, {jobs} runs at a time, matmul peak of each "
+                f"{peak / 1e9:.0f} GFLOP/s",
                 *lines,
                 f"in all about {minutes:.0f} min on this machine and {megabytes:.0f} MB",
             ]

@@ -30,6 +30,9 @@ Arrays = dict[str, np.ndarray]
 LOG10_S_EDGES = np.linspace(-8.0, 1.0, 901)
 QUANTILES = (1e-4, 1e-3, 1e-2, 0.5)
 THRESHOLDS = (1e-2, 1e-3)
+LIMIT = 50.0  # of activations: the clip of the paper's Figure 5
+FAILING = 0.01  # share of samples beyond it that makes a noise level critical
+BISECTIONS = 4  # between two noise levels that were looked at
 TAIL = 1e-5  # quantile of s that stands for its outliers
 OUTLIERS = 1e-4  # share of s whose places are told; at 1e-5 there are a handful
 OWN_TAU = 0.1  # noise level of one split alone; at 0 its noise is the same in all samples
@@ -82,6 +85,11 @@ class Measurement:
             **{name: np.stack([tau[name] for tau in taus]) for name in taus[0]},
             **images,
             **_scale_statistics(scales),
+            "critical_temperature": np.array(
+                self._critical_temperature(
+                    {t: seen["max_activation"] for t, seen in zip(TAUS, taus)}
+                )
+            ),
             **(self._own_noise(scales[0], samples) if own_noise else {}),
         }
 
@@ -130,6 +138,30 @@ class Measurement:
             )
             scales.append(decoded.scales)
         return {**_concatenate(rows), "scales": _join_places(scales)}
+
+    def _critical_temperature(self, largest: dict[float, np.ndarray]) -> float:
+        """The least noise level at which `FAILING` of the samples pass `LIMIT`.
+
+        Between the levels of `largest`, the largest activation of every sample, it is found by
+        bisection, to a sixteenth of their distance and from above. Infinite if no level fails.
+        """
+
+        def fails(values: np.ndarray) -> bool:
+            return bool(np.mean(~(values <= LIMIT)) >= FAILING)  # NaN passes the limit, too
+
+        levels = sorted(largest)
+        failing = [fails(largest[tau]) for tau in levels]
+        if not any(failing):
+            return np.inf
+        upper = levels[failing.index(True)]
+        lower = max((tau for tau in levels if tau < upper), default=upper)
+        samples = len(largest[upper])
+        for _ in range(BISECTIONS if lower < upper else 0):
+            middle = (lower + upper) / 2
+            chunks = [self._decode(z).layers for z in self._latents(middle, samples)]
+            values = np.concatenate([stack(layers, "largest").max(0) for layers in chunks])
+            lower, upper = (lower, middle) if fails(values) else (middle, upper)
+        return upper
 
     def _own_noise(self, at_one: list[np.ndarray], samples: int) -> Arrays:
         """The small s after each split, where the noise of that split alone is at `OWN_TAU`.

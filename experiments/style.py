@@ -35,6 +35,11 @@ _PENS: dict[str, tuple[str, Any, str]] = {
     "randomized-level-end": ("#882255", (0, (1, 1)), "<"),
     "realnvp": ("#888888", "-", ">"),
     "soft-clamp": ("#999933", (0, (4, 1.2, 1, 1.2)), "h"),
+    "randomized-bounded": ("#0072B2", (0, (4, 1.2, 1, 1.2)), "v"),
+    "randomized-damped": ("#AA3377", (0, (4, 1.2, 1, 1.2)), "*"),
+    "per-batch": ("#000000", (0, (1, 1)), "D"),
+    "per-batch-bounded": ("#56B4E9", (0, (1, 1)), "v"),
+    "per-batch-damped": ("#CC79A7", (0, (1, 1)), "*"),
 }
 _OTHER = ("#555555", (0, (1, 2)), ".")
 

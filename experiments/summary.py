@@ -1,7 +1,6 @@
 """summary.json: the numbers of the final table, from what a run has written."""
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,33 +15,6 @@ BROKEN = 1e-2
 
 #: The clip whose hits the table counts (the paper's Figure 5).
 TABLE_CLIP = 50.0
-
-
-#: Share of samples beyond the limit that makes a noise level critical.
-FAILING = 0.01
-
-
-def critical_temperature(look: Mapping[str, np.ndarray]) -> float:
-    """The least noise level at which `FAILING` of the samples pass `TABLE_CLIP`.
-
-    Between two levels that were looked at it is where the line between the logarithms of that
-    quantile of the largest activations crosses the limit. Infinite if no level is critical.
-    """
-    levels = np.argsort(look["taus"])
-    taus = look["taus"][levels]
-    largest = look["max_activation"][levels]
-    known = np.where(np.isfinite(largest), largest, np.inf)
-    failing = np.mean(known > TABLE_CLIP, axis=1) >= FAILING
-    if not failing.any():
-        return float("inf")
-    first = int(failing.argmax())
-    if first == 0:
-        return float(taus[0])
-    # what is infinite crosses at once; so large a number gives the same to two digits
-    quantiles = np.quantile(np.minimum(known, 1e30), 1 - FAILING, axis=1, method="lower")
-    below, above = np.log(quantiles[first - 1 : first + 1])
-    part = (np.log(TABLE_CLIP) - below) / (above - below) if above > below else 1.0
-    return float(taus[first - 1] + np.clip(part, 0, 1) * (taus[first] - taus[first - 1]))
 
 
 def summarize(folder: Path) -> dict[str, Any]:
@@ -103,7 +75,7 @@ def _look(folder: Path) -> dict[str, Any]:
         "z_error": dict(zip(taus, look["z_error"].max(1).tolist())),
         "broken": dict(zip(taus, broken.mean(1).tolist())),
         "max_activation": dict(zip(taus, look["max_activation"].max(1).tolist())),
-        "critical_temperature": critical_temperature(look),
+        "critical_temperature": float(look["critical_temperature"]),
         "min_s": float(np.exp(np.nanmin(look["min_log_s"]))),
     }
 

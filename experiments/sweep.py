@@ -47,7 +47,7 @@ def main(
             return
         sweep = command.choose(**choices)
         if dry_run:
-            click.echo(sweep.describe())
+            click.echo(sweep.describe(jobs))
             return
         jax.config.update("jax_platforms", "cpu")  # accelerators belong to the runs' processes
         signal.signal(signal.SIGTERM, _stop)

@@ -12,12 +12,13 @@ from experiments.figures.selection import (
     by_variant,
     in_order,
     names_and_seeds,
+    require,
     rows_of,
     side_by_side,
     with_looks,
 )
 from experiments.results import Arrays, Run
-from experiments.summary import FAILING, TABLE_CLIP, critical_temperature
+from experiments.summary import TABLE_CLIP
 
 #: Activations beyond are drawn here.
 _CEILING = 1e6
@@ -28,9 +29,15 @@ _NONE = 1.12
 
 def draw(runs: Sequence[Run]) -> Drawing:
     """The largest activation from z = 0, and the critical temperature, a line per variant."""
-    runs = in_order(with_looks(runs))
+    runs = in_order(
+        require(
+            with_looks(runs),
+            lambda run: all("critical_temperature" in look for look in run.looks.values()),
+            "no look has a critical temperature",
+        )
+    )
     steps, zero = _over_steps(runs, _from_zero)
-    _, critical = _over_steps(runs, critical_temperature)
+    _, critical = _over_steps(runs, lambda look: float(look["critical_temperature"]))
     figure = style.new_figure(2.9)
     left, right = figure.subplots(1, 2)
     _draw(left, runs, steps, np.minimum(zero, _CEILING))
@@ -48,8 +55,8 @@ def draw(runs: Sequence[Run]) -> Drawing:
     note(
         figure,
         f"Left: dotted, the limit of {TABLE_CLIP:g}. Right: the least noise level at which "
-        f"{FAILING:.0%} of the samples pass that limit, between the levels that were looked at; "
-        "none: not even at tau = 1. Median over seeds, band: lowest to highest.",
+        "1 % of the samples pass that limit; none: not even at tau = 1. Median over seeds, band: "
+        "lowest to highest.",
     )
     return figure, {
         "steps": steps,

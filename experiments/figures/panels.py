@@ -115,7 +115,9 @@ def variant_legend(
 ) -> None:
     """The variants above all panels."""
     lines = [Line2D([], [], **style.pen(name, marker=marker)) for name in variants]
-    _legend(figure, lines, list(variants), columns=6)
+    # long names take more room: a line holds about as many letters
+    columns = max(1, min(6, 80 // max(map(len, variants))))
+    _legend(figure, lines, list(variants), columns)
 
 
 def tau_legend(

@@ -104,6 +104,7 @@ def _look(variant, random, progress, samples) -> dict:
         "taus": TAUS,
         "z_error": errors,
         "max_activation": largest,
+        "critical_temperature": np.array(np.inf if heavy < 0.5 else 1 - 0.3 * heavy),
         "x_error": np.full(16, 3e-6),
         "bit_exact": np.ones(16, bool),
         "log10_s_edges": EDGES,

@@ -1,6 +1,5 @@
 """Figures and the table, from run folders that are made up, broken and unfinished ones included."""
 
-import math
 import os
 import re
 import subprocess
@@ -23,7 +22,6 @@ from experiments.figures.pictures import show
 from experiments.figures.selection import NoDataError
 from experiments.presets import SMOKE, plan
 from experiments.results import load_run, load_sweep
-from experiments.summary import critical_temperature
 from experiments.table import over_seeds, summary_table
 from experiments.variants import GROUPS, STUDY_ROWS, VARIANTS
 from tests.experiments.run_folders import write_json, write_run, write_sweep
@@ -293,19 +291,3 @@ def test_powers_of_ten():
         "0",
         "300",
     ]
-
-
-@pytest.mark.parametrize(
-    ("largest", "critical"),
-    [
-        ([[5.0] * 100] * 3, math.inf),
-        ([[5.0] * 100, [5.0] * 100, [5.0] * 99 + [1e4]], 1.0),  # 1 % of the samples, from 5 on
-        ([[5.0] * 100, [5.0] * 100, [500.0] * 100], 0.75),  # half of the way, in logarithms
-        ([[5.0] * 100, [math.nan] * 100, [math.inf] * 100], 0.0),
-        ([[60.0] * 100, [60.0] * 100, [60.0] * 100], 0.0),
-    ],
-)
-def test_the_critical_temperature(largest, critical):
-    order = [2, 0, 1]  # of the levels in the arrays
-    look = {"taus": np.array([0.0, 0.5, 1.0])[order], "max_activation": np.array(largest)[order]}
-    assert critical_temperature(look) == pytest.approx(critical, abs=0.02)

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
+from experiments import measure
 from experiments.measure import Measurement
-from experiments.presets import SMOKE
+from experiments.presets import SMOKE, TAUS
 from flowjax_glow.density import bin_midpoints
 from flowjax_glow.diagnostics import Watch, drift
 from flowjax_glow.diagnostics.observe import _decode
@@ -101,3 +102,52 @@ def test_eight_devices_watch_and_guard_as_one():
     for exact in ("smallest_scale", "chain_gain", "largest_activation", "bit_exact"):
         assert seen[0][exact] == pytest.approx(seen[1][exact], rel=1e-4)
     np.testing.assert_allclose(drifts[0], drifts[1], rtol=0.5)
+
+
+def test_the_critical_temperature_is_where_samples_begin_to_pass_the_limit(one, monkeypatch):
+    look = one.look(32)
+    at_half, at_seven = (
+        np.quantile(look["max_activation"][row], 0.99) for row in (TAUS.index(0.5), TAUS.index(0.7))
+    )
+    limit = (at_half + at_seven) / 2
+    monkeypatch.setattr(measure, "LIMIT", limit)
+    critical = float(one.look(32)["critical_temperature"])
+    assert 0.5 < critical <= 0.7
+
+    def fails(tau):
+        """With the same noise, drawn as `Measurement` draws it."""
+        largest = [
+            np.max([layer.seen.largest for layer in one._decode(z).layers], 0)
+            for z in one._latents(tau, 32)
+        ]
+        return np.mean(np.concatenate(largest) > limit) >= 0.01
+
+    assert fails(critical)
+    assert not fails(critical - 0.2 / 16)
+
+
+@pytest.mark.parametrize(("limit", "critical"), [(1e9, np.inf), (0.0, 0.0)])
+def test_no_noise_level_or_every_one_may_be_critical(one, monkeypatch, limit, critical):
+    monkeypatch.setattr(measure, "LIMIT", limit)
+    assert float(one.look(16)["critical_temperature"]) == critical
+
+
+def test_the_noise_of_one_split_alone_is_reduced(one):
+    look = one.look(16, own_noise=True)
+    ((fine, coarse),) = one._latents(1.0, 16)
+    scales = one._decode((measure.OWN_TAU * fine, coarse)).scales
+    at_low = np.exp(np.asarray(scales[0]).min())
+    np.testing.assert_allclose(look["own_min"], [[look["s_min"][0, 0], at_low]], rtol=1e-5)
+    np.testing.assert_array_equal(look["own_taus"], [1.0, measure.OWN_TAU])
+    assert (look["own_tail"] >= look["own_min"]).all()
+    # where the net reads the noise it reads nothing else there, and the other latents do not matter
+    np.testing.assert_allclose(at_low, look["s_min"][0, TAUS.index(0.1)], rtol=1e-5)
+
+
+def test_where_the_smallest_scales_sit():
+    log_s = np.zeros((50, 6, 4, 10))
+    log_s[3, 0, 2, 7] = -5.0  # at the border, one value in 12,000
+    log_s[4, 2, 2, 7] = -4.0  # inside
+    found = measure._small_scales(log_s)
+    assert found["min"] == found["tail"] == pytest.approx(np.exp(-5))
+    assert (found["border"], found["channel"], found["examples"]) == (0.5, 1.0, 0.04)
