@@ -141,7 +141,12 @@ def _clipping(variant, random, progress, samples, depth, size=16) -> dict:
     error = error * np.minimum(CLIPS[:, None], 1e4) ** -0.2
     if danger > 0.9:
         error[-1, :4] = np.inf
-    return {
+    redrawn = {
+        "redrawn_reconstructions": broken,
+        "redrawn_error": np.stack([10 * error] * 3),
+        "redrawn_latent": np.full(3, 20.0),
+    }
+    return (redrawn if variant == "per-batch" else {}) | {
         "clips": CLIPS,
         "layers": np.array(layers),
         "zero_images": broken[:, 0],

@@ -96,7 +96,7 @@ def test_densities_integrate_to_one(sweep):
 
 def test_a_study_has_a_figure_of_its_own_and_stays_out_of_the_others(tmp_path):
     names = ["control", "biased-0.3", "bounded", "one-sided", "damped-2", "signal", "openai"]
-    others = ["control-depth8", "undamped"]
+    others = ["control-depth8", "undamped", "author-form", "per-batch"]
     runs = [(name, seed, "done") for name in [*names, *others] for seed in (0, 1)]
     folder = write_sweep(tmp_path / "sweep", runs, **SMALL)
     assert {file.stem for file in draw_all(folder)} == {*FIGURES, *STUDIES}
@@ -107,6 +107,10 @@ def test_a_study_has_a_figure_of_its_own_and_stays_out_of_the_others(tmp_path):
     }
     assert set(arrays_of(folder, "depth")["variants"]) == {"control", "bounded", "control-depth8"}
     assert set(arrays_of(folder, "parts")["variants"]) == {"control", "bounded", "undamped"}
+    assert set(arrays_of(folder, "author")["variants"]) == {"control", "author-form"}
+    redrawn = arrays_of(folder, "figure5_permutations")
+    assert redrawn["image_variants"].tolist() == ["per-batch", "per-batch, redrawn"]
+    assert redrawn["median_redrawn"].shape == (2, 9)
 
 
 def test_the_front_is_what_nothing_beats():
@@ -135,7 +139,8 @@ def test_one_run_alone_fills_every_figure(tmp_path, variant):
 def test_an_unfinished_run_shows_its_training_only(tmp_path, capsys):
     write_run(tmp_path / "run", "biased", 0, "running", **SMALL)
     names = {file.stem for file in draw_all(tmp_path / "run")}
-    assert names == {"figure3_growth", "figure4", "failing_region", "largest_activation"}
+    looks = {"figure3_growth", "failing_region", "largest_activation", "origin"}
+    assert names == {"figure4", *looks}
     assert "figure1: skipped, no run is finished yet" in capsys.readouterr().out
 
 
