@@ -25,9 +25,11 @@ from experiments.figures import (
 from experiments.figures.selection import Drawing, NoDataError
 from experiments.results import Run, load_sweep
 from experiments.variants import (
+    ALTERNATIVE_ROWS,
     AUTHOR_ROWS,
     DEPTH_ROWS,
     FIGURE5_ROWS,
+    FIXED_CLAMP_ROWS,
     GROUPS,
     NOISE_PATH_ROWS,
     PART_ROWS,
@@ -59,6 +61,8 @@ STUDIES: dict[str, tuple[Sequence[str], Sequence[str], Callable[[Sequence[Run]],
         name.replace("-", "_"): (tuple(rows), GROUPS[name], partial(cells.draw, order=GROUPS[name]))
         for name, rows in (
             ("depth", DEPTH_ROWS),
+            ("alternatives", ALTERNATIVE_ROWS),
+            ("fixed-clamp", FIXED_CLAMP_ROWS),
             ("parts", PART_ROWS),
             ("noise-path", NOISE_PATH_ROWS),
             ("author", AUTHOR_ROWS),

@@ -98,7 +98,7 @@ def test_densities_integrate_to_one(sweep):
 
 def test_a_study_has_a_figure_of_its_own_and_stays_out_of_the_others(tmp_path):
     names = ["control", "biased-0.3", "bounded", "one-sided", "damped-2", "signal", "openai"]
-    others = ["control-depth8", "undamped"]
+    others = ["control-depth8", "undamped", "tanh-clip", "damped-depth128", "per-batch", "author"]
     runs = [(name, seed, "done") for name in [*names, *others] for seed in (0, 1)]
     folder = write_sweep(tmp_path / "sweep", runs, **SMALL)
     assert {file.stem for file in draw_all(folder)} == {*FIGURES, *STUDIES}
@@ -109,6 +109,10 @@ def test_a_study_has_a_figure_of_its_own_and_stays_out_of_the_others(tmp_path):
     }
     assert set(arrays_of(folder, "depth")["variants"]) == {"control", "bounded", "control-depth8"}
     assert set(arrays_of(folder, "parts")["variants"]) == {"control", "bounded", "undamped"}
+    assert set(arrays_of(folder, "alternatives")["variants"]) == {"control", "bounded", "tanh-clip"}
+    assert set(arrays_of(folder, "fixed_clamp")["variants"]) == {
+        *("control", "control-depth8", "damped-depth128")
+    }
 
 
 def test_the_front_is_what_nothing_beats():
