@@ -16,6 +16,7 @@ from experiments.figures import (
     figure3_tails,
     figure4,
     figure5,
+    growth,
     held_out,
     largest_activation,
     origin,
@@ -56,6 +57,11 @@ FIGURES: dict[str, Callable[[Sequence[Run]], Drawing]] = {
 #: A study has a figure of its own: the variants that only it has, all that it shows, and how.
 STUDIES: dict[str, tuple[Sequence[str], Sequence[str], Callable[[Sequence[Run]], Drawing]]] = {
     "scales": (tuple(SCALE_ROWS), GROUPS["scales"], pareto.draw),
+    "growth": (
+        (*DEPTH_ROWS, *FIXED_CLAMP_ROWS),
+        (*GROUPS["depth"], *GROUPS["fixed-clamp"]),
+        growth.draw,
+    ),
     "figure5_permutations": (tuple(FIGURE5_ROWS), GROUPS["figure5"], figure5.draw),
     **{
         name.replace("-", "_"): (tuple(rows), GROUPS[name], partial(cells.draw, order=GROUPS[name]))

@@ -60,6 +60,18 @@ def test_eight_devices_see_what_one_sees(one, eight):
     assert_same(one.look(32), eight.look(32))
 
 
+def test_the_last_look_has_quantiles_of_activations_along_the_inverse(one):
+    look, layers = one.look(32, last=True), one.clipping()["layers"]
+    growth = look["log_growth"]
+    assert growth.shape == (len(look["taus"]), len(layers), 5)
+    assert (np.diff(growth, axis=-1) >= 0).all()
+    largest = np.log(look["max_activation"])  # of a sample, over all sub-layers
+    assert (growth.max((1, 2)) <= largest.max(1) + 1e-5).all()
+    assert (growth.max((1, 2)) >= np.median(largest, axis=1)).all()
+    assert np.ptp(growth[-1], axis=-1).max() == 0  # at z = 0 all samples are the same
+    assert "log_growth" not in one.look(32)
+
+
 def test_eight_devices_clip_what_one_clips(one, eight):
     assert_same(one.clipping(), eight.clipping())
 
