@@ -11,10 +11,10 @@ held-out bits/dim of the averaged weights over the two seeds. A rate is out if o
 diverged or has bits/dim that are not finite. A best rate at an end of the grid is marked: a better
 one may lie beyond.
 
-Stage 2 compares held-out bits/dim of the averaged weights, a candidate minus the control of the
-same seed, each at its own rate: mean and Student's 95 % interval, not corrected for the number of
-candidates. Lost samples, largest activations and the raw bits/dim beside them are of the raw
-weights, since the inverse of the averaged ones is not looked at.
+Stage 2 compares held-out bits/dim of the averaged weights, a candidate minus the control (or
+another, `--than`) of the same seed, each at its own rate: mean and Student's 95 % interval, not
+corrected for the number of candidates. Lost samples, largest activations and the raw bits/dim
+beside them are of the raw weights, since the inverse of the averaged ones is not looked at.
 
 Everything is also written to table.json. The same command again trains only what is missing;
 docs/protocol.md has the cost.
@@ -35,9 +35,6 @@ if TYPE_CHECKING:
     from experiments.presets import Experiment
 
 RATES = (3e-4, 1e-3, 3e-3)
-
-#: Every other candidate minus this one.
-REFERENCE = "control"
 
 
 class Stage(NamedTuple):
@@ -82,6 +79,7 @@ class Place(NamedTuple):
 )
 @click.option("--only", help="Names of candidates, with commas; default all.")
 @click.option("--stage", type=click.Choice(["1", "2"]), help="Train this stage alone.")
+@click.option("--than", default="control", show_default=True, help="What is subtracted.")
 @click.option("--jobs", type=int, help="Runs at a time; default one per core, or one on GPU, TPU.")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 def main(
@@ -89,6 +87,7 @@ def main(
     output: Path | None,
     only: str | None,
     stage: str | None,
+    than: str,
     jobs: int | None,
     debug: bool,
 ) -> None:
@@ -102,11 +101,12 @@ def main(
         names = [name.strip() for name in only.split(",")] if only else list(CANDIDATES)
         for name in names:
             check_choice("--only", name, tuple(CANDIDATES))
+        check_choice("--than", than, tuple(CANDIDATES))
         chosen = PRESETS[preset]
         study = Study(output or Path(f"runs/rates-{preset}"), chosen.control, chosen.brief)
         for number in [int(stage)] if stage else STAGES:
             study.train(number, names, jobs)
-        study.report()
+        study.report(than)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -185,21 +185,22 @@ class Study:
                 rows.append(place._asdict() | measured(summary, experiment.final_samples))
         return rows
 
-    def report(self) -> None:
+    def report(self, than: str = "control") -> None:
         """Prints both stages as far as they are known, and writes table.json."""
         from experiments.folders import write_json
 
         first = {name: self.rows(self.places(1, [name])) for name in CANDIDATES}
         best = self.best_rates(CANDIDATES)
         second = {name: self.rows(self.places(2, [name])) for name in best}
-        compared = [compare(name, rows, second.get(REFERENCE, [])) for name, rows in second.items()]
-        click.echo("\n".join([*first_table(first, best), "", *second_table(compared)]))
+        compared = [compare(name, rows, second.get(than, [])) for name, rows in second.items()]
+        click.echo("\n".join([*first_table(first, best), "", *second_table(compared, than)]))
         write_json(
             self.folder / "table.json",
             {
                 "stage1": list(itertools.chain(*first.values())),
                 "best_rates": best,
                 "stage2": list(itertools.chain(*second.values())),
+                "than": than,
                 "compared": compared,
             },
         )
@@ -235,12 +236,12 @@ def best_rate(rows: Iterable[dict[str, Any]]) -> float | None:
 
 
 def compare(
-    name: str, rows: Sequence[dict[str, Any]], control: Sequence[dict[str, Any]]
+    name: str, rows: Sequence[dict[str, Any]], others: Sequence[dict[str, Any]]
 ) -> dict[str, Any]:
-    """A candidate in stage 2: over its seeds, and minus the control over those that both have."""
+    """A candidate in stage 2: over its seeds, and minus another over those that both have."""
     from experiments.claims.statistics import clopper_pearson, mean, mean_interval
 
-    theirs = {row["seed"]: row["averaged"] for row in control}
+    theirs = {row["seed"]: row["averaged"] for row in others}
     pairs = {
         row["seed"]: row["averaged"] - theirs[row["seed"]] for row in rows if row["seed"] in theirs
     }
@@ -253,7 +254,7 @@ def compare(
         "diverged": sum(row["status"] != "done" for row in rows),
         "averaged": mean(row["averaged"] for row in rows),
         "raw": mean(row["raw"] for row in rows),
-        "minus_control": pairs,
+        "differences": pairs,
         "mean": mean(pairs.values()),
         "interval": mean_interval(list(pairs.values())),
         "lost": [lost, samples],
@@ -279,11 +280,11 @@ def first_table(rows: dict[str, list[dict[str, Any]]], best: dict[str, float | N
     return lines
 
 
-def second_table(compared: Iterable[dict[str, Any]]) -> list[str]:
+def second_table(compared: Iterable[dict[str, Any]], than: str) -> list[str]:
     """A line per candidate that has runs in stage 2."""
     lines = [
-        f"{'stage 2':<20}   rate  seeds  bits/dim     raw  minus {REFERENCE} [95 %]"
-        "            samples lost (pooled)           largest"
+        f"{'stage 2':<20}   rate  seeds  bits/dim     raw  "
+        f"{f'minus {than} [95 %]':<28}  {'samples lost [95 %, pooled]':<28}   largest"
     ]
     for row in compared:
         if not row["seeds"]:

@@ -51,7 +51,7 @@ def test_the_stages_and_their_choice(tmp_path, trained):
     options = ["--preset=smoke", "--only=control, damped", f"--output={tmp_path}"]
     result = CliRunner().invoke(main, options)
     assert result.exit_code == 0, result.output
-    assert len(trained) == 2 * len(RATES) * 2 + 2 * 5
+    assert len(set(trained)) == len(trained) == 2 * len(RATES) * 2 + 2 * 5
     table = json.loads((tmp_path / "table.json").read_text())
     assert table["best_rates"] == {"control": 1e-3, "damped": 1e-3}
     assert {row["rate"] for row in table["stage2"]} == {1e-3}
@@ -62,6 +62,8 @@ def test_the_stages_and_their_choice(tmp_path, trained):
     assert damped["lost"] == [5 * SMOKE.final_samples // 4, 5 * SMOKE.final_samples]
     assert damped["largest"] == "Infinity"
     assert "-0.050 [-0.050, -0.050]" in result.output
+    result = CliRunner().invoke(main, [*options, "--than=damped"])
+    assert "+0.050 [+0.050, +0.050]" in result.output
 
 
 def test_a_stage_alone_and_candidates_one_by_one(tmp_path, trained):
@@ -98,10 +100,10 @@ def test_what_diverged_in_stage_2_leaves_the_comparison_open():
     lost = row(2, math.inf, status="diverged", lost=None)
     found = compare("damped", [row(1, 1.0), lost], [row(1, 1.5), row(2, 1.5), row(3, 1.5)])
     assert found["diverged"] == 1
-    assert found["minus_control"] == {1: -0.5, 2: math.inf}
+    assert found["differences"] == {1: -0.5, 2: math.inf}
     assert found["interval"] == (-math.inf, math.inf)
     assert found["lost"] == [0, 64]
-    assert "1 diverged" in rates.second_table([found])[1]
+    assert "1 diverged" in rates.second_table([found], "control")[1]
 
 
 def test_candidates_build_and_train_as_stated(tmp_path):
@@ -129,7 +131,7 @@ def test_an_end_of_the_grid_is_marked():
     assert line.endswith("0.0003, an end of the grid")
 
 
-@pytest.mark.parametrize("option", ["--only=nonsense", "--preset=nonsense"])
+@pytest.mark.parametrize("option", ["--only=nonsense", "--preset=nonsense", "--than=nonsense"])
 def test_what_is_not_there_is_refused(tmp_path, option):
     result = CliRunner().invoke(main, [option, f"--output={tmp_path / 'none'}"])
     assert result.exit_code == 2
