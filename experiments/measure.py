@@ -29,6 +29,7 @@ Arrays = dict[str, np.ndarray]
 # Fine enough for a bound that knows the depth: log10 s within 0.05 of 0 at depth 32.
 LOG10_S_EDGES = np.linspace(-8.0, 1.0, 901)
 QUANTILES = (1e-4, 1e-3, 1e-2, 0.5)
+GROWTH_QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 THRESHOLDS = (1e-2, 1e-3)
 LIMIT = 50.0  # of activations: the clip of the paper's Figure 5
 FAILING = 0.01  # share of samples beyond it that makes a noise level critical
@@ -75,11 +76,12 @@ class Measurement:
         # 0 and 1 are those of the start and of training
         self._key = jax.random.fold_in(jax.random.key(experiment.seed), 2)
 
-    def look(self, samples: int, *, own_noise: bool = False) -> Arrays:
-        """The arrays of look-*.npz, `samples` per tau; `own_noise` adds those of `_own_noise`."""
+    def look(self, samples: int, *, last: bool = False) -> Arrays:
+        """The arrays of look-*.npz, `samples` per tau; the `last` look has more of them."""
         taus = [self._look_at_noise(tau, samples) for tau in TAUS]
         images = self._look_at_images()
         scales = [tau.pop("scales") for tau in taus] + [images.pop("scales")]
+        along = {"log_growth": np.stack([_growth(tau.pop("along")) for tau in taus])}
         return {
             "taus": np.array(TAUS),
             **{name: np.stack([tau[name] for tau in taus]) for name in taus[0]},
@@ -90,7 +92,8 @@ class Measurement:
                     {t: seen["max_activation"] for t, seen in zip(TAUS, taus)}
                 )
             ),
-            **(self._own_noise(scales[0], samples) if own_noise else {}),
+            **(self._own_noise(scales[0], samples) if last else {}),
+            **(along if last else {}),
         }
 
     def clipping(self) -> Arrays:
@@ -123,21 +126,23 @@ class Measurement:
             yield x, _forward(self._flow, self._params, x)
 
     def _look_at_noise(self, tau: float, samples: int) -> dict:
-        rows, scales = [], []
+        rows, scales, along = [], [], []
         for z in self._latents(tau, samples):
             decoded = self._decode(z)
             back = _forward(self._flow, self._params, decoded.x)
             lowest = stack(decoded.layers, "min_log_scale")
+            along.append(stack(decoded.layers, "largest"))
             rows.append(
                 {
                     "z_error": np.asarray(_latent_round_trip(z, back)),
-                    "max_activation": stack(decoded.layers, "largest").max(0),
+                    "max_activation": along[-1].max(0),
                     "min_log_s": lowest.min(0),
                     "chain_log_gain": -lowest.sum(0),
                 }
             )
             scales.append(decoded.scales)
-        return {**_concatenate(rows), "scales": _join_places(scales)}
+        found = {"scales": _join_places(scales), "along": np.concatenate(along, axis=1)}
+        return _concatenate(rows) | found
 
     def _critical_temperature(self, largest: dict[float, np.ndarray]) -> float:
         """The least noise level at which `FAILING` of the samples pass `LIMIT`.
@@ -319,6 +324,16 @@ def _scale_statistics(log_s: list[list[np.ndarray]]) -> Arrays:
         "s_min": table(lambda values: np.exp(values.min())),
         "s_tail": table(lambda values: np.exp(np.quantile(values, TAIL, method="lower"))),
     }
+
+
+def _growth(largest: np.ndarray) -> np.ndarray:
+    """Quantiles over samples of the log of the largest activation, ``(layers, quantiles)``.
+
+    They are values that occurred: between a finite one and an infinite one there is none.
+    """
+    with np.errstate(divide="ignore"):
+        logs = np.log(largest)
+    return np.quantile(logs, GROWTH_QUANTILES, axis=1, method="lower").T.astype(np.float32)
 
 
 def _small_scales(log_s: np.ndarray) -> dict[str, float]:

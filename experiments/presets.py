@@ -18,6 +18,10 @@ CLIPS = (10.0, 20.0, 30.0, 40.0, 50.0, 100.0, 500.0, 1000.0, float("inf"))
 TEMPERATURES = (0.0, 0.25, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 
 
+#: Deviation of a nudge, relative to each parameter: about ten roundings of float32.
+NUDGE = 1e-6
+
+
 @dataclass(frozen=True)
 class Experiment:
     """One run, whole: the same experiment gives the same bits on the same machine.
@@ -45,6 +49,9 @@ class Experiment:
         watch_every: steps between cheap looks at the inverse, which go into the metrics and warn;
             more often at the start.
         penalty: the weight of `finite_difference_penalty`, of both directions, in the loss.
+        nudge: 0, or which of many perturbations at the size of rounding the run starts with: every
+            initial float parameter is multiplied by ``1 + NUDGE N(0, 1)``, drawn from that key.
+            What starts at zero stays there.
     """
 
     variant: str = "control"
@@ -68,6 +75,7 @@ class Experiment:
     guard_every: int = 100
     watch_every: int = 50
     penalty: float = 0.0
+    nudge: int = 0
 
     def __post_init__(self) -> None:
         for name in (
@@ -88,6 +96,8 @@ class Experiment:
             check_count(f"Experiment.{name}", getattr(self, name))
         if self.penalty:
             check_positive("Experiment.penalty", self.penalty)
+        if self.nudge:
+            check_count("Experiment.nudge", self.nudge)
         for name in ("held_out", "look_samples", "final_samples", "clip_samples"):
             if getattr(self, name) % self.chunk:
                 raise expected(
@@ -102,7 +112,7 @@ class Experiment:
     @property
     def name(self) -> str:
         """The name of its run folder."""
-        return f"{self.variant}-seed{self.seed}"
+        return f"{self.variant}-seed{self.seed}" + (f"-nudge{self.nudge}" if self.nudge else "")
 
     @property
     def look_steps(self) -> tuple[int, ...]:

@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 from experiments.compilation import make_room_for_programs
 from experiments.folders import open_run, read_json, write_arrays, write_json
 from experiments.measure import Measurement
-from experiments.presets import Experiment
+from experiments.presets import NUDGE, Experiment
 from experiments.summary import summarize
 from flowjax_glow import data
 from flowjax_glow.bijector import Bijector
@@ -29,6 +29,7 @@ from flowjax_glow.diagnostics import (
 )
 from flowjax_glow.glow import glow
 from flowjax_glow.rebuild import with_memory
+from flowjax_glow.trainable import merge, trainable
 from flowjax_glow.training import (
     Checkpoints,
     Diverged,
@@ -159,8 +160,22 @@ def start(experiment: Experiment, source: data.Source) -> TrainState:
     if redraws_permutations(experiment):
         # what is evaluated is a draw like those of the batches, not the one that params started on
         params = redraw_permutations(flow, params, jax.random.fold_in(key, 3))
+    if experiment.nudge:
+        params = nudged(params, jax.random.key(experiment.nudge))
     optimizer = make_optimizer(experiment.optimizer, experiment.steps)
     return initial_state(params, optimizer, jax.random.fold_in(key, 1))
+
+
+@jax.jit
+def nudged(params: Params, key: Key) -> Params:
+    """Every float parameter times ``1 + NUDGE N(0, 1)``."""
+    leaves, structure = jax.tree.flatten(trainable(params))
+    keys = jax.random.split(key, len(leaves))
+    moved = [
+        leaf * (1 + NUDGE * jax.random.normal(key, leaf.shape, leaf.dtype))
+        for key, leaf in zip(keys, leaves, strict=True)
+    ]
+    return merge(params, jax.tree.unflatten(structure, moved))
 
 
 def is_finished(folder: Path, experiment: Experiment) -> bool:
@@ -217,7 +232,7 @@ def _train(experiment: Experiment, folder: Path, status: "Status", show: Show) -
         measurement = Measurement(flow, state.params, experiment, held_out, mesh)
         last = step == experiment.steps
         samples = experiment.final_samples if last else experiment.look_samples
-        arrays = measurement.look(samples, own_noise=last)
+        arrays = measurement.look(samples, last=last)
         write_arrays(folder / f"arrays/look-{step:06}.npz", arrays)
         if last or step == 0:
             write_arrays(folder / f"arrays/clipping-{step:06}.npz", measurement.clipping())

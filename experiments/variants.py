@@ -13,6 +13,7 @@ from flowjax_glow.glow import GlowConfig
 from flowjax_glow.glowip import AS_CONTROL, GlowIPConfig
 from flowjax_glow.scales import (
     Additive,
+    AsymmetricClamp,
     Biased,
     Bounded,
     DepthScaled,
@@ -21,6 +22,7 @@ from flowjax_glow.scales import (
     Sigmoid,
     SoftClamp,
     TanhExponential,
+    TanhSoftplus,
 )
 
 Row = tuple[dict[str, Any], str]
@@ -83,6 +85,43 @@ DEPTH_ROWS: dict[str, Row] = {
     f"{name}-depth{depth}": ({**VARIANTS[name][0], "depth": depth}, f"{name}, {depth} steps")
     for depth in (8, 64)
     for name in ("control", "bounded", "depth-scaled", "damped")
+}
+
+#: What our remedies are compared with (docs/protocol.md): another pace, and bounds of others at
+#: their own constants, which do not know the depth. A shift that is limited to 4 and s = exp(4
+#: tanh(h / 4)) are STARFlow's `get_proj_out`; its released models make s by a softplus.
+ALTERNATIVE_ROWS: dict[str, Row] = {
+    "damped-sqrt": (
+        DAMPED | {"damped": "sqrt"},
+        "alternatives: damped, net outputs divided by the root of the depth",
+    ),
+    "asymmetric": (
+        {"scale": AsymmetricClamp(0.1, 2.0)},
+        "alternatives: Andrade's clamp, log s in (-0.1, 2) at any depth",
+    ),
+    "tanh-clip": (
+        {"scale": DepthScaled(4.0, steps=1), "shift_limit": 4.0},
+        "alternatives: STARFlow's clip, |shift| < 4 and |log s| < 4 at any depth",
+    ),
+    "tanh-clip-softplus": (
+        {"scale": TanhSoftplus(4.0), "shift_limit": 4.0},
+        "alternatives: the same with the softplus of its released models",
+    ),
+}
+
+#: The clamp that equals 4 / depth at depth 32, unchanged at every depth, and what is beside it.
+FIXED_CLAMP_ROWS: dict[str, Row] = {
+    **{
+        f"soft-clamp-0.125-depth{depth}": (
+            {"scale": SoftClamp(4 / 32), "depth": depth},
+            f"fixed clamp: |log s| < 0.125, {depth} steps",
+        )
+        for depth in (8, 64, 128)
+    },
+    **{
+        f"{name}-depth128": ({**VARIANTS[name][0], "depth": 128}, f"fixed clamp: {name}, 128 steps")
+        for name in ("control", "depth-scaled", "damped")
+    },
 }
 
 #: Our remedy with one of its parts taken away. Where priors are standard, the last two are `damped`
@@ -179,6 +218,8 @@ AUTHOR_ROWS: dict[str, Row] = {
 STUDY_ROWS: dict[str, Row] = {
     **SCALE_ROWS,
     **DEPTH_ROWS,
+    **ALTERNATIVE_ROWS,
+    **FIXED_CLAMP_ROWS,
     **PART_ROWS,
     **NOISE_PATH_ROWS,
     **FIGURE5_ROWS,
@@ -196,6 +237,15 @@ GROUPS: dict[str, tuple[str, ...]] = {
         *SCALE_ROWS,
     ),
     "depth": ("control", "bounded", "depth-scaled", "damped", *DEPTH_ROWS),
+    "alternatives": (
+        *("control", "bounded", "depth-scaled", "damped", "soft-clamp", "soft-clamp-0.125"),
+        *ALTERNATIVE_ROWS,
+    ),
+    "fixed-clamp": tuple(
+        f"{name}{depth}"
+        for depth in ("-depth8", "", "-depth64", "-depth128")
+        for name in ("control", "depth-scaled", "damped", "soft-clamp-0.125")
+    ),
     "parts": ("control", "bounded", "depth-scaled", "damped", *PART_ROWS),
     "noise-path": (
         *("control", "bounded", "openai", "randomized", "randomized-level-end", "realnvp"),

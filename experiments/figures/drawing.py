@@ -16,6 +16,7 @@ from experiments.figures import (
     figure3_tails,
     figure4,
     figure5,
+    growth,
     held_out,
     largest_activation,
     origin,
@@ -25,9 +26,11 @@ from experiments.figures import (
 from experiments.figures.selection import Drawing, NoDataError
 from experiments.results import Run, load_sweep
 from experiments.variants import (
+    ALTERNATIVE_ROWS,
     AUTHOR_ROWS,
     DEPTH_ROWS,
     FIGURE5_ROWS,
+    FIXED_CLAMP_ROWS,
     GROUPS,
     NOISE_PATH_ROWS,
     PART_ROWS,
@@ -54,11 +57,18 @@ FIGURES: dict[str, Callable[[Sequence[Run]], Drawing]] = {
 #: A study has a figure of its own: the variants that only it has, all that it shows, and how.
 STUDIES: dict[str, tuple[Sequence[str], Sequence[str], Callable[[Sequence[Run]], Drawing]]] = {
     "scales": (tuple(SCALE_ROWS), GROUPS["scales"], pareto.draw),
+    "growth": (
+        (*DEPTH_ROWS, *FIXED_CLAMP_ROWS),
+        (*GROUPS["depth"], *GROUPS["fixed-clamp"]),
+        growth.draw,
+    ),
     "figure5_permutations": (tuple(FIGURE5_ROWS), GROUPS["figure5"], figure5.draw),
     **{
         name.replace("-", "_"): (tuple(rows), GROUPS[name], partial(cells.draw, order=GROUPS[name]))
         for name, rows in (
             ("depth", DEPTH_ROWS),
+            ("alternatives", ALTERNATIVE_ROWS),
+            ("fixed-clamp", FIXED_CLAMP_ROWS),
             ("parts", PART_ROWS),
             ("noise-path", NOISE_PATH_ROWS),
             ("author", AUTHOR_ROWS),

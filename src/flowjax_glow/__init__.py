@@ -32,6 +32,7 @@ from flowjax_glow.rebuild import with_memory, with_net_dtype
 from flowjax_glow.scales import (
     SCALES,
     Additive,
+    AsymmetricClamp,
     Biased,
     Bounded,
     DepthScaled,
@@ -40,6 +41,7 @@ from flowjax_glow.scales import (
     Sigmoid,
     SoftClamp,
     TanhExponential,
+    TanhSoftplus,
     TwoSigmoid,
 )
 from flowjax_glow.walk import flatten_records, walk_inverse

@@ -16,7 +16,7 @@ from flowjax_glow.bijectors import (
     Squeeze,
 )
 from flowjax_glow.combinators import Chain, Memory, MultiScale, Repeat
-from flowjax_glow.errors import check_choice, check_count, expected
+from flowjax_glow.errors import check_choice, check_count, check_positive, expected
 from flowjax_glow.nets import CouplingNet
 from flowjax_glow.scales import SCALES, Exponential, Scale, Sigmoid
 
@@ -45,10 +45,12 @@ class GlowConfig:
         memory: what the backward pass keeps, see `Repeat`.
         net_dtype: the dtype that coupling nets compute in, `"bfloat16"`, or None for that of the
             images. Parameters and everything that is inverted keep theirs.
-        damped: whether the outputs of the coupling nets, shifts and raw scales alike, are divided
-            by the depth, so that one update moves a level no further than it would move one step.
+        damped: what the outputs of the coupling nets, shifts and raw scales alike, are divided by:
+            nothing, with True the depth, so that one update moves a level no further than it would
+            move one step, or with `"sqrt"` the square root of the depth.
         net_actnorm: whether hidden layers of the coupling nets end in an actnorm, as in
             openai/glow, or in a bias.
+        shift_limit: of the couplings' shifts, as `AffineCoupling.shift_limit`.
     """
 
     levels: int = 3
@@ -64,8 +66,9 @@ class GlowConfig:
     permutation: Literal["none", "every_step", "level_end", "every_batch"] = "none"
     memory: Memory = "store"
     net_dtype: Literal["bfloat16"] | None = None
-    damped: bool = False
+    damped: Literal[False, True, "sqrt"] = False
     net_actnorm: bool = True
+    shift_limit: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("levels", "depth", "width"):
@@ -82,8 +85,10 @@ class GlowConfig:
         )
         check_choice("GlowConfig.memory", self.memory, get_args(Memory))
         check_choice("GlowConfig.net_dtype", self.net_dtype, (None, "bfloat16"))
-        for name in ("damped", "net_actnorm"):
-            check_choice(f"GlowConfig.{name}", getattr(self, name), (False, True))
+        check_choice("GlowConfig.damped", self.damped, (False, True, "sqrt"))
+        check_choice("GlowConfig.net_actnorm", self.net_actnorm, (False, True))
+        if self.shift_limit is not None:
+            check_positive("GlowConfig.shift_limit", self.shift_limit)
         for name in ("scale", "prior_scale"):
             object.__setattr__(self, name, _scale(f"GlowConfig.{name}", getattr(self, name)))
 
@@ -103,9 +108,9 @@ class GlowConfig:
         """The coupling of a level's steps."""
         depth = self.depth_of(level)
         assert isinstance(self.scale, Scale)  # a name became a scale when the config was made
-        gain = 1 / depth if self.damped else 1.0
+        gain = {False: 1.0, True: 1 / depth, "sqrt": depth**-0.5}[self.damped]
         net = CouplingNet(self.width, self.net_dtype, gain, self.net_actnorm)
-        return AffineCoupling(net, self.scale.shared_by(depth))
+        return AffineCoupling(net, self.scale.shared_by(depth), shift_limit=self.shift_limit)
 
 
 def _scale(where: str, scale: Scale | str) -> Scale:

@@ -15,8 +15,10 @@ name             s                                           range of s
 ``biased``       sigma(u) + b                                (b, 1 + b)
 ``bounded``      a + (b - a) sigma(u)                        (a, b)
 ``soft-clamp``   exp(alpha (2/pi) atan(h / alpha))           (e^-alpha, e^alpha)
+``asymmetric``   the same, with beta where h is above 0      (e^-alpha, e^beta)
 ``tanh``         exp(alpha tanh(h))                          (e^-alpha, e^alpha)
 ``depth-scaled`` exp(c tanh(h / c)), c = alpha / steps       (e^-c, e^c)
+``softplus``     1 / softplus(log(e - 1) - c tanh(h / c))    c = 4: (0.22, 32.3)
 ``two-sigmoid``  2 sigma(h)                                  (0, 2)
 ===============  ==========================================  ====================
 
@@ -25,6 +27,7 @@ name             s                                           range of s
 
 import dataclasses
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -238,6 +241,43 @@ class SoftClamp(SymmetricScale):
 
 
 @dataclass(frozen=True)
+class AsymmetricClamp(Scale):
+    """`SoftClamp` with a bound for each side: `alpha` below h = 0, `beta` from there on.
+
+    ``log s = a (2/pi) atan(h / a)`` in (-alpha, beta), with the slope 2/pi at 0 from both sides.
+    Source: Andrade 2024, "Stable training of normalizing flows for high-dimensional variational
+    inference", where generation multiplies by what we divide by; so alpha is its bound of growth in
+    generation, 0.1 at any depth, and beta that of shrinking, 2.
+
+    Raises:
+        ValueError: if a bound is not above 0 and finite.
+    """
+
+    alpha: float = 0.1
+    beta: float = 2.0
+
+    def __post_init__(self) -> None:
+        check_positive("AsymmetricClamp.alpha", self.alpha)
+        check_positive("AsymmetricClamp.beta", self.beta)
+
+    def log(self, raw: Raw) -> Raw:
+        bound = jnp.where(raw < 0, self.alpha, self.beta).astype(raw.dtype)
+        return bound * (2 / math.pi) * jnp.arctan(raw / bound)
+
+    @property
+    def log_bounds(self) -> tuple[float, float]:
+        return -self.alpha, self.beta
+
+    @property
+    def reciprocal_slope(self) -> float:
+        return SoftClamp(self.alpha).reciprocal_slope  # above 0 it is at most the slope at 0
+
+    @property
+    def log_slope(self) -> float:
+        return 2 / math.pi
+
+
+@dataclass(frozen=True)
 class TanhExponential(SymmetricScale):
     """``log s = alpha tanh(h)`` with a fixed alpha (RealNVP, Dinh et al. 2016, learns it)."""
 
@@ -311,6 +351,61 @@ def _tanh_slope(limit: float) -> float:
     """``max over |u| < 1 of (1 - u^2) e^(limit u)``."""
     u = (math.sqrt(1 + limit * limit) - 1) / limit
     return (1 - u * u) * math.exp(limit * u)
+
+
+@dataclass(frozen=True)
+class TanhSoftplus(Scale):
+    """``1 / s = softplus(log(e - 1) - c tanh(h / c))``, 1 at the start, the same at any depth.
+
+    Source: Gu et al. 2025 (STARFlow), public code: its `get_proj_out` gives ``c tanh(x / c)`` of a
+    net's raw output x, of shifts (`AffineCoupling.shift_limit`) and scales alike; the released
+    models have c = 4 and this softplus. With an exponential in its place, the other choice of that
+    code, s is that of ``DepthScaled(c, steps=1)``. The sign of h is the other way round there.
+
+    Raises:
+        ValueError: if `c` is not above 0 and finite.
+    """
+
+    c: float = 4.0
+
+    def __post_init__(self) -> None:
+        check_positive("TanhSoftplus.c", self.c)
+
+    def log(self, raw: Raw) -> Raw:
+        return -jnp.log(self.reciprocal(raw))
+
+    def reciprocal(self, raw: Raw) -> Raw:
+        return jax.nn.softplus(_SOFTPLUS_START - self.c * jnp.tanh(raw / self.c))
+
+    @property
+    def log_bounds(self) -> tuple[float, float]:
+        return -math.log(_softplus_after_start(self.c)), -math.log(_softplus_after_start(-self.c))
+
+    @property
+    def reciprocal_slope(self) -> float:
+        return max(slope for slope, _ in self._slopes())
+
+    @property
+    def log_slope(self) -> float:
+        return max(slope * s for slope, s in self._slopes())
+
+    def _slopes(self) -> Iterator[tuple[float, float]]:
+        """``|d(1/s)/dh| = sigma(u) (1 - t^2)`` and s, where tanh(h / c) is t, on a fine grid.
+
+        The largest has no closed form; the grid misses it by less than 1e-5 of it where c < 20.
+        """
+        for index in range(-_GRID, _GRID + 1):
+            t = index / _GRID
+            softplus = _softplus_after_start(-self.c * t)
+            yield -math.expm1(-softplus) * (1 - t * t), 1 / softplus
+
+
+#: Where softplus is 1; the number of steps from tanh = 0 to 1.
+_SOFTPLUS_START, _GRID = math.log(math.e - 1), 5000
+
+
+def _softplus_after_start(u: float) -> float:
+    return math.log1p(math.exp(_SOFTPLUS_START + u))
 
 
 @dataclass(frozen=True)
@@ -391,7 +486,9 @@ SCALES: dict[str, Scale] = {
     "biased": Biased(),
     "bounded": Bounded(),
     "soft-clamp": SoftClamp(),
+    "asymmetric": AsymmetricClamp(),
     "tanh": TanhExponential(),
     "depth-scaled": DepthScaled(),
+    "softplus": TanhSoftplus(),
     "two-sigmoid": TwoSigmoid(),
 }

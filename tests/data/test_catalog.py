@@ -8,6 +8,8 @@ from flowjax_glow import data
 def test_every_kind_has_a_line():
     assert list(data.names()) == [
         "photos",
+        "photos-contrast",
+        "photos-centered",
         "digits",
         "folder:PATH",
         "npz:PATH",
@@ -33,7 +35,10 @@ def test_every_kind_has_a_line():
 def test_an_unknown_name_lists_the_known_and_guesses(name, action):
     with pytest.raises(data.DataError) as caught:
         data.load(name)
-    known = "photos, digits, folder:PATH, npz:PATH, mnist:PATH, cifar10:PATH, tfds:NAME"
+    known = (
+        "photos, photos-contrast, photos-centered, digits, folder:PATH, npz:PATH, mnist:PATH, "
+        "cifar10:PATH, tfds:NAME"
+    )
     assert str(caught.value) == f"data: expected one of {known}, got {name!r}; {action}"
 
 

@@ -10,7 +10,16 @@ import pytest
 from flowjax_glow import data
 from tests.data import samples
 
-KINDS = ["photos", "digits", "folder", "npz", "cifar10", "tfds"]
+KINDS = [
+    "photos",
+    "photos-contrast",
+    "photos-centered",
+    "digits",
+    "folder",
+    "npz",
+    "cifar10",
+    "tfds",
+]
 OPTIONAL = {"PIL", "skimage", "sklearn", "matplotlib", "tensorflow_datasets"}
 
 
@@ -27,6 +36,8 @@ def sources(tmp_path_factory):
         patch.setenv("TFDS_DATA_DIR", str(folder))
         yield {
             "photos": data.load("photos", size=12),
+            "photos-contrast": data.load("photos-contrast", size=12),
+            "photos-centered": data.load("photos-centered", size=12),
             "digits": data.load("digits"),
             "folder": data.load(f"folder:{samples.write_folder(folder / 'files', 20)}", size=8),
             "npz": data.load(f"npz:{samples.write_npz(folder / 'a.npz', images=images)}"),

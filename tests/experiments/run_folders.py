@@ -63,6 +63,8 @@ def write_run(
     _write_metrics(folder / "metrics.jsonl", variant, random, reached, status)
     for step in range(0, reached + 1, every):
         arrays = _look(variant, random, step / steps, samples)
+        if step == steps:
+            arrays["log_growth"] = _growth(variant, depth)
         np.savez_compressed(folder / f"arrays/look-{step:06}.npz", **arrays)
     for step in (0, reached) if status != "running" else (0,):
         arrays = _clipping(variant, random, step / steps, samples, depth)
@@ -113,6 +115,13 @@ def _look(variant, random, progress, samples) -> dict:
         "s_below": np.array([[[np.mean(np.exp(s) < t) for t in (1e-2, 1e-3)] for s in scales]]),
         "s_min": np.array([[np.exp(s.min()) for s in scales]]),
     }
+
+
+def _growth(variant, depth) -> np.ndarray:
+    climb = np.linspace(0, 1, len(_layers(variant, depth)))
+    slopes = np.array([1, 1.5, 2, 2.5, 200]) * TEMPER.get(variant, _OTHER)[0]
+    growth = 1 + TAUS[:, None, None] * climb[:, None] * slopes
+    return np.where(growth > 88, np.inf, growth).astype(np.float32)
 
 
 def _log_s(random, spread, heavy, count) -> np.ndarray:

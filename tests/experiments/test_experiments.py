@@ -80,6 +80,28 @@ def test_the_paper_s_preset_has_the_recipe_of_the_public_code():
     assert PAPER.init_images == PAPER.batch
 
 
+def test_a_fixed_clamp_has_the_same_bound_at_every_depth_and_ours_has_4_over_it():
+    control = GlowConfig(levels=2, depth=32, width=4)
+    found: dict[str, dict[int, float]] = {"soft-clamp-0.125": {}, "damped": {}}
+    for row in GROUPS["fixed-clamp"]:
+        name, (level, _) = row.partition("-depth")[0], glow(apply_variant(row, control)).levels
+        if name in found:
+            repeat = level.bijectors[1]
+            found[name][repeat.depth] = repeat.step.bijectors[-1].scale.log_bounds[1]
+    depths = (8, 32, 64, 128)
+    assert found["soft-clamp-0.125"] == dict.fromkeys(depths, 0.125)
+    assert found["damped"] == {depth: 4 / depth for depth in depths}
+
+
+def test_configurations_from_before_there_was_a_choice_of_pace_can_be_read():
+    for variant, damped in (("control", False), ("damped", True)):
+        (experiment,) = plan(SMOKE, [variant], [0])
+        old = to_json(experiment)
+        assert old["model"]["damped"] is damped
+        del old["model"]["shift_limit"]
+        assert from_json(old) == experiment
+
+
 def test_the_depth_scaled_variant_is_told_the_depth():
     flow = glow(apply_variant("depth-scaled", GlowConfig(levels=2, depth=32, width=4)))
     assert "DepthScaled(alpha=4.0, steps=32, one_sided=False)" in repr(flow)

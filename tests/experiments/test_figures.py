@@ -96,7 +96,8 @@ def test_densities_integrate_to_one(sweep):
 
 def test_a_study_has_a_figure_of_its_own_and_stays_out_of_the_others(tmp_path):
     names = ["control", "biased-0.3", "bounded", "one-sided", "damped-2", "signal", "openai"]
-    others = ["control-depth8", "undamped", "author-form", "per-batch"]
+    others = ["control-depth8", "undamped", "tanh-clip", "damped-depth128", "per-batch"]
+    others += ["author-form"]
     runs = [(name, seed, "done") for name in [*names, *others] for seed in (0, 1)]
     folder = write_sweep(tmp_path / "sweep", runs, **SMALL)
     assert {file.stem for file in draw_all(folder)} == {*FIGURES, *STUDIES}
@@ -111,6 +112,10 @@ def test_a_study_has_a_figure_of_its_own_and_stays_out_of_the_others(tmp_path):
     redrawn = arrays_of(folder, "figure5_permutations")
     assert redrawn["image_variants"].tolist() == ["per-batch", "per-batch, redrawn"]
     assert redrawn["median_redrawn"].shape == (2, 9)
+    assert set(arrays_of(folder, "alternatives")["variants"]) == {"control", "bounded", "tanh-clip"}
+    assert set(arrays_of(folder, "fixed_clamp")["variants"]) == {
+        *("control", "control-depth8", "damped-depth128")
+    }
 
 
 def test_the_front_is_what_nothing_beats():

@@ -61,6 +61,18 @@ def test_eight_devices_see_what_one_sees(one, eight):
     assert_same(one.look(32), eight.look(32))
 
 
+def test_the_last_look_has_quantiles_of_activations_along_the_inverse(one):
+    look, layers = one.look(32, last=True), one.clipping()["layers"]
+    growth = look["log_growth"]
+    assert growth.shape == (len(look["taus"]), len(layers), 5)
+    assert (np.diff(growth, axis=-1) >= 0).all()
+    largest = np.log(look["max_activation"])  # of a sample, over all sub-layers
+    assert (growth.max((1, 2)) <= largest.max(1) + 1e-5).all()
+    assert (growth.max((1, 2)) >= np.median(largest, axis=1)).all()
+    assert np.ptp(growth[-1], axis=-1).max() == 0  # at z = 0 all samples are the same
+    assert "log_growth" not in one.look(32)
+
+
 def test_eight_devices_clip_what_one_clips(one, eight):
     assert_same(one.clipping(), eight.clipping())
 
@@ -133,7 +145,7 @@ def test_no_noise_level_or_every_one_may_be_critical(one, monkeypatch, limit, cr
 
 
 def test_the_noise_of_one_split_alone_is_reduced(one):
-    look = one.look(16, own_noise=True)
+    look = one.look(16, last=True)
     ((fine, coarse),) = one._latents(1.0, 16)
     scales = one._decode((measure.OWN_TAU * fine, coarse)).scales
     at_low = np.exp(np.asarray(scales[0]).min())

@@ -40,6 +40,7 @@ CASES: dict[str, tuple[fg.Bijector, tuple[int, ...]]] = {
     "learned-prior": (fg.LearnedPrior(), IMAGE),
     **{f"coupling-{name}": (coupling(scale), IMAGE) for name, scale in fg.SCALES.items()},
     "coupling-depth-scaled-32": (coupling(fg.DepthScaled().shared_by(32)), IMAGE),
+    "coupling-shift-limit": (coupling(fg.TanhSoftplus(), shift_limit=0.05), IMAGE),
     "coupling-odd-channels": (coupling(fg.Sigmoid()), (3, 4, 4, 5)),
     **{
         f"coupling-scale-first-{name}": (coupling(fg.SCALES[name], form="scale-first"), IMAGE)

@@ -1,5 +1,6 @@
 """The two forms of an affine coupling, against NumPy and against automatic differentiation."""
 
+import dataclasses
 from typing import get_args
 
 import jax
@@ -72,6 +73,28 @@ def test_an_error_of_the_shift_is_divided_by_s_only_where_the_scale_comes_first(
         expected = -error / s if form == "scale-first" else -error * np.ones_like(s)
         moved = bijector.inverse(wrong, z)[0] - bijector.inverse(params, z)[0]
         np.testing.assert_allclose(moved[..., 2:], expected, rtol=1e-3, atol=1e-5)
+
+
+@every_form
+def test_a_limited_shift_is_that_of_the_formula_and_pulls_back(form, dtype):
+    bijector, params, x, t, h = prepared(form, fg.Exponential(), dtype)
+    limited = dataclasses.replace(bijector, shift_limit=0.05)
+    assert np.abs(t).max() > 0.1  # far beyond the limit
+    shift, log_scale = limited.shift_and_log_scale(params, x)
+    tolerance = TOLERANCES[dtype].relative
+    assert relative_error(shift, 0.05 * np.tanh(t / 0.05)) < 10 * tolerance
+    assert relative_error(log_scale, h) < 10 * tolerance
+    z_bar, log_det_bar = images(x.shape, dtype, seed=1), jnp.asarray([0.5, -1.0, 2.0], dtype)
+    found = limited.pull_back(params, x, z_bar, log_det_bar)
+    expected = Bijector.pull_back(limited, params, x, z_bar, log_det_bar)
+    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        assert relative_error(a, b) < 10 * tolerance
+
+
+@pytest.mark.parametrize("limit", [0.0, -1.0, float("inf")])
+def test_an_impossible_shift_limit_is_refused(limit):
+    with pytest.raises(ValueError, match=r"^AffineCoupling.shift_limit: expected a number above 0"):
+        fg.AffineCoupling(shift_limit=limit)
 
 
 def test_an_unknown_form_is_refused(unchecked):

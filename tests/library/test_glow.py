@@ -55,7 +55,8 @@ def level_parts(flow, index):
             {"scale": 0.5},
             "GlowConfig.scale: expected a Scale or the name of one, got 0.5; names are",
         ),
-        ({"damped": "no"}, "GlowConfig.damped: expected one of False, True, got 'no'"),
+        ({"damped": "no"}, "GlowConfig.damped: expected one of False, True, sqrt, got 'no'"),
+        ({"shift_limit": 0.0}, "GlowConfig.shift_limit: expected a number above 0, got 0.0"),
         ({"net_actnorm": 2}, "GlowConfig.net_actnorm: expected one of False, True, got 2"),
         ({"prior_scale": "relu"}, "GlowConfig.prior_scale: expected one of additive, .*, got"),
     ],
@@ -82,14 +83,20 @@ def test_a_scale_that_knows_the_depth_is_told_it():
         assert coupling.scale.log_bounds == pytest.approx((-0.3, 0.3))
 
 
-def test_damped_nets_give_their_output_over_the_depth():
-    plain, damped = small_glow(depth=5), small_glow(depth=5, damped=True)
-    net = level_parts(damped, 1)[1][-1].net
-    assert net == fg.CouplingNet(8, gain=1 / 5)
+@pytest.mark.parametrize(("damped", "by"), [(True, 5), ("sqrt", math.sqrt(5))])
+def test_damped_nets_give_their_output_over_the_depth_or_its_root(damped, by):
+    plain, flow = small_glow(depth=5), small_glow(depth=5, damped=damped)
+    net = level_parts(flow, 1)[1][-1].net
+    assert net.gain == pytest.approx(1 / by)
     x = images((2, 4, 4, 3), "float32")
     params = perturbed(init_net(net, jax.random.key(0), x, 6))
     output = apply_net(level_parts(plain, 1)[1][-1].net, params, x, 6)
-    np.testing.assert_allclose(apply_net(net, params, x, 6), output / 5, atol=1e-7)
+    np.testing.assert_allclose(apply_net(net, params, x, 6), output / by, atol=1e-7)
+
+
+def test_the_limit_of_shifts_reaches_every_coupling():
+    flow = small_glow(shift_limit=4.0)
+    assert [level_parts(flow, index)[1][-1].shift_limit for index in range(2)] == [4.0, 4.0]
 
 
 @pytest.mark.parametrize("net_dtype", [None, "bfloat16"])

@@ -35,9 +35,13 @@ CLOSED_FORMS = {
     "biased": lambda h: 0.1 + sigmoid(h + 2),
     "bounded": lambda h: 0.5 + 0.5 * sigmoid(h + 2),
     "soft-clamp": lambda h: np.exp(1.9 * 2 / np.pi * np.arctan(h / 1.9)),
+    "asymmetric": lambda h: np.exp(
+        2 / np.pi * np.where(h < 0, 0.1 * np.arctan(h / 0.1), 2 * np.arctan(h / 2))
+    ),
     "tanh": lambda h: np.exp(np.tanh(h)),
     "depth-scaled": lambda h: np.exp(4 * np.tanh(h / 4)),
     SHARED: lambda h: np.exp(0.125 * np.tanh(8 * h)),
+    "softplus": lambda h: 1 / np.log1p(np.exp(np.log(np.e - 1) - 4 * np.tanh(h / 4))),
     "two-sigmoid": lambda h: 2 * sigmoid(h),
 }
 
@@ -48,9 +52,16 @@ FACTS = {
     "biased": (0.1, 1.1, 0.980797, 1 / (4 * 0.1 * 1.1)),
     "bounded": (0.5, 1.0, 0.940399, 0.25),
     "soft-clamp": (math.exp(-1.9), math.exp(1.9), 1.0, math.exp(1.9) * 2 / math.pi),
+    "asymmetric": (math.exp(-0.1), math.exp(2), 1.0, math.exp(0.1) * 2 / math.pi),
     "tanh": (math.exp(-1), math.exp(1), 1.0, math.exp(1)),
     "depth-scaled": (math.exp(-4), math.exp(4), 1.0, math.exp(4)),
     SHARED: (math.exp(-1 / 8), math.exp(1 / 8), 1.0, math.exp(1 / 8)),
+    "softplus": (
+        1 / math.log1p((math.e - 1) * math.exp(4)),
+        1 / math.log1p((math.e - 1) * math.exp(-4)),
+        1.0,
+        1.0,  # of sigma (1 - tanh^2), so a bound
+    ),
     "two-sigmoid": (0.0, 2.0, 1.0, None),
 }
 
@@ -168,7 +179,9 @@ CONSTANTS = {
         lambda a, gap: fg.Bounded(a, a + gap), st.floats(1e-3, 5), st.floats(0.01, 5)
     ),
     "soft-clamp": st.builds(fg.SoftClamp, st.floats(0.01, 20)),
+    "asymmetric": st.builds(fg.AsymmetricClamp, st.floats(0.01, 20), st.floats(0.01, 20)),
     "tanh": st.builds(fg.TanhExponential, st.floats(0.01, 20)),
+    "softplus": st.builds(fg.TanhSoftplus, st.floats(0.01, 20)),
     "depth-scaled": st.builds(
         fg.DepthScaled, st.floats(0.01, 20), st.integers(1, 200), st.booleans()
     ),
@@ -237,6 +250,9 @@ def test_the_net_gives_as_many_numbers_as_the_scale_asks_for(name):
         ),
         (lambda: fg.SoftClamp(0.0), "SoftClamp.alpha: expected a number above 0, got 0.0"),
         (lambda: fg.TanhExponential(-1.0), "TanhExponential.alpha: expected a number above 0"),
+        (lambda: fg.AsymmetricClamp(0.0), "AsymmetricClamp.alpha: expected a number above 0, got"),
+        (lambda: fg.AsymmetricClamp(beta=-1.0), "AsymmetricClamp.beta: expected a number above 0"),
+        (lambda: fg.TanhSoftplus(0.0), "TanhSoftplus.c: expected a number above 0, got 0.0"),
         (lambda: fg.DepthScaled(alpha=-4.0), "DepthScaled.alpha: expected a number above 0"),
         (lambda: fg.DepthScaled(steps=0), "DepthScaled.steps: expected a whole number"),
         (lambda: fg.DepthScaled().shared_by(-1), "DepthScaled.steps: expected a whole number"),
@@ -272,6 +288,16 @@ def test_a_blend_leads_from_one_scale_to_the_other():
 def test_a_blend_needs_a_raw_number_on_both_sides():
     with pytest.raises(ValueError, match="Blend: expected two scales with a raw number each"):
         Blend(Sigmoid(), Additive(), 0.5)
+
+
+def test_the_sides_of_an_asymmetric_clamp_are_soft_clamps_that_meet_smoothly():
+    clamp, raw = fg.AsymmetricClamp(0.3, 1.9), np.linspace(-5, 5, 101)
+    value = compiled(clamp)(raw)[0]
+    for bound, side in ((0.3, raw < 0), (1.9, raw >= 0)):
+        wanted = compiled(fg.SoftClamp(bound))(raw)[0][side]
+        np.testing.assert_allclose(value[side], wanted, rtol=1e-6)
+    ends = compiled(clamp)(np.array([-1e-6, 0.0, 1e-6]))[1]
+    np.testing.assert_allclose(ends, 2 / math.pi, rtol=1e-5)
 
 
 def test_scales_are_read_from_text():

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from flowjax_glow.bijector import Bijector
-from flowjax_glow.errors import check_choice
+from flowjax_glow.errors import check_choice, check_positive
 from flowjax_glow.halves import halves
 from flowjax_glow.nets import CouplingNet, apply_net, init_net
 from flowjax_glow.numerics import check_image, sum_events
@@ -39,16 +39,23 @@ class AffineCoupling(Bijector):
     `net` is a Flax module called as ``net(read, channels_out)``; its first ``moved`` channels are
     the shift and its last ones go to `scale`. Source: Dinh et al. 2016; Kingma & Dhariwal 2018.
 
+    With a `shift_limit` c the shift is ``c tanh(t / c)`` instead, so that it stays in (-c, c).
+    Source: Gu et al. 2025 (STARFlow), public code, which bounds the raw scale by the same map: see
+    `TanhSoftplus`.
+
     Raises:
-        ValueError: if `form` is neither.
+        ValueError: if `form` is neither, or `shift_limit` is not above 0 and finite.
     """
 
     net: nn.Module = field(default_factory=CouplingNet)
     scale: Scale = field(default_factory=Sigmoid)
     form: Form = "shift-first"
+    shift_limit: float | None = None
 
     def __post_init__(self) -> None:
         check_choice("AffineCoupling.form", self.form, get_args(Form))
+        if self.shift_limit is not None:
+            check_positive("AffineCoupling.shift_limit", self.shift_limit)
 
     def init(self, key: Key, x: Image) -> Params:
         check_image("AffineCoupling", x, min_channels=2)
@@ -119,8 +126,11 @@ class AffineCoupling(Bijector):
         """The shift, and the raw numbers that `scale` reads."""
         output = apply_net(self.net, params, read, self._channels_out(moved))
         channels = moved.shape[-1]
+        shift = output[..., :channels]
+        if self.shift_limit is not None:
+            shift = self.shift_limit * jnp.tanh(shift / self.shift_limit)
         # A scale without raw channels sees the shift in their place and reads its shape alone.
-        return output[..., :channels], output[..., -channels:]
+        return shift, output[..., -channels:]
 
     def _channels_out(self, moved: Image) -> int:
         return moved.shape[-1] * (1 + self.scale.raw_count)

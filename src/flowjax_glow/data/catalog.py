@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from flowjax_glow.data.cifar10 import load_cifar10
+from flowjax_glow.data.contrast import load_centered, load_contrast
 from flowjax_glow.data.digits import load_digits
 from flowjax_glow.data.errors import DataError
 from flowjax_glow.data.folder import load_folder
@@ -36,6 +37,8 @@ CATALOG: dict[str, Bundled | Named] = {
     "photos": Bundled(
         "crops of 8 to 64 pixels from six photographs; the default; offline", load_photos
     ),
+    "photos-contrast": Bundled("those crops at unit local contrast; offline", load_contrast),
+    "photos-centered": Bundled("those crops without their local mean; offline", load_centered),
     "digits": Bundled("handwritten digits, 8x8 gray; offline", load_digits),
     "folder": Named("image files below a folder; give a size", load_folder, "PATH"),
     "npz": Named("arrays `images` and perhaps `test_images` of an .npz file", load_npz, "PATH"),

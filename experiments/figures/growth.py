@@ -1,0 +1,83 @@
+"""How activations grow along the finest level's inverse, over depths: does one curve join them?"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+
+from experiments import style
+from experiments.figures.panels import note
+from experiments.figures.selection import Drawing, by_variant, last, per_run, require
+from experiments.results import Run
+
+#: log10 of activations; larger ones, and what overflows, are drawn here.
+_CEILING = 6.0
+
+#: The level whose latents enter last, where inverses were seen to break.
+_LEVEL = "level0"
+
+
+def draw(runs: Sequence[Run]) -> Drawing:
+    """A column per family of variants, a line per depth: against steps, and against steps/depth."""
+    runs = require(runs, _has_growth, "no finished run has looked along its inverse")
+    families = list(dict.fromkeys(_family(name) for name in by_variant(runs)))
+    depths = sorted({_depth(run) for run in runs})
+    pens: dict[int, dict[str, Any]] = {
+        depth: {"color": style.shade(i, len(depths))} for i, depth in enumerate(depths)
+    }
+    figure = style.new_figure(4.4)
+    panels = figure.subplots(2, len(families), sharey="col", squeeze=False)
+    for column, family in zip(panels.T, families):
+        for depth in depths:
+            group = [run for run in runs if (_family(run.variant), _depth(run)) == (family, depth)]
+            if group:
+                seeds = [np.minimum(_growth(run), _CEILING) for run in group]
+                values = np.median(seeds, axis=0)
+                steps = np.arange(1, len(values) + 1)
+                for axes, x in zip(column, (steps, steps / depth)):
+                    _draw_line(axes, x, values, pens[depth])
+        column[0].set_title(family)
+        column[0].set_xlabel("steps after the split")
+        column[1].set_xlabel("steps / depth")
+    for axes in panels[:, 0]:
+        axes.set_ylabel("log10 largest activation, τ = 1")
+    lines = [Line2D([], [], **pen) for pen in pens.values()]
+    labels = [f"depth {depth}" for depth in depths]
+    figure.legend(lines, labels, loc="outside upper center", ncols=len(depths))
+    note(
+        figure,
+        "After every step of the finest level's inverse. Line: the median sample; band: 5 to 95 % "
+        f"of the samples; both medians over seeds. What is above {_CEILING:g} is drawn there.",
+    )
+    return figure, per_run("log10", runs, [_growth(run) for run in runs])
+
+
+def _draw_line(axes: Axes, x: np.ndarray, values: np.ndarray, pen: dict[str, Any]) -> None:
+    axes.plot(x, values[:, values.shape[1] // 2], **pen)
+    axes.fill_between(x, values[:, 0], values[:, -1], alpha=0.15, linewidth=0, **pen)
+
+
+def _has_growth(run: Run) -> bool:
+    return bool(run.finished and run.looks and run.clippings and "log_growth" in last(run.looks))
+
+
+def _growth(run: Run) -> np.ndarray:
+    """log10 of the largest activation after every step, ``(steps, quantiles)``, at tau = 1."""
+    look = last(run.looks)
+    (row,) = np.flatnonzero(look["taus"] == 1)
+    names = [name.split("/") for name in last(run.clippings)["layers"].tolist()]
+    # the last sub-layer of a step stands for it
+    ends = {step: i for i, (level, step, *_) in enumerate(names) if level == _LEVEL}
+    rows = [i for step, i in ends.items() if step.startswith("step")]
+    return look["log_growth"][row][rows] / np.log(10)
+
+
+def _depth(run: Run) -> int:
+    return int(run.config["model"]["depth"])
+
+
+def _family(variant: str) -> str:
+    """The name without a depth: ``bounded`` of ``bounded-depth8``."""
+    return variant.rpartition("-depth")[0] if variant[-1:].isdigit() else variant

@@ -1,0 +1,180 @@
+"""How far rounding alone moves a run: the same run from starts that differ by rounding.
+
+    python -m experiments.rounding --variant=control,bounded,damped --seeds=0,1 --nudges=4
+
+trains every variant and seed `--nudges` times: as it is, and with its initial parameters nudged by
+1e-6 of their size (`Experiment.nudge`), which stands for another processor, another number of
+threads, another version of a library. Printed per variant, and written to table.json: standard
+deviations of held-out bits/dim, of the late training loss (both as docs/claims.md defines them) and
+of the share of samples lost at tau = 1,
+
+- over nudges: within a seed, variances averaged over seeds. This is the noise of rounding;
+- over seeds: at one nudge, variances averaged over nudges. This is the spread that tables over
+  seeds show; the noise of rounding is part of it.
+
+Rounding moves the difference of two variants over n seeds by about ``sqrt((a^2 + b^2) / n)``, with
+their standard deviations a and b over nudges, if it moves every run independently.
+"""
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from experiments.presets import Experiment
+
+#: What is measured of a run, by its name in the table.
+MEASURES = ("bits_per_dim", "late_loss", "lost")
+
+#: Values of a measure by seed, in each by nudge.
+Values = Mapping[int, Mapping[int, float]]
+
+
+@click.command(context_settings={"max_content_width": 100})
+@click.option("--variant", default="control,bounded,damped", show_default=True)
+@click.option("--seeds", default="0,1", show_default=True, help="A count, or seeds with commas.")
+@click.option("--nudges", default=4, show_default=True, help="Runs per seed, the run itself first.")
+@click.option("--preset", default="laptop", show_default=True, help="Sizes and recipe.")
+@click.option("--output", type=click.Path(path_type=Path), help="Folder; runs/rounding-PRESET.")
+@click.option("--jobs", type=int, help="Runs at a time; default one per core, or one on GPU, TPU.")
+@click.option("--debug", is_flag=True, help="Show tracebacks.")
+def main(
+    variant: str,
+    seeds: str,
+    nudges: int,
+    preset: str,
+    output: Path | None,
+    jobs: int | None,
+    debug: bool,
+) -> None:
+    """Train runs that differ by rounding alone and print how far they end from each other."""
+    from experiments.command import parse_seeds
+    from experiments.exit_codes import one_line_errors
+    from experiments.presets import PRESETS, plan
+    from experiments.variants import resolve
+    from flowjax_glow.errors import check_choice, expected
+
+    with one_line_errors(debug):
+        check_choice("--preset", preset, tuple(PRESETS))
+        if nudges < 2:
+            raise expected("--nudges", "at least 2", got=nudges, advice="one run has no spread")
+        runs = plan(PRESETS[preset].control, resolve(variant), parse_seeds(seeds, 2))
+        nudged = [dataclasses.replace(run, nudge=nudge) for run in runs for nudge in range(nudges)]
+        measure(output or Path(f"runs/rounding-{preset}"), nudged, jobs, PRESETS[preset].brief)
+
+
+def measure(
+    output: Path, experiments: Sequence["Experiment"], jobs: int | None = None, brief: bool = False
+) -> None:
+    """Trains what is missing, prints and writes table.json; `jobs` as of `run_in_children`."""
+    from experiments.children import Job, machine, run_in_children
+    from experiments.folders import read_json, write_json
+
+    todo = [Job(experiment, output / experiment.name) for experiment in experiments]
+    rows = []
+    with closing(run_in_children(todo, machine(), jobs, brief=brief)) as children:
+        for job, status in children:
+            names = {name: getattr(job.experiment, name) for name in ("variant", "seed", "nudge")}
+            found = {"status": status}
+            if status == "done":
+                found |= measured(job.folder, read_json(job.folder / "summary.json"))
+            rows.append(names | found)
+    rows.sort(key=lambda row: (row["variant"], row["seed"], row["nudge"]))
+    variants = dict.fromkeys(experiment.variant for experiment in experiments)
+    spreads = [spread(variant, rows) for variant in variants]
+    click.echo("\n".join(table(spreads)))
+    write_json(output / "table.json", {"rows": rows, "spreads": spreads})
+
+
+def measured(folder: Path, summary: Mapping[str, Any]) -> dict[str, float]:
+    """The measures of a run."""
+    from experiments.claims.statistics import mean
+    from flowjax_glow.training import read_metrics
+
+    rows = read_metrics(folder / "metrics.jsonl")
+    windows = [float(row["window_loss"]) for row in rows if "window_loss" in row]
+    return {
+        "bits_per_dim": float(summary["bits_per_dim"]),
+        "late_loss": mean(windows[-max(1, len(windows) // 3) :]),
+        "lost": float(summary["broken"]["1"]),
+    }
+
+
+def spread(variant: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Means and standard deviations of a variant, over the seeds all of whose runs are done."""
+    from experiments.claims.statistics import mean
+
+    own = [row for row in rows if row["variant"] == variant]
+    unfinished = {row["seed"] for row in own if row["status"] != "done"}
+    whole = [row for row in own if row["seed"] not in unfinished]
+    found: dict[str, Any] = {
+        "variant": variant,
+        "seeds": sorted({row["seed"] for row in whole}),
+        "nudges": len({row["nudge"] for row in own}),
+        "left_out": sorted(unfinished),
+    }
+    for name in MEASURES:
+        values: dict[int, dict[int, float]] = {}
+        for row in whole:
+            values.setdefault(row["seed"], {})[row["nudge"]] = row[name]
+        found[name] = {
+            "mean": mean(row[name] for row in whole),
+            "over_nudges": deviation(values),
+            "over_seeds": deviation(transposed(values)),
+        }
+    return found
+
+
+def deviation(groups: Values) -> float:
+    """The standard deviation within groups: their variances averaged. NaN of groups of one."""
+    variances = []
+    for group in groups.values():
+        values = list(group.values())
+        if len(values) < 2:
+            return math.nan
+        center = sum(values) / len(values)
+        variances.append(sum((value - center) ** 2 for value in values) / (len(values) - 1))
+    return math.sqrt(sum(variances) / len(variances)) if variances else math.nan
+
+
+def transposed(values: Values) -> dict[int, dict[int, float]]:
+    """The same by nudge, in each by seed."""
+    found: dict[int, dict[int, float]] = {}
+    for seed, group in values.items():
+        for nudge, value in group.items():
+            found.setdefault(nudge, {})[seed] = value
+    return found
+
+
+def table(spreads: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A line per variant: mean, and standard deviations over nudges and over seeds."""
+    lines = [
+        "mean; standard deviation over nudges, over seeds",
+        f"{'':<20}{'held-out bits/dim':>25}{'late loss':>25}{'% lost, tau = 1':>25}",
+    ]
+    for row in spreads:
+        cells = []
+        for name, factor, digits in zip(MEASURES, (1, 1, 100), (3, 3, 1)):
+            mean, *deviations = (
+                factor * row[name][key] for key in ("mean", "over_nudges", "over_seeds")
+            )
+            parts = ", ".join(f"{value:.{digits + 1}f}" for value in deviations)
+            cells.append(f"{mean:.{digits}f}; {parts}")
+        start = f"{row['variant']:<20}"
+        lines.append(start + "".join(f"{cell:>25}" for cell in cells) + _left_out(row))
+    return lines
+
+
+def _left_out(row: Mapping[str, Any]) -> str:
+    if not row["left_out"]:
+        return ""
+    return f"  without seeds {', '.join(map(str, row['left_out']))}, which did not end well"
+
+
+if __name__ == "__main__":
+    main()
