@@ -28,7 +28,7 @@ def draw(runs: Sequence[Run]) -> Drawing:
         depth: {"color": style.shade(i, len(depths))} for i, depth in enumerate(depths)
     }
     figure = style.new_figure(4.4)
-    panels = figure.subplots(2, len(families), sharey="col", squeeze=False)
+    panels = figure.subplots(2, len(families), sharey=True, squeeze=False)
     for column, family in zip(panels.T, families):
         for depth in depths:
             group = [run for run in runs if (_family(run.variant), _depth(run)) == (family, depth)]
@@ -80,4 +80,4 @@ def _depth(run: Run) -> int:
 
 def _family(variant: str) -> str:
     """The name without a depth: ``bounded`` of ``bounded-depth8``."""
-    return variant.rpartition("-depth")[0] if variant[-1:].isdigit() else variant
+    return variant.partition("-depth")[0]

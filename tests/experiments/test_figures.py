@@ -12,10 +12,11 @@ from click.testing import CliRunner
 
 from experiments import style
 from experiments.config import to_json
-from experiments.figures import draw_all
+from experiments.figures import draw_all, growth
 from experiments.figures.__main__ import main
 from experiments.figures.clips import flow_steps
 from experiments.figures.drawing import FIGURES, STUDIES
+from experiments.figures.growth import _family
 from experiments.figures.panels import power_of_ten
 from experiments.figures.pareto import FAMILIES, _front, family
 from experiments.figures.pictures import show
@@ -116,6 +117,22 @@ def test_a_study_has_a_figure_of_its_own_and_stays_out_of_the_others(tmp_path):
     assert set(arrays_of(folder, "fixed_clamp")["variants"]) == {
         *("control", "control-depth8", "damped-depth128")
     }
+
+
+def test_growth_joins_the_depths_of_a_variant():
+    families = {_family(name) for name in GROUPS["fixed-clamp"]}
+    assert families == {"control", "depth-scaled", "damped", "soft-clamp-0.125"}
+
+
+def test_growth_is_that_of_the_finest_level_step_by_step(tmp_path):
+    folder = write_sweep(tmp_path / "sweep", [("control-depth8", 0, "done")], **SMALL)
+    (run,) = load_sweep(folder)
+    _, arrays = growth.draw([run])
+    found = arrays["log10/control-depth8-seed0"]
+    layers = max(run.clippings.items())[1]["layers"].tolist()
+    ends = [i for i, name in enumerate(layers) if name.startswith("level0/") and "ActNorm" in name]
+    wanted = max(run.looks.items())[1]["log_growth"][0][ends] / np.log(10)
+    np.testing.assert_allclose(found, wanted, rtol=1e-6)
 
 
 def test_the_front_is_what_nothing_beats():
