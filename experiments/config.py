@@ -7,6 +7,7 @@ from typing import Any
 
 from experiments.presets import Experiment
 from flowjax_glow import scales
+from flowjax_glow.errors import expected
 from flowjax_glow.glow import GlowConfig
 from flowjax_glow.glowip import GlowIPConfig
 from flowjax_glow.training import OptimizerConfig
@@ -44,14 +45,21 @@ def to_json(experiment: Experiment) -> dict[str, Any]:
 def from_json(fields: dict[str, Any]) -> Experiment:
     """The experiment that `to_json` wrote, perhaps before a field was added that has a default."""
     model = dict(fields["model"])
-    kind = _MODELS[model.pop("type", GlowConfig.__name__)]
-    for name in _SCALES & model.keys():
-        constants = dict(model[name])
-        model[name] = getattr(scales, constants.pop("type"))(**constants)
+    name = model.pop("type", GlowConfig.__name__)
+    if name not in _MODELS:
+        raise expected(
+            "config.json, model.type",
+            f"one of {', '.join(_MODELS)}",
+            got=repr(name),
+            advice="read it with the version that wrote it",
+        )
+    for field in _SCALES & model.keys():
+        constants = dict(model[field])
+        model[field] = getattr(scales, constants.pop("type"))(**constants)
     return Experiment(
         **{
             **fields,
-            "model": kind(**model),
+            "model": _MODELS[name](**model),
             "optimizer": OptimizerConfig(**fields["optimizer"]),
         }
     )

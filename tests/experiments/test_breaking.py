@@ -17,6 +17,7 @@ from experiments.breaking import (
     main,
     search,
 )
+from experiments.children import Ended
 from experiments.presets import BREAKING, PRESETS
 from experiments.variants import apply_variant
 from flowjax_glow.glow import glow
@@ -77,17 +78,17 @@ def test_an_infinite_gain_has_no_slope(tmp_path):
 
 
 def test_every_row_is_trained_printed_and_written(tmp_path, monkeypatch, capsys):
-    def train(experiment, folder):
-        assert experiment.held_out == 128  # digits have no 256
-        folder.mkdir(parents=True, exist_ok=True)
-        write_gains(folder, [0.0, 3.0])
-        broken = {"1": 0.5, "0": 0.0}
-        return {
-            **{"status": "done", "steps": 60, "bits_per_dim": 2.0, "bit_exact": 1.0},
-            "broken": broken,
-        }
+    def trained(jobs, on, at_a_time):
+        for job in jobs:
+            assert job.experiment.held_out == 128  # digits have no 256
+            job.folder.mkdir(parents=True, exist_ok=True)
+            write_gains(job.folder, [0.0, 3.0])
+            summary = {"status": "done", "steps": 60, "bits_per_dim": 2.0, "bit_exact": 1.0}
+            summary["broken"] = {"1": 0.5, "0": 0.0}
+            (job.folder / "summary.json").write_text(json.dumps(summary))
+            yield Ended(job, "done")
 
-    monkeypatch.setattr("experiments.run.run", train)
+    monkeypatch.setattr("experiments.children.run_in_children", trained)
     name = "smooth images (digits)"
     search(tmp_path, {name: SETTINGS[name]}, [0, 5])
     search(tmp_path, {name: SETTINGS[name]}, [5])  # adds to the table

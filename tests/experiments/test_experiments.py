@@ -167,6 +167,13 @@ def test_a_cosine_schedule_fixes_the_steps(tmp_path, schedule):
         check_same(tmp_path, longer)
 
 
+def test_a_model_that_is_not_known_is_refused():
+    fields = to_json(SMOKE)
+    fields["model"]["type"] = "RealNVPConfig"
+    with pytest.raises(ValueError, match=r"model.type: expected one of GlowConfig, .* got 'RealN"):
+        from_json(fields)
+
+
 def test_more_steps_go_on_and_other_changes_do_not(tmp_path):
     open_run(tmp_path, SMOKE)
     check_same(tmp_path, dataclasses.replace(SMOKE, steps=90))
