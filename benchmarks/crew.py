@@ -4,7 +4,8 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -25,12 +26,16 @@ class Job:
     Attributes:
       batches: the file that `Workload.save_batches` wrote.
       cache: the folder that compiled programs are kept in, for contenders that compile.
+      options: beside those that the contender has anyway.
+      platform: as JAX calls it; None for the best one there is.
     """
 
     contender: str
     work: Workload
     batches: Path
     cache: Path
+    options: Mapping[str, Any] = field(default_factory=dict)
+    platform: str | None = "cpu"
 
 
 class Worker:
@@ -44,12 +49,13 @@ class Worker:
                 *(sys.executable, "-W", "ignore", "-m", "benchmarks.worker", job.contender),
                 *("--workload", json.dumps(asdict(job.work))),
                 *("--batches", str(job.batches.resolve())),
+                *("--options", json.dumps(dict(job.options))),
             ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
             cwd=_ROOT,
-            env=_environment(job.cache),
+            env=_environment(job),
         )
 
     def ask(self, command: str, *numbers: float) -> dict[str, Any]:
@@ -90,12 +96,14 @@ class Worker:
         self.close()
 
 
-def _environment(cache: Path) -> dict[str, str]:
-    """On the CPU, where all contenders run; every program is kept, however small."""
+def _environment(job: Job) -> dict[str, str]:
+    """Every program is kept, however small; several processes may share a device."""
+    chosen = {} if job.platform is None else {"JAX_PLATFORMS": job.platform}
     return {
         **os.environ,
-        "JAX_PLATFORMS": "cpu",
-        "JAX_COMPILATION_CACHE_DIR": str(cache.resolve()),
+        **chosen,
+        "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+        "JAX_COMPILATION_CACHE_DIR": str(job.cache.resolve()),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
     }

@@ -43,6 +43,22 @@ def resident_mib() -> float:
     return peak_resident_mib() if kilobytes is None else kilobytes / 1024
 
 
+def peak_device_mib(framework: str) -> float | None:
+    """The most memory that this process had on its first accelerator, None without one.
+
+    Args:
+      framework: "jax" or "torch", which has to be imported by now.
+    """
+    if framework == "jax":
+        import jax
+
+        found = jax.local_devices()[0].memory_stats()
+        return found["peak_bytes_in_use"] / 2**20 if found else None
+    import torch
+
+    return torch.cuda.max_memory_allocated() / 2**20 if torch.cuda.is_available() else None
+
+
 def busy_seconds() -> float | None:
     """Seconds that all cores together were busy since they started; None where nobody counts."""
     try:

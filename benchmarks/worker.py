@@ -10,11 +10,12 @@ import json
 import os
 import sys
 import traceback
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from benchmarks.contenders import CONTENDERS, Entry
-from benchmarks.machine import peak_resident_mib, resident_mib, versions
+from benchmarks.machine import peak_device_mib, peak_resident_mib, resident_mib, versions
 from benchmarks.peaks import matmul_peak
 from benchmarks.timing import timed
 from benchmarks.workloads import Workload
@@ -23,8 +24,11 @@ from benchmarks.workloads import Workload
 class Commands:
     """What a worker can be told, one method per command; what it returns is the answer."""
 
-    def __init__(self, entry: Entry, work: Workload, batches: Path) -> None:
+    def __init__(
+        self, entry: Entry, work: Workload, batches: Path, options: Mapping[str, Any] | None = None
+    ) -> None:
         self._entry = entry
+        self._options = {**entry.options, **(options or {})}
         self._work = work
         self._batches = batches
         self._module: Any = None
@@ -44,8 +48,8 @@ class Commands:
 
     def build(self) -> dict[str, Any]:
         """Makes the model."""
-        self._contender = self._module.build(self._work, self._images, **self._entry.options)
-        return {}
+        self._contender = self._module.build(self._work, self._images, **self._options)
+        return {"parameters": self._contender.parameters}
 
     def train(self, seconds: float) -> dict[str, Any]:
         """Steps for so long, at least one; the loss is the last one's."""
@@ -72,8 +76,8 @@ class Commands:
         return {"flops": matmul_peak(self._entry.framework, seconds)}
 
     def memory(self) -> dict[str, Any]:
-        """The most memory that this process had so far."""
-        return {"mib": peak_resident_mib()}
+        """The most memory that this process had so far, and of it on its accelerator, if any."""
+        return {"mib": peak_resident_mib(), "device_mib": peak_device_mib(self._entry.framework)}
 
 
 def _finite_share(arrays: Any) -> float:
@@ -109,9 +113,11 @@ def main() -> None:
     parser.add_argument("contender", choices=CONTENDERS)
     parser.add_argument("--workload", required=True, help="a JSON object of its fields")
     parser.add_argument("--batches", type=Path, required=True, help="an .npy file")
+    parser.add_argument("--options", default="{}", help="a JSON object, for its `build`")
     options = parser.parse_args()
     work = Workload(**json.loads(options.workload))
-    commands = Commands(CONTENDERS[options.contender], work, options.batches)
+    entry, own = CONTENDERS[options.contender], json.loads(options.options)
+    commands = Commands(entry, work, options.batches, own)
 
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print is no answer

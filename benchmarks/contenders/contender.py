@@ -9,6 +9,11 @@ import numpy as np
 class Contender(Protocol):
     """A model that was just built for a workload, and its batches."""
 
+    @property
+    def parameters(self) -> int:
+        """The numbers that train."""
+        ...
+
     def train(self) -> float:
         """One step on the next batch; its loss in bits/dim."""
         ...
@@ -23,5 +28,5 @@ class Contender(Protocol):
         ...
 
     def facts(self) -> dict[str, Any]:
-        """What is counted and not timed: at least `parameters`, the numbers that train."""
+        """What is counted and not timed: at least `parameters`."""
         ...

@@ -1,5 +1,6 @@
 """nflows has transforms and no GLOW: this composes one of them."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -8,19 +9,28 @@ from nflows import transforms
 from nflows.distributions import StandardNormal
 from nflows.flows import Flow
 
-from benchmarks.contenders.torch_flow import TorchContender, TorchFlow, coupling_net
+from benchmarks.contenders.torch_flow import (
+    TorchContender,
+    TorchFlow,
+    compile_methods,
+    coupling_net,
+)
 from benchmarks.workloads import TEMPERATURE, Workload
 
 
-def build(work: Workload, batches: np.ndarray) -> TorchContender:
-    """A GLOW over a standard normal."""
-    return TorchContender(_flow, work, batches)
+def build(work: Workload, batches: np.ndarray, *, compiled: bool = False) -> TorchContender:
+    """A GLOW over a standard normal; with `compiled`, its couplings are compiled by PyTorch."""
+    return TorchContender(partial(_flow, compiled=compiled), work, batches)
 
 
-def _flow(work: Workload) -> TorchFlow:
+def _flow(work: Workload, *, compiled: bool) -> TorchFlow:
     dimensions = 3 * work.size**2
+    flow = Flow(_transform(work), StandardNormal([dimensions]))
+    if compiled:
+        kind = transforms.AffineCouplingTransform
+        compile_methods((part for part in flow.modules() if isinstance(part, kind)), "forward")
     return TorchFlow(
-        Flow(_transform(work), StandardNormal([dimensions])),
+        flow,
         log_prob=lambda flow, x: flow.log_prob(x),
         encode=lambda flow, x: [flow.transform_to_noise(x)],
         sample=lambda flow, count: flow._transform.inverse(

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any
 
@@ -24,11 +25,19 @@ from flowjax_glow.training import (
 )
 from flowjax_glow.types import Params
 
+#: To compile fast rather than well.
+_FAST = {"xla_backend_optimization_level": 0}
 
-def build(work: Workload, batches: Images, *, memory: Any) -> "Ours":
-    """Our GLOW with one memory policy, on one device."""
+
+def build(work: Workload, batches: Images, *, memory: Any, **nets: Any) -> "Ours":
+    """Our GLOW with one memory policy, on one device.
+
+    Args:
+      nets: their `net_dtype` and `net_precision`.
+    """
     keep_freed_memory()  # as experiments.sweep does
-    return Ours(openai_glow(work.levels, work.depth, work.width, memory), work, batches)
+    config = replace(openai_glow(work.levels, work.depth, work.width, memory), **nets)
+    return Ours(config, work, batches)
 
 
 def openai_glow(levels: int, depth: int, width: int, memory: Any) -> GlowConfig:
@@ -62,7 +71,7 @@ class Ours:
             lambda images: initial_state(
                 self._flow.init(init_key, dequantize(noise_key, images)), optimizer, train_key
             ),
-            compiler_options={"xla_backend_optimization_level": 0},
+            compiler_options=_FAST if jax.default_backend() == "cpu" else None,
         )
         self._state = start(batches[0])
         self._step: Any = make_train_step(self._loss, optimizer, self._mesh, ema_decay=0.0)
@@ -81,10 +90,13 @@ class Ours:
         self._sample_key, key = jax.random.split(self._sample_key)
         return [np.asarray(self._sample(self._frozen, key))]
 
-    def facts(self) -> dict[str, Any]:
+    @property
+    def parameters(self) -> int:
         trained = jax.tree.leaves(trainable(self._state.params))
-        parameters = sum(math.prod(leaf.shape) for leaf in trained)
-        return {"parameters": parameters, "counts": self._counts()}
+        return sum(math.prod(leaf.shape) for leaf in trained)
+
+    def facts(self) -> dict[str, Any]:
+        return {"parameters": self.parameters, "counts": self._counts()}
 
     def _counts(self) -> dict[str, float]:
         """Of the compiled step, exact and repeatable; XLA counts the body of a loop once."""

@@ -28,7 +28,7 @@ from flowjax_glow.density import (
 from flowjax_glow.glow import GlowConfig, glow
 from flowjax_glow.glowip import GlowIPConfig
 from flowjax_glow.nets import CouplingNet
-from flowjax_glow.rebuild import with_memory, with_net_dtype
+from flowjax_glow.rebuild import with_memory, with_net_dtype, with_net_precision
 from flowjax_glow.scales import (
     SCALES,
     Additive,

@@ -5,6 +5,9 @@ back to a CPU convolution that is about twenty times slower, and even outside on
 per convolution beats it. GPUs and TPUs get `jax.lax`'s own. Which of the two a program holds is
 decided where it is lowered, so a program for one platform may be made on another.
 
+Accelerators multiply float32 numbers less exactly than float32 unless told otherwise; `Precision`
+says how, for a convolution and for all of its derivatives. The CPU's products are always exact.
+
 A convolution is bilinear in image and kernel. With taps k and radius r,
 
 .. math:: z[p] = \sum_k x[p + k - r] K[k], \qquad
@@ -18,7 +21,7 @@ CPU forms would turn every shifted copy into a padded one, three times the time 
 
 from collections.abc import Callable
 from functools import partial
-from typing import TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 import jax
 import jax.numpy as jnp
@@ -27,29 +30,36 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 from jaxtyping import Array, Float
 
-from flowjax_glow.errors import expected
+from flowjax_glow.errors import check_choice, expected
 from flowjax_glow.numerics import at_least_float32
 
 Kernel: TypeAlias = Float[Array, "kernel_height kernel_width channels_in channels_out"]
 Features: TypeAlias = Float[Array, "batch height width _"]
 
+#: How exactly float32 numbers are multiplied, in the names of `jax.lax.Precision`: ``"default"`` is
+#: the device's fastest way (TF32 on recent NVIDIA GPUs, one pass in bfloat16 on TPUs), ``"high"``
+#: the next (the same on GPUs, three passes on TPUs), ``"highest"`` float32 itself.
+Precision = Literal["default", "high", "highest"]
+
 #: Height and width of a kernel.
 Size: TypeAlias = tuple[int, int]
 
 
-def convolve(x: Features, kernel: Kernel) -> Features:
+def convolve(x: Features, kernel: Kernel, precision: Precision = "highest") -> Features:
     """Cross-correlates `x` with `kernel`: ``z[p] = sum_k x[p + k - radius] @ kernel[k]``.
 
     Args:
         x: `(batch, height, width, channels_in)`.
         kernel: `(kernel_height, kernel_width, channels_in, channels_out)`, sizes odd.
+        precision: of this product and of those in all of its derivatives.
 
     Returns:
         `(batch, height, width, channels_out)`; pixels outside `x` count as zero.
 
     Raises:
-        ValueError: if a kernel size is even or the channels do not match.
+        ValueError: if a kernel size is even, the channels do not match, or `precision` is none.
     """
+    check_choice("convolve.precision", precision, get_args(Precision))
     height, width, channels_in, _ = kernel.shape
     if height % 2 == 0 or width % 2 == 0:
         raise expected(
@@ -62,23 +72,30 @@ def convolve(x: Features, kernel: Kernel) -> Features:
             got=x.shape[-1],
             advice="initialize the parameters with images of this shape",
         )
-    return _convolve_p.bind(x, kernel)
+    return _convolve_p.bind(x, kernel, precision=precision)
 
 
-def lax_convolve(x: Features, kernel: Kernel) -> Features:
+def lax_convolve(x: Features, kernel: Kernel, precision: Precision) -> Features:
     """The same map by `jax.lax.conv_general_dilated`."""
     return jax.lax.conv_general_dilated(
-        x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+        x,
+        kernel,
+        (1, 1),
+        "SAME",
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        precision=jax.lax.Precision(precision),
     )
 
 
-def _lax_kernel_gradient(x: Features, z_bar: Features, size: Size) -> Kernel:
+def _lax_kernel_gradient(x: Features, z_bar: Features, size: Size, precision: Precision) -> Kernel:
     kernel = jax.ShapeDtypeStruct((*size, x.shape[-1], z_bar.shape[-1]), x.dtype)
-    return jax.linear_transpose(partial(lax_convolve, x), kernel)(z_bar)[0]
+    convolve_x = partial(lax_convolve, x, precision=precision)
+    return jax.linear_transpose(convolve_x, kernel)(z_bar)[0]
 
 
-def _product_convolve(x: Features, kernel: Kernel) -> Features:
+def _product_convolve(x: Features, kernel: Kernel, precision: Precision) -> Features:
     """One product, and shifted copies of the side that has fewer channels."""
+    del precision  # nothing that a CPU heeds
     height, width, channels_in, channels_out = kernel.shape
     if channels_in <= channels_out:
         return _gather(x, (height, width)) @ kernel.reshape(-1, channels_out)
@@ -87,7 +104,10 @@ def _product_convolve(x: Features, kernel: Kernel) -> Features:
     return _add_up(products, (height, width)).astype(x.dtype)
 
 
-def _product_kernel_gradient(x: Features, z_bar: Features, size: Size) -> Kernel:
+def _product_kernel_gradient(
+    x: Features, z_bar: Features, size: Size, precision: Precision
+) -> Kernel:
+    del precision
     channels_in, channels_out = x.shape[-1], z_bar.shape[-1]
     if channels_in <= channels_out:
         return _outer(_gather(x, size), z_bar).reshape(*size, channels_in, channels_out)
@@ -134,18 +154,18 @@ def _primitive(name: str, by_products: Callable, by_lax: Callable, shape: Callab
     """A primitive with two forms, `by_products` for the CPU and `by_lax` for all others."""
     primitive = Primitive(name)
 
-    def by_platform(*operands: Array, **params: Size) -> Array:
+    def by_platform(*operands: Array, **params: Any) -> Array:
         return jax.lax.platform_dependent(
             *operands, cpu=partial(by_products, **params), default=partial(by_lax, **params)
         )
 
-    def batched(operands: tuple, axes: tuple, **params: Size) -> tuple[Array, int]:
+    def batched(operands: tuple, axes: tuple, **params: Any) -> tuple[Array, int]:
         return jax.vmap(partial(by_platform, **params), axes)(*operands), 0
 
-    def abstract(*operands: ShapedArray, **params: Size) -> ShapedArray:
+    def abstract(*operands: ShapedArray, **params: Any) -> ShapedArray:
         return ShapedArray(shape(*operands, **params), operands[0].dtype)
 
-    primitive.def_impl(jax.jit(primitive.bind, static_argnames="size"))
+    primitive.def_impl(jax.jit(primitive.bind, static_argnames=("size", "precision")))
     primitive.def_abstract_eval(abstract)
     batching.primitive_batchers[primitive] = batched
     mlir.register_lowering(primitive, mlir.lower_fun(by_lax, multiple_results=False))
@@ -159,21 +179,23 @@ _convolve_p = _primitive(
     "convolve",
     _product_convolve,
     lax_convolve,
-    lambda x, kernel: (*x.shape[:-1], kernel.shape[-1]),
+    lambda x, kernel, precision: (*x.shape[:-1], kernel.shape[-1]),
 )
 _kernel_gradient_p = _primitive(
     "convolve_kernel_gradient",
     _product_kernel_gradient,
     _lax_kernel_gradient,
-    lambda x, z_bar, size: (*size, x.shape[-1], z_bar.shape[-1]),
+    lambda x, z_bar, size, precision: (*size, x.shape[-1], z_bar.shape[-1]),
 )
 ad.defbilinear(
     _convolve_p,
-    lambda z_bar, x, kernel: _convolve_p.bind(z_bar, _swapped(kernel)),
-    lambda z_bar, x, kernel: _kernel_gradient_p.bind(x, z_bar, size=kernel.aval.shape[:2]),
+    lambda z_bar, x, kernel, **own: _convolve_p.bind(z_bar, _swapped(kernel), **own),
+    lambda z_bar, x, kernel, **own: _kernel_gradient_p.bind(
+        x, z_bar, size=kernel.aval.shape[:2], **own
+    ),
 )
 ad.defbilinear(
     _kernel_gradient_p,
-    lambda kernel_bar, x, z_bar, size: _convolve_p.bind(z_bar, _swapped(kernel_bar)),
-    lambda kernel_bar, x, z_bar, size: _convolve_p.bind(x, kernel_bar),
+    lambda kernel_bar, x, z_bar, size, **own: _convolve_p.bind(z_bar, _swapped(kernel_bar), **own),
+    lambda kernel_bar, x, z_bar, size, **own: _convolve_p.bind(x, kernel_bar, **own),
 )

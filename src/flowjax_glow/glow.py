@@ -16,6 +16,7 @@ from flowjax_glow.bijectors import (
     Squeeze,
 )
 from flowjax_glow.combinators import Chain, Memory, MultiScale, Repeat
+from flowjax_glow.convolution import Precision
 from flowjax_glow.errors import check_choice, check_count, check_positive, expected
 from flowjax_glow.nets import CouplingNet
 from flowjax_glow.scales import SCALES, Exponential, Scale, Sigmoid
@@ -45,6 +46,9 @@ class GlowConfig:
         memory: what the backward pass keeps, see `Repeat`.
         net_dtype: the dtype that coupling nets compute in, `"bfloat16"`, or None for that of the
             images. Parameters and everything that is inverted keep theirs.
+        net_precision: of the products of coupling nets and of learned priors on accelerators:
+            `"highest"` is float32, less trains faster and inverts less exactly; see `CouplingNet`.
+            What is inverted is float32 whatever it says.
         damped: what the outputs of the coupling nets, shifts and raw scales alike, are divided by:
             nothing, with True the depth, so that one update moves a level no further than it would
             move one step, or with `"sqrt"` the square root of the depth.
@@ -66,6 +70,7 @@ class GlowConfig:
     permutation: Literal["none", "every_step", "level_end", "every_batch"] = "none"
     memory: Memory = "store"
     net_dtype: Literal["bfloat16"] | None = None
+    net_precision: Precision = "highest"
     damped: Literal[False, True, "sqrt"] = False
     net_actnorm: bool = True
     shift_limit: float | None = None
@@ -85,6 +90,7 @@ class GlowConfig:
         )
         check_choice("GlowConfig.memory", self.memory, get_args(Memory))
         check_choice("GlowConfig.net_dtype", self.net_dtype, (None, "bfloat16"))
+        check_choice("GlowConfig.net_precision", self.net_precision, get_args(Precision))
         check_choice("GlowConfig.damped", self.damped, (False, True, "sqrt"))
         check_choice("GlowConfig.net_actnorm", self.net_actnorm, (False, True))
         if self.shift_limit is not None:
@@ -109,7 +115,9 @@ class GlowConfig:
         depth = self.depth_of(level)
         assert isinstance(self.scale, Scale)  # a name became a scale when the config was made
         gain = {False: 1.0, True: 1 / depth, "sqrt": depth**-0.5}[self.damped]
-        net = CouplingNet(self.width, self.net_dtype, gain, self.net_actnorm)
+        net = CouplingNet(
+            self.width, self.net_dtype, gain, self.net_actnorm, precision=self.net_precision
+        )
         return AffineCoupling(net, self.scale.shared_by(depth), shift_limit=self.shift_limit)
 
 
@@ -135,7 +143,7 @@ def glow(config: GlowConfig) -> MultiScale:
     """
     assert isinstance(config.prior_scale, Scale)  # as in `coupling`
     leaves = "read" if config.reads == "noise" else "moved"
-    split = Split(leaves, config.split_prior, config.prior_scale)
+    split = Split(leaves, config.split_prior, config.prior_scale, config.net_precision)
     top = (LearnedPrior(),) if config.top_prior == "learned" else ()
     *levels, last = (_level(config, level) for level in range(config.levels))
     return MultiScale(

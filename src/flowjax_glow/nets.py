@@ -1,5 +1,6 @@
 """The nets inside couplings and learned priors: conditioned on, never inverted."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import TypeAlias, cast
 
@@ -8,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from flowjax_glow.convolution import Kernel, convolve
+from flowjax_glow.convolution import Kernel, Precision, convolve
 from flowjax_glow.errors import check_positive
 from flowjax_glow.numerics import LOG_SCALE_FACTOR, at_least_float32, channel_statistics
 from flowjax_glow.types import Image, Key, Params
@@ -38,8 +39,11 @@ DEVIATION = 0.05
 #: What an edge channel adds to every image alike.
 EdgeMap: TypeAlias = Float[Array, "height width channels_out"]
 
+#: A convolution in the dtype and precision of a net.
+Product: TypeAlias = Callable[[Image, Kernel], Image]
 
-def edge_map(x: Image, kernel: Kernel, dtype: str | None = None) -> EdgeMap:
+
+def edge_map(x: Image, kernel: Kernel, product: Product = convolve) -> EdgeMap:
     """What an edge channel adds to a convolution of `x`.
 
     The channel is one in the padding and zero inside, so it gives a net the places that lie at the
@@ -50,19 +54,20 @@ def edge_map(x: Image, kernel: Kernel, dtype: str | None = None) -> EdgeMap:
     inside = jnp.zeros((1, height, width, 1), kernel.dtype)
     margins = ((0, 0), (down, down), (across, across), (0, 0))
     channel = jnp.pad(inside, margins, constant_values=1)
-    return _convolve_in(dtype, channel, kernel)[0, down : down + height, across : across + width]
+    return product(channel, kernel)[0, down : down + height, across : across + width]
 
 
 class _HiddenConv(nn.Module):
     """A convolution whose kernel starts at N(0, deviation^2), with an edge channel or without.
 
-    A 1x1 convolution has no padding, and so no edge channel. `dtype` is as of `CouplingNet`, and
-    that of the output.
+    A 1x1 convolution has no padding, and so no edge channel. `dtype` and `precision` are as of
+    `CouplingNet`; the output is of that dtype.
     """
 
     channels_out: int
     size: int
     dtype: str | None = None
+    precision: Precision = "highest"
     deviation: float = DEVIATION
     edge: bool = False
 
@@ -72,13 +77,17 @@ class _HiddenConv(nn.Module):
     def _edge_map(self, x: Image) -> EdgeMap | float:
         if not self.edge or self.size == 1:
             return 0.0
-        return edge_map(x, self._part("edge", 1, x), self.dtype)
+        return edge_map(x, self._part("edge", 1, x), self._product)
 
     def _part(self, name: str, channels_in: int, x: Image) -> Kernel:
         """The part of the kernel for some of the channels."""
         shape = (self.size, self.size, channels_in, self.channels_out)
         start = jax.nn.initializers.normal(self.deviation)
         return self.param(name, start, shape, at_least_float32(x))
+
+    @property
+    def _product(self) -> Product:
+        return partial(_convolve_in, self.dtype, self.precision)
 
     def _output(self, z: Image) -> Image:
         return z if self.dtype is None else z.astype(self.dtype)
@@ -98,12 +107,12 @@ class ConvActNorm(_HiddenConv):
         kernel, edges = self._kernel(x), self._edge_map(x)
 
         def statistics() -> tuple[Float[Array, " channels"], Float[Array, " channels"]]:
-            return channel_statistics(_convolve_in(self.dtype, x, kernel) + edges)
+            return channel_statistics(self._product(x, kernel) + edges)
 
         shift = self.param("shift", lambda _: -statistics()[0])
         log_scale = self.param("log_scale", lambda _: -jnp.log(statistics()[1]) / self.factor)
         scale = jnp.exp(self.factor * log_scale)
-        return self._output(_scaled_convolve(x, kernel, shift + edges, scale, self.dtype))
+        return self._output(_scaled(self._product, x, kernel, shift + edges, scale))
 
 
 class ConvBias(_HiddenConv):
@@ -114,53 +123,55 @@ class ConvBias(_HiddenConv):
         kernel, edges = self._kernel(x), self._edge_map(x)
         zeros = jax.nn.initializers.zeros
         bias = self.param("bias", zeros, (self.channels_out,), at_least_float32(x))
-        return self._output(_convolve_in(self.dtype, x, kernel) + (bias + edges))
+        return self._output(self._product(x, kernel) + (bias + edges))
 
 
 class ZeroConv(nn.Module):
     """A 3x3 convolution that starts at zero: ``(x * kernel + shift) g e^(3 l)``, all three zero.
 
-    `dtype`, the gain g and the edge channel are as of `CouplingNet`; the output has the dtype of
-    the parameters. With a `deviation` the kernel starts at N(0, deviation^2) instead.
+    `dtype`, `precision`, the gain g and the edge channel are as of `CouplingNet`; the output has
+    the dtype of the parameters. With a `deviation` the kernel starts at N(0, deviation^2) instead.
     """
 
     channels_out: int
     dtype: str | None = None
     gain: float = 1.0
+    precision: Precision = "highest"
     deviation: float | None = None
     edge: bool = False
 
     @nn.compact
     def __call__(self, x: Image) -> Image:
         zeros, dtype = jax.nn.initializers.zeros, at_least_float32(x)
+        product = partial(_convolve_in, self.dtype, self.precision)
         start = jax.nn.initializers.normal(self.deviation) if self.deviation else zeros
         kernel = self.param("kernel", start, (3, 3, x.shape[-1], self.channels_out), dtype)
         edges: EdgeMap | float = 0.0
         if self.edge:
             part = self.param("edge", start, (3, 3, 1, self.channels_out), dtype)
-            edges = edge_map(x, part, self.dtype)
+            edges = edge_map(x, part, product)
         shift = self.param("shift", zeros, (self.channels_out,), dtype)
         log_scale = self.param("log_scale", zeros, (self.channels_out,), dtype)
         scale = self.gain * jnp.exp(LOG_SCALE_FACTOR * log_scale)
-        return _scaled_convolve(x, kernel, shift + edges, scale, self.dtype)
+        return _scaled(product, x, kernel, shift + edges, scale)
 
 
-def _scaled_convolve(
+def _scaled(
+    product: Product,
     x: Image,
     kernel: Kernel,
     shift: Float[Array, "*places channels"],
     scale: Float[Array, " channels"],
-    dtype: str | None,
 ) -> Image:
     """``(x * kernel + shift) scale``, scaled where there are fewer numbers: in the kernel."""
-    return _convolve_in(dtype, x, kernel * scale) + shift * scale
+    return product(x, kernel * scale) + shift * scale
 
 
-def _convolve_in(dtype: str | None, x: Image, kernel: Kernel) -> Image:
+def _convolve_in(dtype: str | None, precision: Precision, x: Image, kernel: Kernel) -> Image:
     """The product is taken in `dtype`, None for their own; the result has the kernel's."""
     if dtype is None:
-        return convolve(x, kernel)
-    return convolve(x.astype(dtype), kernel.astype(dtype)).astype(kernel.dtype)
+        return convolve(x, kernel, precision)
+    return convolve(x.astype(dtype), kernel.astype(dtype), precision).astype(kernel.dtype)
 
 
 class CouplingNet(nn.Module):
@@ -181,6 +192,9 @@ class CouplingNet(nn.Module):
         edge: whether the 3x3 convolutions read an edge channel, which is one in their padding and
             zero inside (openai/glow), so that the net can tell the border from dark pixels.
         last_deviation: of the kernel of the last layer at the start; None starts it at zero.
+        precision: of its products on accelerators. With less than ``"highest"`` one direction
+            alone is as good as ever, but a chain of couplings gives its input back less exactly
+            than float32 (docs/accelerator.md).
 
     Raises:
         ValueError: if a deviation or the factor is not above 0 and finite.
@@ -194,6 +208,7 @@ class CouplingNet(nn.Module):
     actnorm_factor: float = LOG_SCALE_FACTOR
     edge: bool = False
     last_deviation: float | None = None
+    precision: Precision = "highest"
 
     def __post_init__(self) -> None:
         check_positive("CouplingNet.deviation", self.deviation)
@@ -206,13 +221,12 @@ class CouplingNet(nn.Module):
     def __call__(self, x: Image, channels_out: int) -> Image:
         """`(batch, height, width, channels)` to `(batch, height, width, channels_out)`."""
         ended = partial(ConvActNorm, factor=self.actnorm_factor) if self.actnorm else ConvBias
-        convolution = partial(
-            ended, self.width, dtype=self.dtype, deviation=self.deviation, edge=self.edge
-        )
+        shared = {"dtype": self.dtype, "precision": self.precision, "edge": self.edge}
+        convolution = partial(ended, self.width, deviation=self.deviation, **shared)
         h = relu(convolution(size=3, name="first")(x))
         h = relu(convolution(size=1, name="second")(h))
         last = ZeroConv(
-            channels_out, self.dtype, self.gain, self.last_deviation, self.edge, name="last"
+            channels_out, gain=self.gain, deviation=self.last_deviation, name="last", **shared
         )
         return last(h).astype(x.dtype)
 

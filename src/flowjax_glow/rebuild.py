@@ -1,4 +1,4 @@
-"""The same flow with another memory policy or another precision of its nets; params fit all alike.
+"""The same flow with another memory policy, dtype or precision of its nets; params fit all alike.
 
 They look into the combinators of this library; other bijectors stay as they are.
 """
@@ -8,8 +8,9 @@ from dataclasses import replace
 from typing import Literal, TypeVar, cast
 
 from flowjax_glow.bijector import Bijector
-from flowjax_glow.bijectors import AffineCoupling
+from flowjax_glow.bijectors import AffineCoupling, Split
 from flowjax_glow.combinators import Chain, Invert, Memory, MultiScale, Repeat
+from flowjax_glow.convolution import Precision
 from flowjax_glow.nets import CouplingNet
 
 Flow = TypeVar("Flow", bound=Bijector)
@@ -31,6 +32,24 @@ def with_net_dtype(flow: Flow, dtype: Literal["bfloat16"] | None) -> Flow:
         match bijector:
             case AffineCoupling(net=CouplingNet() as net):
                 return replace(bijector, net=net.clone(dtype=dtype))
+        return bijector
+
+    return cast(Flow, _rebuilt(flow, change))
+
+
+def with_net_precision(flow: Flow, precision: Precision) -> Flow:
+    """`flow` with every `CouplingNet` and every learned prior in it multiplying in `precision`.
+
+    Train with ``"default"`` and invert with ``"highest"``: the parameters are the same, and both
+    directions must be taken in one precision.
+    """
+
+    def change(bijector: Bijector) -> Bijector:
+        match bijector:
+            case AffineCoupling(net=CouplingNet() as net):
+                return replace(bijector, net=net.clone(precision=precision))
+            case Split():
+                return replace(bijector, precision=precision)
         return bijector
 
     return cast(Flow, _rebuilt(flow, change))

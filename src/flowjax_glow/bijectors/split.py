@@ -1,11 +1,12 @@
 """Splits and learned priors: what leaves a flow leaves as standard normal noise."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 import jax.numpy as jnp
 
 from flowjax_glow.bijector import Bijector
+from flowjax_glow.convolution import Precision
 from flowjax_glow.errors import check_choice, expected
 from flowjax_glow.halves import halves
 from flowjax_glow.nets import ZeroConv, apply_net, init_net
@@ -31,17 +32,20 @@ class Split(Bijector):
 
     `leaves` names the half that leaves, of those that a coupling reads (the first) and moves (the
     second): this alone decides whether, in generation, the next coupling's net reads fresh noise
-    (`"read"`, the paper) or signal (`"moved"`, openai/glow).
+    (`"read"`, the paper) or signal (`"moved"`, openai/glow). `precision` is that of the learned
+    prior's convolution, as of `CouplingNet`.
     Source: Dinh et al. 2016; the learned prior is Kingma & Dhariwal's public code's.
     """
 
     leaves: Literal["read", "moved"] = "read"
     prior: Literal["standard", "learned"] = "standard"
     scale: Scale = field(default_factory=Exponential)
+    precision: Precision = "highest"
 
     def __post_init__(self) -> None:
         check_choice("Split.leaves", self.leaves, ("read", "moved"))
         check_choice("Split.prior", self.prior, ("standard", "learned"))
+        check_choice("Split.precision", self.precision, get_args(Precision))
         if not isinstance(self.scale, Scale):
             raise expected(
                 "Split.scale", "a Scale", got=repr(self.scale), advice="build one, as Exponential()"
@@ -52,7 +56,7 @@ class Split(Bijector):
         if self.prior == "standard":
             return ()
         stays, leaves = self._part(x)
-        return init_net(ZeroConv(2 * leaves.shape[-1]), key, stays)
+        return init_net(self._net(leaves), key, stays)
 
     def forward(self, params: Params, x: Image) -> tuple[tuple[Image, Image], LogDet]:
         stays, leaves = self._part(x)
@@ -72,8 +76,11 @@ class Split(Bijector):
 
     def _prior(self, params: Params, stays: Image, leaves: Image) -> tuple[Image, Image]:
         channels = leaves.shape[-1]
-        fields = apply_net(ZeroConv(2 * channels), params, stays)
+        fields = apply_net(self._net(leaves), params, stays)
         return fields[..., :channels], fields[..., channels:]
+
+    def _net(self, leaves: Image) -> ZeroConv:
+        return ZeroConv(2 * leaves.shape[-1], precision=self.precision)
 
     def _part(self, x: Image) -> tuple[Image, Image]:
         """The half that stays and the half that leaves."""

@@ -1,0 +1,124 @@
+"""The phases of both calls, in full and tiny."""
+
+from dataclasses import dataclass, replace
+from functools import cache, partial
+from pathlib import Path
+
+from benchmarks.accelerator import models
+from benchmarks.accelerator.call import Phase
+from benchmarks.accelerator.fast import Fast, Row, rows
+from benchmarks.accelerator.models import Size
+from benchmarks.accelerator.pictures import cifar10, faces
+from benchmarks.accelerator.right import Right
+from benchmarks.accelerator.study import Plan
+from benchmarks.accelerator.trials import LostPermutations, Trials
+from benchmarks.workloads import Workload
+from flowjax_glow.glow import GlowConfig
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Of everything.
+
+    Attributes:
+      side: of faces and of CIFAR-10 images, in pixels.
+      author, remedy, permuted, cifar: how models are trained in each phase.
+    """
+
+    right: Right
+    fast: Fast
+    face_side: int
+    face_model: Size
+    author: Plan
+    remedy: Plan
+    permuted: Plan
+    cifar_side: int
+    cifar_model: Size
+    cifar: Plan
+
+
+_AUTHOR = Plan(steps=5400, batch=16, looks=(100, 200, 400, 800, 1600, 2700))
+
+FULL = Sizes(
+    right=Right(GlowConfig(levels=2, depth=8, width=64), size=16, batch=32),
+    fast=Fast(
+        Workload("cifar10", depth=32, batch=64, width=512),
+        rows(64, 256),
+        seconds=1.0,
+        peak_size=8192,
+    ),
+    face_side=64,
+    face_model=Size(levels=4, depth=32, width=512),
+    author=_AUTHOR,
+    remedy=replace(_AUTHOR, steps=2000, looks=(100, 200, 400, 800, 1600)),
+    permuted=replace(_AUTHOR, steps=800, looks=()),
+    cifar_side=32,
+    cifar_model=Size(levels=3, depth=32, width=512),
+    # as many steps as fit
+    cifar=Plan(steps=100_000, batch=64, looks=(100, 200, 400, 800, 1600), n_bits=8, clip_norm=None),
+)
+
+_TINY = Plan(steps=4, batch=4, looks=(2,), held_out=8, samples=8, chunk=8, warmup_steps=1)
+
+TINY = Sizes(
+    right=Right(GlowConfig(levels=2, depth=2, width=8), size=8, batch=4, nets=("float32",)),
+    fast=Fast(
+        Workload("tiny", depth=1, batch=4, size=8, levels=2, width=8),
+        (
+            Row("ours-store", 4, "default", measures=("train", "sample")),
+            Row("normflows", 4, measures=("train", "sample")),
+        ),
+        seconds=0.02,
+        peak_size=64,
+        rounds=1,
+    ),
+    face_side=8,
+    face_model=Size(levels=2, depth=2, width=8),
+    author=_TINY,
+    remedy=_TINY,
+    permuted=replace(_TINY, looks=()),
+    cifar_side=8,
+    cifar_model=Size(levels=2, depth=2, width=8),
+    cifar=replace(_TINY, n_bits=8, clip_norm=None),
+)
+
+
+def call_a(data: Path, sizes: Sizes) -> list[Phase]:
+    """Right, fast, the author's model, remedies, Figure 5."""
+    source = cache(partial(faces, data, sizes.face_side))
+    model = sizes.face_model
+    author = Trials({"control": (partial(models.author, model), sizes.author)}, source)
+    remedies = Trials(
+        {
+            name: (partial(models.author, model, **changes), sizes.remedy)
+            for name, changes in models.REMEDIES.items()
+        },
+        source,
+    )
+    permuted = partial(models.author, model, permutation="every_step")
+    figure5 = LostPermutations(permuted, sizes.permuted, source)
+    return [
+        Phase("right", 30, sizes.right.prepare, sizes.right.run),
+        Phase("fast", 120, sizes.fast.prepare, sizes.fast.run, quiet=True),
+        Phase("author", 180, author.prepare, author.run),
+        Phase("remedies", 130, remedies.prepare, remedies.run),
+        Phase("figure5", 40, figure5.prepare, figure5.run),
+    ]
+
+
+def call_b(data: Path, sizes: Sizes) -> list[Phase]:
+    """CIFAR-10: the control and our remedy, with and without a warm-up."""
+    plans = {"": sizes.cifar, "-no-warmup": replace(sizes.cifar, warmup_steps=0)}
+    flows = {"control": {}, "damped": models.REMEDIES["damped"]}
+    trials = Trials(
+        {
+            f"{name}{suffix}": (partial(models.usual, sizes.cifar_model, **changes), plan)
+            for suffix, plan in plans.items()
+            for name, changes in flows.items()
+        },
+        cache(partial(cifar10, data, sizes.cifar_side)),
+    )
+    return [Phase("cifar", 220, trials.prepare, trials.run)]
+
+
+CALLS = {"A": call_a, "B": call_b}
