@@ -26,7 +26,14 @@ from flowjax_glow.diagnostics import (
     singular_values,
     smallest_crop,
 )
-from flowjax_glow.diagnostics.attack import _into_ball, _into_cube
+from flowjax_glow.diagnostics.attack import (
+    OBJECTIVES,
+    _Around,
+    _by_chance,
+    _into_ball,
+    _into_cube,
+    _search,
+)
 from flowjax_glow.diagnostics.certificates import convolution_gain
 from flowjax_glow.diagnostics.chunks import in_chunks
 from flowjax_glow.diagnostics.layers import MAX_ROUNDS, TOLERANCE
@@ -380,7 +387,60 @@ def test_an_attack_climbs_and_stays_in_its_region():
     found = attack(flow, params, pictures(3), objectives=["smallest scale"], steps=6)
     assert found.search.tolist() == ["cube, smallest scale", "ball, smallest scale"]
     assert (found.objective > 0).all()
+    assert (found.found >= found.start).all()  # which is one of the points
+    assert (found.by_chance >= found.start).all()
     assert (found.found < 1e-3).all()  # nothing is broken here
+
+
+class BrokenBetween(Bijector):
+    """The identity; its inverse is off by 1 where the first number lies between two others."""
+
+    def __init__(self):
+        self.errors_measured = 0
+
+    def init(self, key, x):
+        return {"low": jnp.asarray(1.1), "high": jnp.asarray(1.25)}
+
+    def forward(self, params, x):
+        self.errors_measured += 1
+        return x, jnp.zeros(len(x))
+
+    def inverse(self, params, z):
+        first = z[:, :1, :1, :1]
+        wrong = (params["low"] < first) & (first < params["high"])
+        return z + wrong.astype(z.dtype), jnp.zeros(len(z))
+
+
+@pytest.fixture
+def straight_on(monkeypatch):
+    """An objective that leads from ones, in a ball of a tenth of their length, across the gap."""
+    monkeypatch.setitem(OBJECTIVES, "first", lambda flow, params, z, key: z[:, 0, 0, 0])
+    flow, start = BrokenBetween(), jnp.ones((2, 2, 2, 3))
+    params = flow.init(jax.random.key(0), start)
+    return _Around(flow, "ball", params, start, jnp.asarray(0.1))
+
+
+def test_a_climb_is_judged_by_its_worst_point(straight_on):
+    found = _search(straight_on, jax.random.key(1), "first", 6)
+    edge = 0.1 * np.sqrt(12)
+    np.testing.assert_allclose(found["climbed"], edge, rtol=1e-5)
+    end = straight_on.start.at[:, 0, 0, 0].add(edge)
+    assert (straight_on.error(end) == 0).all()
+    assert (found["error"] > 0.5).all()  # at its second point
+    assert (found["largest"] > 2).all()
+
+
+def test_chance_has_as_many_points_as_a_climb(straight_on):
+    counts = []
+    with jax.disable_jit():
+        for search in (
+            lambda: _search(straight_on, jax.random.key(1), "first", 6),
+            lambda: _by_chance(straight_on, jax.random.key(1), 6),
+        ):
+            before = straight_on.flow.errors_measured
+            search()
+            counts.append(straight_on.flow.errors_measured - before)
+    assert counts == [7, 7]
 
 
 def test_regions_hold():
