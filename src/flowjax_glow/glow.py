@@ -35,7 +35,7 @@ class GlowConfig:
             (the paper) or the `"signal"` (openai/glow).
         split_prior: of the noise that leaves: `"standard"` normal, or `"learned"` from what stays.
         prior_scale: how a learned split prior makes its standard deviation: a `Scale`, or its name.
-            It acts once per level, so it is not told the depth.
+            It acts once per level, so one that knows the depth is told 1.
         top_prior: of the last latent: `"standard"`, or `"learned"` mean and deviation per channel.
         mixing: of the channels, before each coupling: `"conv1x1"`, `"reverse"`, or `"shuffle"`.
         conv1x1: `"dense"`, or `"lu"`.
@@ -143,7 +143,8 @@ def glow(config: GlowConfig) -> MultiScale:
     """
     assert isinstance(config.prior_scale, Scale)  # as in `coupling`
     leaves = "read" if config.reads == "noise" else "moved"
-    split = Split(leaves, config.split_prior, config.prior_scale, config.net_precision)
+    prior_scale = config.prior_scale.shared_by(1)
+    split = Split(leaves, config.split_prior, prior_scale, config.net_precision)
     top = (LearnedPrior(),) if config.top_prior == "learned" else ()
     *levels, last = (_level(config, level) for level in range(config.levels))
     return MultiScale(

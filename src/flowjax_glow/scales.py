@@ -156,13 +156,13 @@ class SigmoidScale(Scale):
 
     @property
     def reciprocal_slope(self) -> float:
-        # of sigma' / s^2, largest where s is the geometric mean of its bounds
+        # of sigma' / s^2, largest where s is the harmonic mean of its bounds
         low, high, _ = self._form()
         return (high - low) / (4 * low * high) if low else math.inf
 
     @property
     def log_slope(self) -> float:
-        # of sigma (1 - sigma) / (r + sigma), largest where sigma is sqrt(r^2 + r) - r
+        # of sigma (1 - sigma) / (r + sigma), largest where s is the geometric mean of its bounds
         low, high, _ = self._form()
         r = low / (high - low)
         return (math.sqrt(1 + r) - math.sqrt(r)) ** 2
@@ -299,9 +299,13 @@ class TanhExponential(SymmetricScale):
 class DepthScaled(Scale):
     r"""``log s = c tanh(h / c)`` with ``c = alpha / steps``: a bound that knows the depth.
 
-    When `steps` of them act in a chain, ``|sum log s| < alpha``: the gain of the whole chain's
-    diagonal stays below ``e^alpha`` at any depth, in both directions; ``log s`` is ``h`` near 0.
-    Without `steps` GLOW fills in those of a level; L levels are bounded by ``e^(L alpha)``.
+    When `steps` of them act in a chain, ``|sum log s| < alpha``: the product of the factors s
+    stays between ``e^-alpha`` and ``e^alpha`` at any depth, for L levels between ``e^(-L alpha)``
+    and ``e^(L alpha)``. The other parts of a step, shifts, slopes, actnorms and matrices, are not
+    bounded by it. ``log s`` is ``h`` near 0.
+
+    Without `steps` it is not ready for use: `GlowConfig` fills in the depth of a level, and
+    `shared_by` does elsewhere. Used before that, it raises ValueError.
 
     `one_sided`, it only contracts, ``log s = (c / 2) (tanh(2 h / c) - 1)`` in (-c, 0), with the
     same slope at h = 0: to tell what growing is good for.
@@ -318,8 +322,15 @@ class DepthScaled(Scale):
 
     @property
     def limit(self) -> float:
-        """The bound of one step, ``c = alpha / steps``."""
-        return self.alpha / (self.steps or 1)
+        """The bound of one step, ``c = alpha / steps``; raises ValueError without `steps`."""
+        if self.steps is None:
+            raise expected(
+                "DepthScaled.steps",
+                "how many of these scales act in a chain",
+                got="None",
+                advice="pass steps=, or shared_by(depth); GlowConfig(scale=...) does it for you",
+            )
+        return self.alpha / self.steps
 
     def log(self, raw: Raw) -> Raw:
         reach, middle = self._form()
@@ -479,7 +490,8 @@ def scale_from(text: str) -> Scale:
         ) from None
 
 
-#: Every scale of a coupling by name, with its default constants.
+#: Every scale of a coupling by name, with its default constants. ``depth-scaled`` is still to be
+#: told its steps.
 SCALES: dict[str, Scale] = {
     "additive": Additive(),
     "sigmoid": Sigmoid(),

@@ -4,7 +4,8 @@ The bijectors know nothing of it. A visitor is called after every bijector that 
 has been inverted; what it returns goes on down the flow, so clipping and observing are one thing.
 Records come back in the structure of the flow: a tuple for a `Chain`, a leading depth axis for a
 `Repeat`, ``{"levels": ..., "splits": ...}`` for a `MultiScale`; `flatten_records` names and orders
-them. The plain structure is walked, so what is observed is what `inverse` computes.
+them. The plain structure is walked, sub-layer by sub-layer. `Chain.inverse` folds an actnorm and a
+1x1 convolution into one product, so what is observed is what `inverse` computes up to rounding.
 """
 
 from collections.abc import Callable, Iterator
@@ -40,9 +41,10 @@ def walk_inverse(
 ) -> tuple[Image, LogDet, Any]:
     """`bijector.inverse`, calling `visit` after every bijector inside: ``(x, log_det, records)``.
 
-    With a visitor that returns its ``x`` the first two equal ``bijector.inverse(params, z)``. The
-    log-det is that of the maps, without what the visitor changed. Works under `jax.jit`. A new
-    combinator takes part by ``walk_inverse.register``.
+    With a visitor that returns its ``x`` the first two are ``bijector.inverse(params, z)`` up to
+    rounding, which folding changes and a stretching flow amplifies. The log-det is that of the
+    maps, without what the visitor changed. Works under `jax.jit`. A new combinator takes part by
+    ``walk_inverse.register``.
     """
     x, log_det = bijector.inverse(params, z)
     x, record = visit(bijector, params, z, x, log_det)

@@ -2,16 +2,18 @@
 
 import dataclasses
 import json
+import re
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from matplotlib import pyplot
+from scipy import stats
 
 from flowjax_glow import GlowConfig
 from flowjax_glow.diagnostics import THRESHOLDS, Threshold, stability_report
 from flowjax_glow.diagnostics.report import suspects
-from flowjax_glow.diagnostics.result import short
+from flowjax_glow.diagnostics.result import share, short
 from tests.diagnostics.models import (
     CONFIG,
     WrongInverseLogDet,
@@ -46,6 +48,8 @@ def test_it_prints_converts_and_draws(sound, tmp_path):
     text = str(sound)
     assert text.startswith("verdict: trustworthy\n")
     assert all(name in text for name in THRESHOLDS)
+    assert "\n  images in other bins: 0 of 12 (at most 22.1 %)\n  z = 0: comes back\n" in text
+    assert text.endswith("\n  samples at tau = 1: lost 0 of 256 (at most 1.2 %)")
     plain = json.loads(json.dumps(sound.to_json(), allow_nan=False))
     assert plain["verdict"] == "trustworthy"
     assert len(plain["tables"]["layers, samples"]["gain"]) == 3 * 3 + 1
@@ -56,7 +60,26 @@ def test_it_prints_converts_and_draws(sound, tmp_path):
         pyplot.close(axes.figure)
 
 
-@pytest.mark.parametrize(("raw", "reason"), [(-18.0, "stretches by"), (-200.0, "is finite, of")])
+def test_shares_are_told_with_counts_and_bounds():
+    told = [share(*counts) for counts in ((8, 4000), (0, 64), (0, 256), (0, 10_000), (999, 1000))]
+    assert told == [
+        "8 of 4000 (0.2 %)",
+        "0 of 64 (at most 4.6 %)",
+        "0 of 256 (at most 1.2 %)",
+        "0 of 10000 (at most 0.03 %)",
+        "999 of 1000 (99.9 %)",
+    ]
+
+
+@pytest.mark.parametrize("of", [1, 64, 256])
+def test_the_bound_of_none_is_the_rate_that_misses_it_once_in_twenty(of):
+    told = float(share(0, of).partition("at most ")[2].rstrip(" %)")) / 100
+    assert stats.binom.pmf(0, of, told) == pytest.approx(0.05, rel=0.1)  # two digits are told
+
+
+@pytest.mark.parametrize(
+    ("raw", "reason"), [(-18.0, "stretches by at least"), (-200.0, "is finite, of")]
+)
 def test_a_scale_near_zero_is_named(raw, reason):
     flow, params = model(UNBOUNDED)
 
@@ -67,6 +90,7 @@ def test_a_scale_near_zero_is_named(raw, reason):
 
     found = report(flow, with_step(params, 0, plant))
     assert found.verdict == "broken"
+    assert re.search(r"\n  samples at tau = 1: lost [1-9]\d* of 256 \([\d.]+ %\)$", str(found))
     assert found.layer == "level0/step1/AffineCoupling"
     assert reason in found.reason.split(";")[0]
     # Step 0 reads what step 1 has blown up.

@@ -38,7 +38,7 @@ CASES: dict[str, tuple[fg.Bijector, tuple[int, ...]]] = {
     "split-moved-learned": (fg.Split("moved", "learned"), IMAGE),
     "split-odd-channels": (fg.Split("read", "learned"), (3, 4, 4, 5)),
     "learned-prior": (fg.LearnedPrior(), IMAGE),
-    **{f"coupling-{name}": (coupling(scale), IMAGE) for name, scale in fg.SCALES.items()},
+    **{f"coupling-{name}": (coupling(s.shared_by(1)), IMAGE) for name, s in fg.SCALES.items()},
     "coupling-depth-scaled-32": (coupling(fg.DepthScaled().shared_by(32)), IMAGE),
     "coupling-shift-limit": (coupling(fg.TanhSoftplus(), shift_limit=0.05), IMAGE),
     "coupling-odd-channels": (coupling(fg.Sigmoid()), (3, 4, 4, 5)),

@@ -83,6 +83,11 @@ def test_a_scale_that_knows_the_depth_is_told_it():
         assert coupling.scale.log_bounds == pytest.approx((-0.3, 0.3))
 
 
+def test_a_prior_scale_that_knows_the_depth_is_told_that_it_acts_once():
+    split = small_glow(depth=7, split_prior="learned", prior_scale=fg.DepthScaled(2.0)).splits[0]
+    assert split.scale == fg.DepthScaled(2.0, steps=1)
+
+
 @pytest.mark.parametrize(("damped", "by"), [(True, 5), ("sqrt", math.sqrt(5))])
 def test_damped_nets_give_their_output_over_the_depth_or_its_root(damped, by):
     plain, flow = small_glow(depth=5), small_glow(depth=5, damped=damped)
@@ -334,12 +339,13 @@ def test_every_actnorm_starts_by_standardizing_the_batch():
 
 @pytest.mark.parametrize("name", fg.SCALES)
 def test_the_first_scale_is_the_same_everywhere(name):
-    coupling = fg.AffineCoupling(fg.CouplingNet(4), fg.SCALES[name])
+    scale = fg.SCALES[name].shared_by(1)
+    coupling = fg.AffineCoupling(fg.CouplingNet(4), scale)
     x = images((4, 4, 4, 4), "float32")
     params = coupling.init(jax.random.key(0), x)
     log_scale = coupling.log_scale(params, x)
     assert log_scale.shape == (4, 4, 4, 2)
-    np.testing.assert_array_equal(log_scale, fg.SCALES[name].log(jnp.zeros_like(log_scale)))
+    np.testing.assert_array_equal(log_scale, scale.log(jnp.zeros_like(log_scale)))
 
 
 def test_constant_channels_start_finite():

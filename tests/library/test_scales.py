@@ -17,7 +17,8 @@ from flowjax_glow.scales import Additive, Blend, Bounded, DepthScaled, Sigmoid, 
 from tests.library.cases import coupling, images
 
 SHARED = "depth-scaled-32"
-SCALES = {**fg.SCALES, SHARED: fg.DepthScaled().shared_by(32)}
+SCALES = {name: scale.shared_by(1) for name, scale in fg.SCALES.items()}
+SCALES[SHARED] = fg.DepthScaled().shared_by(32)
 UNBOUNDED = ("sigmoid", "two-sigmoid")  # those whose s may reach 0
 EXTREMES = np.array([-1e4, -100.0, -88.0, 0.0, 88.0, 100.0, 1e4])
 
@@ -160,6 +161,22 @@ def test_how_fast_the_inverse_gain_can_change(name):
         assert speed.max() == pytest.approx(fastest, rel=1e-4)
 
 
+@pytest.mark.parametrize(
+    "scale",
+    [fg.Biased(0.03), fg.Biased(), fg.Bounded(), fg.Bounded(0.1, 1.0), fg.Bounded(2.0, 7.0)],
+)
+def test_where_the_slopes_of_a_sigmoid_with_a_floor_are_largest(scale):
+    low, high = scale.bounds
+    raw = jnp.linspace(-14.0, 10.0, 240_001)
+    slope = jax.vmap(jax.grad(scale.log))(raw)
+    s = np.asarray(scale.value(raw), np.float64)
+    steepest_reciprocal = s[np.argmax(slope / s)]  # |d(1/s)/dh| = (d log s/dh) / s
+    assert steepest_reciprocal == pytest.approx(2 * low * high / (low + high), rel=0.01)
+    assert (slope / s).max() == pytest.approx(scale.reciprocal_slope, rel=1e-4)
+    assert s[np.argmax(slope)] == pytest.approx(math.sqrt(low * high), rel=0.01)
+    assert slope.max() == pytest.approx(scale.log_slope, rel=1e-4)
+
+
 @every_scale
 @settings(deadline=None, max_examples=50)
 @given(values=st.lists(st.floats(-1e4, 1e4, width=32), min_size=8, max_size=8))
@@ -217,6 +234,26 @@ def test_the_bound_of_a_chain_does_not_depend_on_depth():
         assert slope == pytest.approx(1.0)  # log s is h near 0, at any depth
 
 
+@pytest.mark.parametrize("use", ["log", "value", "reciprocal"])
+@pytest.mark.parametrize("one_sided", [False, True])
+def test_a_depth_scaled_one_without_its_steps_is_refused(use, one_sided):
+    scale = fg.DepthScaled(one_sided=one_sided)
+    message = (
+        r"^DepthScaled\.steps: expected how many of these scales act in a chain, got None; "
+        r"pass steps=, or shared_by\(depth\); GlowConfig\(scale=\.\.\.\) does it for you$"
+    )
+    with pytest.raises(ValueError, match=message):
+        getattr(scale, use)(jnp.zeros(1))
+    for bound in ("limit", "log_bounds", "bounds", "reciprocal_slope"):
+        with pytest.raises(ValueError, match=message):
+            getattr(scale, bound)
+    untold, x = coupling(scale), images((2, 4, 4, 4), "float32")
+    params = untold.init(jax.random.key(0), x)
+    for direction in (untold.forward, untold.inverse, untold.log_scale):
+        with pytest.raises(ValueError, match=message):
+            direction(params, x)
+
+
 @pytest.mark.parametrize("name", fg.SCALES)
 def test_only_a_scale_that_knows_the_depth_is_changed_by_it(name):
     shared = fg.SCALES[name].shared_by(32)
@@ -225,7 +262,7 @@ def test_only_a_scale_that_knows_the_depth_is_changed_by_it(name):
 
 @pytest.mark.parametrize("name", fg.SCALES)
 def test_the_net_gives_as_many_numbers_as_the_scale_asks_for(name):
-    scale = fg.SCALES[name]
+    scale = SCALES[name]
     x = images((2, 4, 4, 5), "float32")
     params = jax.eval_shape(coupling(scale).init, jax.random.key(0), x)
     moved = halves(x)[1].shape[-1]

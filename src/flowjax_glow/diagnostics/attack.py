@@ -3,7 +3,8 @@
 Where an inverse is healthy, the gradient of its round-trip error is rounding noise, so following it
 shows nothing. Surrogates are climbed as well: the gain of the inverse, the smallest scale, the
 largest activation. A search that finds nothing is evidence only beside those, and beside points
-drawn at random from the same region, as many of them.
+drawn at random from the same region, as many of them. A climb may pass a bad point and leave it
+again, so what counts is the worst point on its way, its start and its end included.
 """
 
 from collections.abc import Callable, Sequence
@@ -37,16 +38,20 @@ RADIUS = 0.1
 class Attack(Result):
     """What each search found, a row per region and objective.
 
+    From every start a search visits ``steps + 1`` points, the start among them, and so does chance,
+    which draws anew for every row. (A search takes a gradient at each of its points as well.)
+
     Attributes:
         search: region and objective. ``cube`` holds all dequantizations of an image, ``ball`` all
             latents near a sample.
         start: the worst error of the points it started from, ``|z - z'| / |z|``.
-        found: the worst error at the end points of the climbs.
-        by_chance: the worst error of the start and of as many random points as a climb visits;
-            those of the ball lie on its surface.
-        objective: the objective's median gain from start to end, of the examples where it is
-            finite, in its own unit, mostly nats; NaN where there are none.
-        largest: the largest activation of the inverse at the points found.
+        found: the worst error at any point of the climbs.
+        by_chance: the worst error of the start and of ``steps`` random points; those of the ball
+            lie on its surface.
+        objective: how far the objective rose from the start to its largest value on the climb, the
+            median of the examples where that is finite, in its own unit, mostly nats; NaN where
+            there are none.
+        largest: the largest activation of the inverse at any point of the climbs.
     """
 
     title = "Searches for points that do not come back"
@@ -92,10 +97,10 @@ def attack(
     )
     for region, start, size in regions:
         around = _Around(flow, region, params, start, jnp.asarray(size))
-        drawn = [worst(errors) for errors in _by_chance(around, key, steps)]
-        for name in names:
+        for name, own_key in zip(names, jax.random.split(key, len(names)), strict=True):
+            at_start, by_chance = (worst(errors) for errors in _by_chance(around, own_key, steps))
             found = _search(around, key, name, steps)
-            errors = (drawn[0], worst(found["error"]), drawn[1])
+            errors = (at_start, worst(found["error"]), by_chance)
             climbed = np.asarray(found["climbed"])
             climbed = climbed[np.isfinite(climbed)]
             gained = float(np.median(climbed)) if climbed.size else float("nan")
@@ -141,7 +146,7 @@ class _Around:
 
 @partial(jax.jit, static_argnums=(2, 3))
 def _search(around: _Around, key: jax.Array, name: str, steps: int) -> dict[str, PerExample]:
-    """What climbing one objective found."""
+    """The extremes over all points of the climbs of one objective."""
     flow, params = around.flow, around.params
 
     def objective(point: Any) -> PerExample:
@@ -151,18 +156,20 @@ def _search(around: _Around, key: jax.Array, name: str, steps: int) -> dict[str,
         values = objective(point)
         return values.sum(), values
 
-    def climb(point: Any, index: jax.Array) -> tuple[Any, PerExample]:
+    def climb(point: Any, index: jax.Array) -> tuple[Any, tuple[PerExample, ...]]:
         gradient, values = jax.grad(summed, has_aux=True)(point)
+        largest = _largest_activation(flow, params, around.latents(point), key)
         pace = 0.5 * (1 - index / steps)
         step = jax.tree.map(lambda d: jnp.nan_to_num(d, nan=0.0), around.across(gradient))
         moved = jax.tree.map(lambda p, d: p + pace * d, point, step)
-        return around.inside(moved), values
+        return around.inside(moved), (around.error(point), values, largest)
 
-    end, values = jax.lax.scan(climb, around.start, jnp.arange(steps))
+    # the move from the last point, of pace 0, is not made
+    _, (errors, values, largest) = jax.lax.scan(climb, around.start, jnp.arange(steps + 1))
     return {
-        "error": around.error(end),
-        "climbed": objective(end) - values[0],
-        "largest": jnp.exp(_largest_activation(flow, params, around.latents(end), key)),
+        "error": errors.max(0),
+        "climbed": jnp.nanmax(values, 0) - values[0],
+        "largest": jnp.exp(largest.max(0)),
     }
 
 

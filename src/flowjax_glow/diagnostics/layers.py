@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeAlias
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
 from flowjax_glow.bijector import Bijector
 from flowjax_glow.bijectors import AffineCoupling
@@ -16,9 +16,9 @@ from flowjax_glow.diagnostics.chunks import CHUNK, chunks
 from flowjax_glow.diagnostics.extremes import LIMIT
 from flowjax_glow.diagnostics.linear import (
     directional,
+    largest_stretch,
     noise_like,
     norm,
-    normalized,
     products,
     sizes,
 )
@@ -36,10 +36,11 @@ LOWEST, BIN, BINS = -40.0, 0.025, 2000
 
 QUANTILES = (1e-4, 1e-3, 1e-2, 0.5)
 
-#: Rounds of power iteration per sub-layer; a lower bound of the gain that tells sizes.
-ROUNDS = 3
-
-PerExample = Float[Array, " batch"]
+#: Power iteration ends once no example's gain changes by more than this fraction in a round, or
+#: after so many rounds. It tells sizes: where singular values lie close together, a gain may be
+#: short of the largest one by a few times this fraction.
+TOLERANCE = 1e-2
+MAX_ROUNDS = 100
 
 #: In records: of JAX within the walk, of NumPy once it is over.
 Values: TypeAlias = Array | np.ndarray
@@ -56,6 +57,7 @@ class Record(NamedTuple):
     round_trip: Values
     log_det_error: Values
     gain: Values
+    settled: Values
     terms: "StretchRecord | None"
     log_scale: "ScaleRecord | None"
 
@@ -139,8 +141,10 @@ class LayerChecks(Result):
         finite_params: whether all its parameters are finite.
         round_trip: the worst ``|f(g(z)) - z| / max(|z|, 0.1 sqrt(D))`` of this sub-layer.
         log_det_error: the worst ``|log|det f| + log|det g|| / D``, nats per dimension.
-        gain: the largest stretch ``|J_g v| / |v|`` of its inverse that a few rounds of power
-            iteration find, a lower bound.
+        gain: the largest stretch ``|J_g v| / |v|`` of its inverse that power iteration finds: it
+            stretches by at least that much.
+        converged: whether power iteration settled at every example: its gain is finite, and
+            changed by no more than the tolerance in the last round.
     """
 
     title = "Sub-layers on their own"
@@ -150,6 +154,7 @@ class LayerChecks(Result):
     round_trip: np.ndarray
     log_det_error: np.ndarray
     gain: np.ndarray
+    converged: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,8 +170,7 @@ class CouplingStretch(Result):
         layer: its name.
         gain: as in `LayerChecks`.
         by_division, by_scale, by_shift: the L2 norms of the three terms, of the example with the
-            largest gain, in the direction v that power iteration ends with, which is a round
-            further than the one that `gain` was measured in.
+            largest gain, in the direction v that `gain` was measured in.
     """
 
     title = "What couplings stretch by"
@@ -207,18 +211,26 @@ def examine(
     z: Latents,
     *,
     limit: float = LIMIT,
+    tolerance: float = TOLERANCE,
     seed: int = 0,
     chunk: int = CHUNK,
 ) -> Examination:
     """Walks the inverse from the latents `z`, example by example, and tests every sub-layer.
 
-    It costs about ten evaluations of the flow, and the memory of one sub-layer's derivatives.
+    Most of its time goes into power iteration, 8 to 100 rounds per sub-layer, each a product with
+    the Jacobian of its inverse and one with the transpose. It needs the memory of one sub-layer's
+    derivatives.
+
+    Args:
+        limit: activations beyond it are counted.
+        tolerance: power iteration ends once no gain changes by more than this fraction in a round.
     """
     key = jax.random.key(seed)
-    parts = [
-        (list(flatten_records(flow, jax.device_get(_walk(flow, params, part, limit, key)))), new)
+    walks = [
+        (jax.device_get(_walk(flow, params, part, limit, tolerance, key)), new)
         for part, new in chunks(z, chunk)
     ]
+    parts = [(list(flatten_records(flow, seen)), new) for seen, new in walks]
     names = np.array([name for name, _, _ in parts[0][0]])
     records = [_joined([(rows[i][2], new) for rows, new in parts]) for i in range(len(names))]
     return Examination(
@@ -236,6 +248,7 @@ def examine(
             round_trip=_each(records, lambda r: worst(r.round_trip)),
             log_det_error=_each(records, lambda r: worst(np.abs(r.log_det_error))),
             gain=_each(records, lambda r: worst(r.gain)),
+            converged=_each(records, lambda r: bool(r.settled.all())),
         ),
         _coupling_stretch(names, records),
     )
@@ -243,7 +256,9 @@ def examine(
 
 # It runs a few times, so compiling it fast matters more than running it fast.
 @partial(jax.jit, static_argnums=0, compiler_options={"xla_backend_optimization_level": 0})
-def _walk(flow: Bijector, params: Params, z: Latents, limit: Array, key: jax.Array) -> Any:
+def _walk(
+    flow: Bijector, params: Params, z: Latents, limit: Array, tolerance: Array, key: jax.Array
+) -> Any:
     def visit(
         bijector: Bijector, own: Params, z: Latents, x: Image, log_det: LogDet
     ) -> tuple[Image, Record]:
@@ -251,13 +266,9 @@ def _walk(flow: Bijector, params: Params, z: Latents, limit: Array, key: jax.Arr
         events = tuple(range(1, x.ndim))
         back, forward_log_det = bijector.forward(own, x)
         push, pull = products(lambda z: bijector.inverse(own, z)[0], z)
-
-        def climb(_: Array, carry: tuple[Latents, PerExample]) -> tuple[Latents, PerExample]:
-            stretched = push(carry[0])
-            return normalized(pull(normalized(stretched))), norm(stretched)
-
-        start = normalized(noise_like(key, z))
-        direction, gain = jax.lax.fori_loop(0, ROUNDS, climb, (start, norm(start)))
+        stretch = largest_stretch(
+            push, pull, noise_like(key, z), tolerance=tolerance, max_rounds=MAX_ROUNDS
+        )
         leaves = jax.tree.leaves(trainable(own))
         carries = isinstance(bijector, CarriesScale)
         return x, Record(
@@ -268,15 +279,16 @@ def _walk(flow: Bijector, params: Params, z: Latents, limit: Array, key: jax.Arr
             not_finite=jnp.isinf(size).sum(events).astype(log_det.dtype),
             round_trip=latent_round_trip(z, back),
             log_det_error=(forward_log_det + log_det) / event_size(x),
-            gain=gain,
-            terms=_stretch(bijector, own, z, direction),
+            gain=stretch.size,
+            settled=stretch.settled,
+            terms=_stretch_terms(bijector, own, z, stretch.direction),
             log_scale=_scale_record(bijector.log_scale(own, z)) if carries else None,
         )
 
     return walk_inverse(flow, flow.freeze(params), z, visit)[2]
 
 
-def _stretch(
+def _stretch_terms(
     bijector: Bijector, params: Params, z: Latents, direction: Latents
 ) -> StretchRecord | None:
     """The terms of an affine coupling's inverse along `direction`, None of any other bijector."""

@@ -1,14 +1,34 @@
-"""Products with the Jacobian of a batched map, example by example, and norms of their results."""
+"""Products with the Jacobian of a batched map, example by example, and its largest stretch."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 PerExample = Float[Array, " batch"]
 Product = Callable[[Any], Any]
+
+#: Power iteration takes at least so many rounds. Among d directions a random start has about
+#: 1 / sqrt(d) of the one that is stretched most, so at first the value hardly grows.
+FEWEST_ROUNDS = 8
+
+
+class Stretch(NamedTuple):
+    """What power iteration found at every example.
+
+    Attributes:
+        size: ``|J v|``, a lower bound of the largest singular value of J; not finite where J is
+            not.
+        direction: v, of length 1.
+        settled: whether `size` is finite and changed by no more than the tolerance in the last
+            round, of `FEWEST_ROUNDS` or more.
+    """
+
+    size: PerExample
+    direction: Any
+    settled: Bool[Array, " batch"]
 
 
 def products(function: Callable[[Any], Any], at: Any) -> tuple[Product, Product]:
@@ -25,6 +45,40 @@ def products(function: Callable[[Any], Any], at: Any) -> tuple[Product, Product]
         _, back = jax.vjp(lambda u: pull(u)[0], zeros)
         return lambda v: back(v)[0], lambda u: pull(u)[0]
     return push, lambda u: pull(u)[0]
+
+
+def largest_stretch(
+    push: Product, pull: Product, start: Any, *, tolerance: float | jax.Array, max_rounds: int
+) -> Stretch:
+    """Power iteration with ``J^T J`` from the directions `start`, all examples side by side.
+
+    It ends once no example's ``|J v|`` changes by more than the fraction `tolerance` in a round,
+    but not within the first `FEWEST_ROUNDS`, or after `max_rounds`. A round is a product with J and
+    one with J^T. What it finds is a lower bound in any case: a direction that the start lacks is
+    never found, and a slow climb may end early.
+    """
+
+    def moving(size: PerExample, before: PerExample) -> jax.Array:
+        return jnp.abs(size - before) > tolerance * size  # False where it is NaN
+
+    def climb(carry: tuple) -> tuple:
+        _, stretched, before, _, rounds = carry
+        direction = normalized(pull(normalized(stretched)))
+        stretched = push(direction)
+        return direction, stretched, norm(stretched), before, rounds + 1
+
+    def goes_on(carry: tuple) -> jax.Array:
+        _, _, size, before, rounds = carry
+        unsettled = moving(size, before).any() | (rounds < FEWEST_ROUNDS)
+        return unsettled & (rounds < max_rounds)
+
+    direction = normalized(start)
+    stretched = push(direction)
+    size = norm(stretched)
+    carry = (direction, stretched, size, jnp.zeros_like(size), 0)
+    direction, _, size, before, rounds = jax.lax.while_loop(goes_on, climb, carry)
+    settled = jnp.isfinite(size) & ~moving(size, before) & (rounds >= FEWEST_ROUNDS)
+    return Stretch(size, direction, settled)
 
 
 def directional(function: Callable[[Any], Any], at: Any, along: Any) -> tuple[Any, Any]:

@@ -9,7 +9,8 @@ import numpy as np
 from flowjax_glow.bijector import Bijector
 from flowjax_glow.density import bits_per_dim, encode
 from flowjax_glow.diagnostics.chunks import CHUNK, in_chunks
-from flowjax_glow.diagnostics.layers import examine
+from flowjax_glow.diagnostics.extremes import inverse_with_extremes
+from flowjax_glow.diagnostics.linear import PerExample
 from flowjax_glow.diagnostics.result import Result
 from flowjax_glow.diagnostics.trips import reconstruction
 from flowjax_glow.types import Params, Pixels
@@ -23,9 +24,9 @@ class OutOfDistribution(Result):
         images: the kind.
         bits_per_dim: mean.
         worst: relative error of the worst reconstruction.
-        bit_exact: the fraction of images that come back to the bit.
+        bit_exact: the fraction of images that come back in the same bins.
         largest: the largest activation on the way back.
-        smallest_scale: the least s met there, 1 where nothing is scaled.
+        smallest_scale: the least s met there, 1 if none is smaller.
     """
 
     title = "Images of other kinds"
@@ -49,24 +50,28 @@ def out_of_distribution(
 ) -> OutOfDistribution:
     """As many images of every kind as `images` has, whose own row comes first."""
     key = jax.random.key(seed)
-    coded = jax.jit(lambda part: encode(flow, params, part, n_bits=n_bits))
+
+    @jax.jit
+    def extremes(part: Pixels) -> tuple[PerExample, PerExample]:
+        z = encode(flow, params, part, n_bits=n_bits)
+        seen = inverse_with_extremes(flow, flow.freeze(params), z)[2]
+        return seen.largest, seen.lowest.min(0)
+
     bits = jax.jit(lambda part: bits_per_dim(flow, params, key, part, n_bits=n_bits))
     rows = []
     for name, kind in {"given": np.asarray(images), **unusual(images, seed)}.items():
         pixels = jnp.asarray(kind)
         trip = reconstruction(flow, params, pixels, n_bits=n_bits, chunk=chunk)
-        z = jax.tree.map(jnp.asarray, in_chunks(coded, pixels, chunk))
-        seen = examine(flow, params, z, chunk=chunk)
+        largest, lowest = in_chunks(extremes, pixels, chunk)
         mean_bits = in_chunks(bits, pixels, chunk).mean()
-        scales = seen.scales.smallest
         rows.append(
             (
                 name,
                 mean_bits,
                 trip.worst[0],
                 trip.bit_exact[0],
-                seen.activations.largest.max(),
-                scales.min() if scales.size else 1.0,
+                largest.max(),
+                np.exp(lowest.min()),
             )
         )
     return OutOfDistribution(*(np.array(column) for column in zip(*rows, strict=True)))

@@ -64,6 +64,20 @@ def short(value: Any) -> str:
     return str(value)
 
 
+def share(count: int, of: int) -> str:
+    """``8 of 4000 (0.2 %)``; of none, what it leaves room for: ``0 of 256 (at most 1.2 %)``.
+
+    The bound is Clopper and Pearson's, one-sided at 95 %: ``1 - 0.05^(1 / of)``.
+    """
+    if not count:
+        return f"0 of {of} (at most {_percent(1 - 0.05 ** (1 / of))})"
+    return f"{count} of {of} ({_percent(count / of)})"
+
+
+def _percent(fraction: float) -> str:
+    return f"{100 * fraction:.{2 if fraction < 0.1 else 3}g} %"
+
+
 def worst(values: Any) -> float:
     """The largest, infinite where anything is not a number."""
     known = np.asarray(values, np.float64)

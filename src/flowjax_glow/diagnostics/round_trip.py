@@ -23,7 +23,8 @@ class ImageRoundTrip(NamedTuple):
         relative: ``|x - x'| / |x|``, L2 norms.
         largest: ``max|x - x'|``.
         bins: mean ``|Q(x) - Q(x')|`` with ``Q(x) = n_bins (x + 1/2)``.
-        bit_exact: every value falls into its own bin again.
+        bit_exact: every value falls into its own bin again: from the midpoint, errors below half a
+            bin pass.
     """
 
     relative: Float[Array, " batch"]

@@ -6,24 +6,22 @@ from functools import partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from flowjax_glow.bijector import Bijector
 from flowjax_glow.diagnostics.chunks import in_chunks
 from flowjax_glow.diagnostics.linear import (
-    PerExample,
+    Stretch,
+    largest_stretch,
     noise_like,
-    norm,
-    normalized,
     products,
 )
 from flowjax_glow.diagnostics.result import Result
 from flowjax_glow.rebuild import with_memory
 from flowjax_glow.types import Image, Params
 
-#: Power iteration ends once no example's value grows by more than this fraction in a round, or
-#: after so many rounds. Its values are lower bounds; the error is far below that of the vector.
+#: Power iteration ends once no image's value changes by more than this fraction in a round, or
+#: after so many rounds. Its values are lower bounds of the gains.
 TOLERANCE = 1e-5
 MAX_ROUNDS = 400
 
@@ -35,6 +33,9 @@ CHUNK = 16
 class SingularValues(Result):
     r"""Extreme singular values of the Jacobian J of `forward`, a row per image.
 
+    Power iteration finds lower bounds of the two gains, so `largest` and `condition` are at least
+    what is told, and `smallest` is at most that.
+
     Attributes:
         image: its number.
         largest: ``sigma_max(J)``, the gain of `forward`.
@@ -42,6 +43,7 @@ class SingularValues(Result):
         condition: their ratio; ``condition * 2^-24`` is the relative error that float32 may leave.
         evaluable: whether the inverse gave finite numbers; if not, the inverse is broken at this
             image, and `smallest` and `condition` are NaN.
+        converged: whether power iteration settled, to `TOLERANCE`, in both directions.
     """
 
     title = "Singular values of the Jacobian of forward"
@@ -51,6 +53,7 @@ class SingularValues(Result):
     smallest: np.ndarray
     condition: np.ndarray
     evaluable: np.ndarray
+    converged: np.ndarray
 
 
 def singular_values(
@@ -64,7 +67,7 @@ def singular_values(
     flow = with_memory(flow, "store")
     key = jax.random.key(seed)
     found = in_chunks(lambda part: _extremes(flow, params, part, key), x, chunk)
-    gain, inverse_gain = found
+    gain, inverse_gain = (stretch.size for stretch in found)
     evaluable = np.isfinite(inverse_gain) & (inverse_gain > 0)
     inverse_gain = np.where(evaluable, inverse_gain, np.nan)
     return SingularValues(
@@ -73,43 +76,24 @@ def singular_values(
         smallest=1 / inverse_gain,
         condition=gain * inverse_gain,
         evaluable=evaluable,
+        converged=found[0].settled & found[1].settled,
     )
 
 
 @partial(jax.jit, static_argnums=0)
-def _extremes(
-    flow: Bijector, params: Params, x: Image, key: jax.Array
-) -> tuple[PerExample, PerExample]:
+def _extremes(flow: Bijector, params: Params, x: Image, key: jax.Array) -> tuple[Stretch, Stretch]:
+    """Of `forward` and of `inverse`; the directions stay behind."""
     z, _ = flow.forward(params, x)
     return (
-        largest_singular_value(lambda x: flow.forward(params, x)[0], x, key),
-        largest_singular_value(lambda z: flow.inverse(params, z)[0], z, key),
+        _largest_singular_value(lambda x: flow.forward(params, x)[0], x, key),
+        _largest_singular_value(lambda z: flow.inverse(params, z)[0], z, key),
     )
 
 
-def largest_singular_value(
-    function: Callable[[Any], Any],
-    at: Any,
-    key: jax.Array,
-    *,
-    tolerance: float = TOLERANCE,
-    max_rounds: int = MAX_ROUNDS,
-) -> PerExample:
-    """Of the Jacobian of `function` at every example of `at`; not finite where that is not."""
+def _largest_singular_value(function: Callable[[Any], Any], at: Any, key: jax.Array) -> Stretch:
+    """Of the Jacobian of `function` at every example of `at`, without its direction."""
     push, pull = products(function, at)
-
-    def body(carry: tuple) -> tuple:
-        v, before, _, rounds = carry
-        u = push(v)
-        sigma = norm(u)
-        v = normalized(pull(normalized(u)))
-        moving = jnp.abs(sigma - before) > tolerance * sigma  # False where it is NaN
-        return v, sigma, moving.any(), rounds + 1
-
-    def goes_on(carry: tuple) -> jax.Array:
-        _, _, moving, rounds = carry
-        return moving & (rounds < max_rounds)
-
-    v = normalized(noise_like(key, at))
-    start = (v, jnp.zeros_like(norm(v)), jnp.asarray(True), 0)
-    return jax.lax.while_loop(goes_on, body, start)[1]
+    found = largest_stretch(
+        push, pull, noise_like(key, at), tolerance=TOLERANCE, max_rounds=MAX_ROUNDS
+    )
+    return found._replace(direction=())

@@ -66,10 +66,10 @@ class Watch:
     def look(self, step: int, params: Params) -> dict[str, float]:
         """What is measured after `step` steps.
 
-        ``image_error`` (D1), ``bit_exact`` (the fraction of images), ``latent_error`` (D2),
-        ``smallest_scale`` (D3; 1 where nothing is scaled), ``chain_gain`` (D3, the product of
-        1 / s_min along the chain, as a logarithm) and ``largest_activation`` (D4), each the worst
-        of all images and samples.
+        ``image_error`` (D1), ``bit_exact`` (the fraction of images in the same bins),
+        ``latent_error`` (D2), ``smallest_scale`` (D3; 1 where nothing is scaled), ``chain_gain``
+        (D3, the product of 1 / s_min along the chain, as a logarithm) and ``largest_activation``
+        (D4), each the worst of all images and samples.
         """
         found = jax.device_get(
             _measure(self._flow, params, self._x, self._key, self._shape, self._n_bits)
