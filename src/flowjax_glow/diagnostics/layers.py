@@ -15,6 +15,7 @@ from flowjax_glow.bijectors import AffineCoupling
 from flowjax_glow.diagnostics.chunks import CHUNK, chunks
 from flowjax_glow.diagnostics.extremes import LIMIT
 from flowjax_glow.diagnostics.linear import (
+    PerExample,
     directional,
     largest_stretch,
     noise_like,
