@@ -5,7 +5,7 @@ import platform
 import resource
 import sys
 from collections.abc import Iterable
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,15 @@ def description() -> dict[str, Any]:
 
 
 def versions(packages: Iterable[str]) -> dict[str, str]:
-    """Of installed packages."""
-    return {package: version(package) for package in packages}
+    """Of packages; one that is on the path but not installed says so."""
+    return {package: _version(package) for package in packages}
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed, from the path"
 
 
 def peak_resident_mib() -> float:

@@ -12,7 +12,7 @@ import pytest
 from benchmarks import worker
 from benchmarks.contenders import CONTENDERS, choose
 from benchmarks.crew import Job, Worker, WorkerError
-from benchmarks.machine import busy_seconds, peak_resident_mib, resident_mib
+from benchmarks.machine import busy_seconds, peak_resident_mib, resident_mib, versions
 from benchmarks.report import report
 from benchmarks.run import main
 from benchmarks.summary import Summary, spread
@@ -231,6 +231,12 @@ def test_calls_are_timed_one_by_one():
     assert last == 5
     assert len(figures["seconds"]) == 1
     assert figures["own"] >= 0
+
+
+def test_a_package_without_metadata_has_no_version():
+    found = versions(["jax", "no_such_package"])
+    assert found["jax"][0].isdigit()
+    assert found["no_such_package"] == "not installed, from the path"
 
 
 def test_the_machine_is_looked_at():
