@@ -43,7 +43,10 @@ CASES: dict[str, tuple[fg.Bijector, tuple[int, ...]]] = {
     "coupling-shift-limit": (coupling(fg.TanhSoftplus(), shift_limit=0.05), IMAGE),
     "coupling-odd-channels": (coupling(fg.Sigmoid()), (3, 4, 4, 5)),
     **{
-        f"coupling-scale-first-{name}": (coupling(fg.SCALES[name], form="scale-first"), IMAGE)
+        f"coupling-scale-first-{name}": (
+            coupling(fg.SCALES[name].shared_by(1), form="scale-first"),
+            IMAGE,
+        )
         for name in ("additive", "sigmoid", "bounded", "depth-scaled")
     },
     "coupling-edge": (fg.AffineCoupling(fg.CouplingNet(8, edge=True), fg.Bounded()), IMAGE),
