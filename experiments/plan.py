@@ -14,7 +14,7 @@ import click
 if TYPE_CHECKING:
     from experiments.planning import Plan
 
-#: An NVIDIA A100's peak in TF32, JAX's default precision of float32 products there: 156 TFLOP/s.
+#: An NVIDIA A100's peak in TF32, which nets multiply in with `net_precision="default"`: TFLOP/s.
 PEAK = 156.0
 
 NOTES = """\
