@@ -44,6 +44,9 @@ class Threshold:
         return "trustworthy" if value <= self.at_risk else "at risk"
 
 
+#: The measurement that tells of lost state.
+MOMENTS = "mean square of an image's latents, off 1 by a factor of"
+
 #: What each measurement of a report is held against.
 THRESHOLDS: dict[str, Threshold] = {
     # A sub-layer with a parameter that is not finite has no inverse.
@@ -56,7 +59,7 @@ THRESHOLDS: dict[str, Threshold] = {
     # Maximum likelihood drives it to 1; far from there it was trained on other images, or is not
     # the model that was trained. Sound models of the laptop size, 23 of them, are within a factor
     # of 1.43, 27 with lost permutations beyond 7 (docs/figure5.md).
-    "mean square of an image's latents, off 1 by a factor of": Threshold(2, 10),
+    MOMENTS: Threshold(2, 10),
     # The smallest clip of the paper's list that leaves a healthy model alone; beyond 1e4 float32
     # has less than three digits left for an image of order one. The largest of all images and
     # samples, so more samples ask for more.
@@ -115,6 +118,9 @@ class StabilityReport:
     def _shares(self) -> Iterator[str]:
         """How many images and samples the verdict rests on, and how many of them failed."""
         tables: Any = self.tables
+        for layer, reason in _lost_state(tables):
+            if layer != self.layer:
+                yield f"{layer}: {reason}"
         images, samples = tables["images"], tables["samples"]
         count = int(images.images[0])
         other = round((1 - images.bit_exact[0]) * count)
@@ -215,9 +221,7 @@ class _Report:
 
         self._on_part("moments")
         self._tables["moments"] = moments = data_moments(flow, params, self._midpoints(64))
-        self._values["mean square of an image's latents, off 1 by a factor of"] = (
-            moments.latents_off
-        )
+        self._values[MOMENTS] = moments.latents_off
 
         self._on_part("samples")
         latents = latent_round_trips(
@@ -274,7 +278,8 @@ class _Report:
             if name in self._values
         )
         verdict = VERDICTS[max(VERDICTS.index(m.grade) for m in measurements)]
-        layer, reason = (None, "") if verdict == "trustworthy" else self._blame()
+        off = [m.name for m in measurements if m.grade != "trustworthy"]
+        layer, reason = self._blame(off) if off else (None, "")
         return StabilityReport(verdict, layer, reason, measurements, self._tables)
 
     def _midpoints(self, count: int) -> Image:
@@ -286,7 +291,10 @@ class _Report:
         self._tables[f"layers, {name}"] = seen.checks
         self._tables[f"couplings, {name}"] = seen.couplings
 
-    def _blame(self) -> tuple[str, str]:
+    def _blame(self, off: Sequence[str]) -> tuple[str, str]:
+        """Lost state if nothing else is off: a layer that is broken moves the moments, too."""
+        if list(off) == [MOMENTS]:
+            return next(_lost_state(self._tables))
         return next(suspects(self._tables))
 
 
@@ -300,7 +308,6 @@ def suspects(tables: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if "log-dets" in tables:
         exact: LogDetChecks = tables["log-dets"]
         yield from _wrong_log_dets(exact.layer, exact.error, "its Jacobian")
-    yield from _lost_state(tables["moments"])
     gains = np.fmax(_known(of_images.gain), _known(of_samples.gain))
     reached = np.cumsum(np.isnan(gains)) == 0
     if not reached.all():
@@ -319,16 +326,16 @@ def suspects(tables: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         )
 
 
-def _lost_state(moments: DataMoments) -> Iterator[tuple[str, str]]:
+def _lost_state(tables: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Where images leave what the flow was trained on, if their latents are far from normal."""
-    threshold = THRESHOLDS["mean square of an image's latents, off 1 by a factor of"]
-    if threshold.grade(moments.latents_off) != "trustworthy":
+    moments: DataMoments = tables["moments"]
+    if THRESHOLDS[MOMENTS].grade(moments.latents_off) != "trustworthy":
         yield (
             moments.first_off,
             f"from here on images are off what the flow was trained on, up to latents whose mean "
-            f"square is off 1 by a factor of {short(moments.latents_off)}, while log-dets are "
-            "right; these are other images, or state was lost: look for what was not saved "
-            "(indices of permutations, a flag that says whether actnorms have started)",
+            f"square is off 1 by a factor of {short(moments.latents_off)}; these are other images, "
+            "or state was lost: look for what was not saved (indices of permutations, a flag that "
+            "says whether actnorms have started)",
         )
 
 
