@@ -1,15 +1,16 @@
 """A call: phases one after another, each with a deadline and a record of its own.
 
-While a phase works, the next one is prepared in a thread: built and compiled. What goes wrong in a
-phase is recorded, and the others go on. A record is on the disk after every entry, so a call that
-is cut off keeps what it had.
+While a phase works, those after it are prepared in threads, built and compiled, as far as the next
+one that is not quiet. A quiet phase takes times: it begins when all that has been started is
+prepared. What goes wrong in a phase is recorded, and the others go on. A record is on the disk
+after every entry, so a call that is cut off keeps what it had.
 """
 
 import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -91,9 +92,13 @@ class Ahead:
             self._outcome = (None, error)
         self.seconds = time.monotonic() - start
 
+    def wait(self, seconds: float | None = None) -> None:
+        """Until it is done, at most so long."""
+        self._thread.join(None if seconds is None else max(seconds, 0.0))
+
     def result(self) -> Any:
         """What the function returned, or raises what it raised; waits for it."""
-        self._thread.join()
+        self.wait()
         value, error = self._outcome
         if error is not None:
             raise error
@@ -106,9 +111,10 @@ def run_phases(phases: Sequence[Phase], folder: Path, seconds: float) -> list[Re
     start, scale = time.monotonic(), seconds / sum(phase.seconds for phase in phases)
     records, prepared, planned = [], {}, 0.0
 
-    def prepare(index: int) -> None:
-        if index < len(phases) and index not in prepared:
-            prepared[index] = Ahead(phases[index].prepare)
+    def prepare(indices: Iterable[int]) -> None:
+        for index in indices:
+            if index not in prepared:
+                prepared[index] = Ahead(phases[index].prepare)
 
     for index, phase in enumerate(phases):
         planned += phase.seconds
@@ -119,11 +125,22 @@ def run_phases(phases: Sequence[Phase], folder: Path, seconds: float) -> list[Re
             record.note(status="skipped", reason="the deadline had passed")
             continue
         record.note()
-        prepare(index)
-        if not phase.quiet:
-            prepare(index + 1)
+        prepare([index] if phase.quiet else _and_next(phases, index))
+        if phase.quiet:
+            latest = deadline.share(0.5)
+            for ahead in prepared.values():
+                ahead.wait(latest.left)
         _run(phase, prepared[index], record, deadline)
     return records
+
+
+def _and_next(phases: Sequence[Phase], index: int) -> Iterator[int]:
+    """That phase, and those after it as far as the next one that is not quiet."""
+    yield index
+    for following in range(index + 1, len(phases)):
+        yield following
+        if not phases[following].quiet:
+            return
 
 
 def _run(phase: Phase, prepared: Ahead, record: Record, deadline: Deadline) -> None:

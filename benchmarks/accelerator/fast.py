@@ -1,9 +1,9 @@
 """How fast is it, and how much memory does it take? Ours beside PyTorch's, a process each.
 
-They come in two stages, since all at once would not fit into the device's memory. Those of a stage
-get ready at the same time, the first of ours before the others so that it compiles undisturbed.
-Then they are timed one by one while the others wait. Rates are of whole steps as a user takes them,
-with batches brought to the device and results fetched.
+They come in two phases, since all at once would not fit into the device's memory. Those of a phase
+get ready at the same time, so the seconds until a first step are those of a busy machine. Then they
+are timed one by one while the others wait. Rates are of whole steps as a user takes them, with
+batches brought to the device and results fetched.
 """
 
 import importlib.util
@@ -43,7 +43,6 @@ class Row:
     Attributes:
       kind: of `KINDS`, how its products are taken or whether it is compiled.
       times_depth: its depth, in those of the workload.
-      stage: in which it is timed. It gets ready then, too; what PyTorch compiles begins at once.
       measures: what it is timed at; each but the first takes a program more.
     """
 
@@ -52,7 +51,6 @@ class Row:
     kind: str = "plain"
     times_depth: int = 1
     measures: tuple[str, ...] = ("train",)
-    stage: int = 0
 
 
 #: Options of contenders. ``default`` is the device's fastest way with float32, which on recent GPUs
@@ -66,23 +64,29 @@ KINDS: dict[str, Mapping[str, Any]] = {
 }
 
 
-def rows(small: int, large: int) -> tuple[Row, ...]:
-    """Who is measured, the most important first; batches of two sizes."""
+def rows(batch: int) -> tuple[Row, ...]:
+    """Who is measured side by side."""
     return (
-        Row("ours-store", small, "default", measures=MEASURES),
-        Row("normflows", small, measures=MEASURES),
-        Row("nflows", small, measures=MEASURES),
-        Row("ours-invert", small, "default"),
-        Row("ours-remat", small, "default"),
-        Row("ours-store", small, "float32", measures=MEASURES),
-        Row("ours-store", small, "bfloat16"),
-        Row("ours-store", large, "default", measures=MEASURES, stage=1),
-        Row("normflows", small, "compiled", stage=1),
-        Row("ours-store", large, "bfloat16", measures=MEASURES, stage=1),
-        Row("ours-invert", small, "default", times_depth=2, stage=1),
-        Row("ours-store", small, "default", times_depth=2, stage=1),
-        Row("ours-remat", small, "default", times_depth=2, stage=1),
-        Row("nflows", small, "compiled", stage=1),
+        Row("ours-store", batch, "default", measures=MEASURES),
+        Row("normflows", batch, measures=MEASURES),
+        Row("nflows", batch, measures=MEASURES),
+        Row("ours-invert", batch, "default"),
+        Row("ours-remat", batch, "default"),
+        Row("ours-store", batch, "float32", measures=MEASURES),
+        Row("ours-store", batch, "bfloat16"),
+    )
+
+
+def more_rows(small: int, large: int) -> tuple[Row, ...]:
+    """What needs more memory, or longer to get ready: larger batches, depths, compiled peers."""
+    return (
+        Row("ours-store", large, "default", measures=MEASURES),
+        Row("normflows", small, "compiled"),
+        Row("ours-store", large, "bfloat16", measures=MEASURES),
+        Row("ours-invert", small, "default", times_depth=2),
+        Row("ours-store", small, "default", times_depth=2),
+        Row("ours-remat", small, "default", times_depth=2),
+        Row("nflows", small, "compiled"),
     )
 
 
@@ -97,10 +101,10 @@ class Runner:
         self._closed = error is not None
         self._thread: threading.Thread | None = None
 
-    def start(self, after: "Runner | None" = None) -> None:
-        """Begins, once another is ready; unless it has begun or cannot."""
-        if self._thread is None and not self._closed:
-            self._thread = threading.Thread(target=self._get_ready, args=(after,), daemon=True)
+    def start(self) -> None:
+        """Begins, unless it cannot."""
+        if not self._closed:
+            self._thread = threading.Thread(target=self._get_ready, daemon=True)
             self._thread.start()
 
     def wait(self, seconds: float | None = None) -> bool:
@@ -125,11 +129,7 @@ class Runner:
         if self._worker is not None:
             self._worker.close()
 
-    def _get_ready(self, after: "Runner | None") -> None:
-        if after is not None:
-            after.wait()
-        if self._closed:
-            return
+    def _get_ready(self) -> None:
         try:
             self._worker = Worker(self._job)
             self.facts["versions"] = self._worker.ask("load")["versions"]
@@ -167,7 +167,7 @@ class Fast:
     rounds: int = 2
 
     def prepare(self) -> list[Runner]:
-        """All contenders, those of the first stage started; peers not installed say so."""
+        """All contenders, started; peers not installed say so."""
         folder = Path(mkdtemp(prefix="accelerator-"))
         files: dict[int, Path] = {}
         runners = []
@@ -183,11 +183,8 @@ class Fast:
             missing = _missing(row.contender)
             error = None if missing is None else f"skipped: {missing} is not installed"
             runners.append(Runner(row, job, error))
-        first = runners[0]
         for runner in runners:
-            if runner.row.stage == 0 or runner.row.kind == "compiled":
-                is_ours = CONTENDERS[runner.row.contender].is_ours
-                runner.start(first if is_ours and runner is not first else None)
+            runner.start()
         return runners
 
     def _work(self, row: Row) -> Workload:
@@ -198,13 +195,15 @@ class Fast:
     def run(self, runners: list[Runner], record: Record, deadline: Deadline) -> None:
         """Times whoever is ready in time, in rounds, and ends all processes."""
         rates: Rates = {}
-        peaks: dict[str, float] = {}
-        stages = sorted({row.stage for row in self.rows})
         try:
-            for index, stage in enumerate(stages):
-                own = [runner for runner in runners if runner.row.stage == stage]
-                self._stage(own, rates, deadline.share(1 / (len(stages) - index)))
-                peaks = peaks or self._peaks()
+            ready = self._ready(runners, deadline)
+            peaks = self._peaks()
+            for _ in range(self.rounds):
+                for runner in ready:
+                    for measure in runner.row.measures:
+                        if deadline.left > 0:
+                            own = rates.setdefault(runner.row, {}).setdefault(measure, [])
+                            own += self._time(runner, measure)
                 record.note(
                     workload=repr(self.work),
                     peaks=peaks,
@@ -215,25 +214,16 @@ class Fast:
             for runner in runners:
                 runner.close()
 
-    def _stage(self, runners: list[Runner], rates: Rates, deadline: Deadline) -> None:
-        for runner in runners:
-            runner.start()
-        each = self.seconds * self.rounds
-        timing = each * sum(len(runner.row.measures) for runner in runners)
+    def _ready(self, runners: list[Runner], deadline: Deadline) -> list[Runner]:
+        """Waits while time for timing is left; ends whoever is late, which would disturb others."""
+        timing = self.seconds * self.rounds * sum(len(runner.row.measures) for runner in runners)
         waiting = deadline.share(1 - min(0.5, timing / max(deadline.left, 1e-9)))
         ready = [runner for runner in runners if runner.wait(waiting.left)]
         for runner in runners:
-            if runner not in ready:  # what still compiles would disturb the others
+            if runner not in ready:
                 runner.facts["error"] = runner.facts["error"] or "skipped: not ready in time"
                 runner.close()
-        for _ in range(self.rounds):
-            for runner in ready:
-                for measure in runner.row.measures:
-                    if deadline.left > 0:
-                        own = rates.setdefault(runner.row, {}).setdefault(measure, [])
-                        own += self._time(runner, measure)
-        for runner in runners:
-            runner.close()
+        return ready
 
     def _time(self, runner: Runner, measure: str) -> list[float]:
         try:

@@ -7,6 +7,7 @@ are arguments of theirs, and all batches have one size.
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
@@ -160,8 +161,10 @@ class Looker:
         frozen = _freeze(self.flow, params)
         z = next(self._latents(frozen))
         self._names = layer_names(self.flow, frozen, z)
-        jax.block_until_ready(self._walk(frozen, z))
-        jax.block_until_ready(encode(self.flow, frozen, self.images[: self.chunk], self.n_bits))
+        with ThreadPoolExecutor() as pool:
+            walked = pool.submit(self._walk, frozen, z)
+            encode(self.flow, frozen, self.images[: self.chunk], self.n_bits)
+            jax.block_until_ready(walked.result())
 
     def look(self, params: Params, step: int) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """What was found, as JSON, and the arrays behind it."""

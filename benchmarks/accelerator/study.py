@@ -3,6 +3,7 @@
 import time
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
@@ -94,11 +95,13 @@ class Study:
         state = initial_state(params, optimizer, jax.random.key(plan.seed + 1))
         self.state = replicate(self._mesh, state)
         self._step = _step(flow, plan.optimizer, plan.steps, plan.n_bits)
-        self._step(copy_state(self.state), self._batch(0))  # compiles
+        with ThreadPoolExecutor() as pool:  # both compile
+            step = pool.submit(self._step, copy_state(self.state), self._batch(0))
+            self.looker.compile(self.state.params)
+            step.result()
         self._looks: list[dict[str, Any]] = []
         self._arrays: list[dict[str, np.ndarray]] = []
         self._training: dict[str, Any] = {}
-        self.looker.compile(self.state.params)
         self._look(0)
         self.seconds_prepared = time.monotonic() - begun
 

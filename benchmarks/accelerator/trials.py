@@ -1,5 +1,6 @@
 """Phases in which models are trained and looked at."""
 
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -23,7 +24,7 @@ DRAWS = 3
 class Trials:
     """Models that are trained one after another, each in its share of the time.
 
-    The next one is built and compiled while one trains.
+    All are built and compiled at once. One that fails leaves the others.
 
     Attributes:
       studies: what gives a flow when it is needed, and how it is trained, by name.
@@ -33,21 +34,32 @@ class Trials:
     studies: Mapping[str, tuple[Callable[[], MultiScale], Plan]]
     source: Callable[[], ArraySource]
 
-    def prepare(self) -> Study:
-        """The first study."""
-        return self._study(next(iter(self.studies)))
+    def prepare(self) -> dict[str, Ahead]:
+        """The studies, all ready or failed."""
+        self.source()  # once for all
+        started = {name: Ahead(partial(self._study, name)) for name in self.studies}
+        for ahead in started.values():
+            ahead.wait()
+        return started
 
-    def run(self, first: Study, record: Record, deadline: Deadline) -> None:
-        """Trains all; what is known of a model is written down after each of its looks."""
-        names, study = list(self.studies), first
-        for index, name in enumerate(names):
-            following = names[index + 1 : index + 2]
-            waiting = [Ahead(partial(self._study, other)) for other in following]
-            tell = partial(_tell, record, name, study)
-            tell()
-            study.train(deadline.share(1 / (len(names) - index)), tell)
-            for ahead in waiting:
-                study = ahead.result()
+    def run(self, ready: dict[str, Ahead], record: Record, deadline: Deadline) -> None:
+        """Trains all; what is known of a model is written down after each of its looks.
+
+        Raises:
+          RuntimeError: at the end, if any has failed.
+        """
+        faults = []
+        for index, (name, ahead) in enumerate(ready.items()):
+            try:
+                study: Study = ahead.result()
+                tell = partial(_tell, record, name, study)
+                tell()
+                study.train(deadline.share(1 / (len(ready) - index)), tell)
+            except Exception as error:
+                traceback.print_exc()
+                faults.append(f"{name}: {type(error).__name__}: {error}")
+        if faults:
+            raise RuntimeError("; ".join(faults))
 
     def _study(self, name: str) -> Study:
         flow, plan = self.studies[name]
