@@ -3,12 +3,14 @@
 ```sh
 PYTHONPATH=src python3 -m benchmarks.accelerator --call=A --data=DATA --output=OUT --deadline=530
 PYTHONPATH=src python3 -m benchmarks.accelerator --call=B --data=DATA --output=OUT --deadline=220
+PYTHONPATH=src python3 -m benchmarks.accelerator --call=C --data=DATA --output=OUT --deadline=530
 ```
 
 Call A: whether the arithmetic is right (round trips, log-dets, gradients), how fast it is beside
 PyTorch's normflows and nflows, then the model of the paper's author on faces at 64x64, its
-remedies, and randomized splits whose permutations are lost. Call B: CIFAR-10 at 32x32. Nothing is
-installed; peers that are missing are skipped. DATA holds celeba-128.zip (faces, 128x128 JPEG) and
+remedies, and randomized splits whose permutations are lost. Call B: CIFAR-10 at 32x32. Call C: the
+models of call A at a tenth of its learning rate, which is the author's own. Nothing is installed;
+peers that are missing are skipped. DATA holds celeba-128.zip (faces, 128x128 JPEG) and
 cifar10-jpeg.zip (train/CLASS/*.jpg, test/CLASS/*.jpg). Each phase leaves a JSON file in OUT, some
 an .npz beside it, and a call that is cut off keeps what it had. `python -m
 benchmarks.accelerator.report OUT` turns them into the results of docs/accelerator.md.
@@ -31,6 +33,10 @@ gradients and training state, at depth 64 no more than 1.1 times that at depth 3
 The least noise level at which 1 % of samples pass 50 is searched up to 2. Whatever comes out is
 written down; non-finite values count as infinite; a step whose gradient is not finite is skipped
 and counted.
+
+Added after the first run of call A, in which training itself broke down: where held-out images cost
+more at the last look than before training, both verdicts are stated and said to be of a flow whose
+forward direction is lost, too; fifty skipped steps in a row end a training.
 """
 
 import argparse
@@ -54,7 +60,7 @@ def arguments(words: Sequence[str] | None) -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--call", choices=("A", "B"), required=True)
+    parser.add_argument("--call", choices=("A", "B", "C"), required=True)
     parser.add_argument("--data", type=Path, required=True, help="folder of the two zip files")
     parser.add_argument("--output", type=Path, required=True, help="folder for the results")
     parser.add_argument("--deadline", type=float, required=True, help="seconds from now")

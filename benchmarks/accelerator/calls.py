@@ -1,8 +1,10 @@
-"""The phases of both calls, in full and tiny."""
+"""The phases of all calls, in full and tiny."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 from benchmarks.accelerator import models
 from benchmarks.accelerator.call import Phase
@@ -91,25 +93,47 @@ TINY = Sizes(
 
 def call_a(data: Path, sizes: Sizes) -> list[Phase]:
     """Right, fast, the author's model, the rest of fast, remedies, Figure 5."""
-    source = cache(partial(faces, data, sizes.face_side))
-    model = sizes.face_model
-    author = Trials({"control": (partial(models.author, model), sizes.author)}, source)
-    remedies = Trials(
-        {
-            name: (partial(models.author, model, **changes), sizes.remedy)
-            for name, changes in models.REMEDIES.items()
-        },
-        source,
+    author, remedies, figure5 = _on_faces(
+        data, sizes, {"author": 150, "remedies": 115, "figure5": 55}
     )
-    permuted = partial(models.author, model, permutation="every_step")
-    figure5 = LostPermutations(permuted, sizes.permuted, source)
     return [
         Phase("right", 100, sizes.right.prepare, sizes.right.run),
         Phase("fast", 70, sizes.fast.prepare, sizes.fast.run, quiet=True),
-        Phase("author", 150, author.prepare, author.run),
+        author,
         Phase("larger", 40, sizes.larger.prepare, sizes.larger.run, quiet=True),
-        Phase("remedies", 115, remedies.prepare, remedies.run),
-        Phase("figure5", 55, figure5.prepare, figure5.run),
+        remedies,
+        figure5,
+    ]
+
+
+def call_c(data: Path, sizes: Sizes) -> list[Phase]:
+    """The author's model, its remedies and Figure 5 of call A at the author's own learning rate."""
+    seconds = {"author-slow": 200, "remedies-slow": 220, "figure5-slow": 110}
+    return _on_faces(data, sizes, seconds, learning_rate=1e-4)
+
+
+def _on_faces(
+    data: Path, sizes: Sizes, seconds: Mapping[str, float], **changes: Any
+) -> list[Phase]:
+    """The author's model, its remedies and Figure 5, by their names; `changes` are to all plans."""
+    source = cache(partial(faces, data, sizes.face_side))
+    model, plan = sizes.face_model, partial(replace, **changes)
+    parts = (
+        Trials({"control": (partial(models.author, model), plan(sizes.author))}, source),
+        Trials(
+            {
+                name: (partial(models.author, model, **remedy), plan(sizes.remedy))
+                for name, remedy in models.REMEDIES.items()
+            },
+            source,
+        ),
+        LostPermutations(
+            partial(models.author, model, permutation="every_step"), plan(sizes.permuted), source
+        ),
+    )
+    return [
+        Phase(name, own, part.prepare, part.run)
+        for (name, own), part in zip(seconds.items(), parts, strict=True)
     ]
 
 
@@ -128,4 +152,4 @@ def call_b(data: Path, sizes: Sizes) -> list[Phase]:
     return [Phase("cifar", 220, trials.prepare, trials.run)]
 
 
-CALLS = {"A": call_a, "B": call_b}
+CALLS = {"A": call_a, "B": call_b, "C": call_c}

@@ -1,4 +1,4 @@
-"""The JSON of both calls as the results of docs/accelerator.md: ``python -m
+"""The JSON of all calls as the results of docs/accelerator.md: ``python -m
 benchmarks.accelerator.report FOLDER...``
 
 It replaces what stands between the two markers of the page. Phases that are missing, skipped or
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.accelerator.rules import LIMIT
+from benchmarks.accelerator.rules import LIMIT, broke_down
 from flowjax_glow.errors import expected
 from flowjax_glow.strict_json import from_strict
 
@@ -28,7 +28,7 @@ def read(folders: Sequence[Path]) -> dict[str, Any]:
     if not any(name.startswith("call-") for name in found):
         raise expected(
             "report",
-            "call-A.json or call-B.json",
+            "the JSON of a call",
             got=f"none in {', '.join(map(str, folders))}",
             advice="run python -m benchmarks.accelerator first",
         )
@@ -263,6 +263,7 @@ def _study(name: str, study: Found) -> Iterator[str]:
         f"{number(losses[-1])} bits/dim at last, {study.get('skipped_steps', 0)} steps skipped. "
         f"C1: {_claim(study['first_claim'])}."
     )
+    yield from _broken_down(study)
     yield ""
     head = (
         "step",
@@ -276,6 +277,14 @@ def _study(name: str, study: Found) -> Iterator[str]:
     )
     yield from table(head, [_look(look) for look in study["looks"]])
     yield ""
+
+
+def _broken_down(study: Found) -> Iterator[str]:
+    if len(study["looks"]) > 1 and broke_down(study["looks"]):
+        yield (
+            "**Training broke down**: held-out images cost more than before it. The verdict is of "
+            "a flow whose forward direction is lost, too."
+        )
 
 
 def _look(look: Found) -> list[str]:
@@ -328,6 +337,7 @@ def _figure5(phase: Found) -> Iterator[str]:
         verdict = "reproduced" if phase["lost_permutations"] else "not reproduced"
         yield ""
         yield f"Figure 5 by lost permutations, {phase['steps']} steps: **{verdict}**."
+        yield from _broken_down(phase)
 
 
 #: What is told of which phases, by title.
@@ -338,6 +348,9 @@ PHASES: dict[str, tuple[tuple[str, ...], Callable[..., Iterator[str]]]] = {
     "Remedies, faces at 64x64": (("remedies",), _studies),
     "Lost permutations": (("figure5",), _figure5),
     "CIFAR-10 at 32x32": (("cifar",), _studies),
+    "The author's model at the author's rate, 1e-4": (("author-slow",), _studies),
+    "Remedies at that rate": (("remedies-slow",), _studies),
+    "Lost permutations at that rate": (("figure5-slow",), _figure5),
 }
 
 

@@ -63,6 +63,13 @@ def first_claim(looks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {"holds": False, "slope": slope, "crossing": crossing}
 
 
+def broke_down(looks: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether held-out images cost more at the last look than at the first, so that not only the
+    inverse is lost."""
+    first, *_, last = (from_strict(look["bits_per_dim"]) for look in looks)
+    return not last <= first
+
+
 def broken_shares(errors: np.ndarray) -> list[float]:
     """Of errors `(clips, images)`: the share of images above `BROKEN`, per clip."""
     return np.mean(~(errors <= BROKEN), axis=1).tolist()

@@ -34,6 +34,10 @@ from flowjax_glow.types import Key, Params
 #: Steps whose losses make one number.
 WINDOW = 30
 
+#: So many steps skipped one after another end a training: parameters that give no finite gradient
+#: stay as they are.
+GIVE_UP = 50
+
 #: A look may take this many times as long as the last one; so much time is kept for it.
 SLACK = 1.5
 
@@ -106,7 +110,7 @@ class Study:
         self.seconds_prepared = time.monotonic() - begun
 
     def train(self, deadline: Deadline, tell: Callable[[], None] = lambda: None) -> None:
-        """Trains until all steps are done or there is just time for a last look.
+        """Trains until all steps are done or skipped, or there is just time for a last look.
 
         Args:
           tell: called after every look.
@@ -114,7 +118,11 @@ class Study:
         losses, waiting = _Losses(), deque[Any]()
         begun, looking = time.monotonic(), 0.0
         done = 0
-        while done < self.plan.steps and deadline.left > SLACK * self._looks[-1]["seconds"]:
+        while (
+            done < self.plan.steps
+            and losses.skipped_last < GIVE_UP
+            and deadline.left > SLACK * self._looks[-1]["seconds"]
+        ):
             self.state, metrics = self._step(self.state, self._batch(done))
             done += 1
             waiting.append(metrics)
@@ -184,11 +192,14 @@ class _Losses:
     def __init__(self) -> None:
         self._each: list[float] = []
         self.skipped = 0
+        self.skipped_last = 0  # one after another
 
     def add(self, metrics: Any) -> None:
         metrics = jax.device_get(metrics)
         self._each.append(float(metrics["loss"]))
-        self.skipped += not metrics["update_finite"]
+        skipped = not metrics["update_finite"]
+        self.skipped += skipped
+        self.skipped_last = self.skipped_last + 1 if skipped else 0
 
     def windows(self) -> list[float]:
         """Means over `WINDOW` steps each; the last one may be of fewer."""

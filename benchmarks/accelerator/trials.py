@@ -24,7 +24,8 @@ DRAWS = 3
 class Trials:
     """Models that are trained one after another, each in its share of the time.
 
-    All are built and compiled at once. One that fails leaves the others.
+    The next one is built and compiled while one trains: side by side they would wait for each
+    other, since XLA tries kernels out on the one device. One that fails leaves the others.
 
     Attributes:
       studies: what gives a flow when it is needed, and how it is trained, by name.
@@ -34,27 +35,28 @@ class Trials:
     studies: Mapping[str, tuple[Callable[[], MultiScale], Plan]]
     source: Callable[[], ArraySource]
 
-    def prepare(self) -> dict[str, Ahead]:
-        """The studies, all ready or failed."""
-        self.source()  # once for all
-        started = {name: Ahead(partial(self._study, name)) for name in self.studies}
-        for ahead in started.values():
-            ahead.wait()
-        return started
+    def prepare(self) -> Ahead:
+        """The first study, ready or failed."""
+        first = Ahead(partial(self._study, next(iter(self.studies))))
+        first.wait()
+        return first
 
-    def run(self, ready: dict[str, Ahead], record: Record, deadline: Deadline) -> None:
+    def run(self, first: Ahead, record: Record, deadline: Deadline) -> None:
         """Trains all; what is known of a model is written down after each of its looks.
 
         Raises:
           RuntimeError: at the end, if any has failed.
         """
-        faults = []
-        for index, (name, ahead) in enumerate(ready.items()):
+        names, ahead, faults = list(self.studies), first, []
+        for index, name in enumerate(names):
+            own = ahead
+            if index + 1 < len(names):
+                ahead = Ahead(partial(self._study, names[index + 1]))
             try:
-                study: Study = ahead.result()
+                study: Study = own.result()
                 tell = partial(_tell, record, name, study)
                 tell()
-                study.train(deadline.share(1 / (len(ready) - index)), tell)
+                study.train(deadline.share(1 / (len(names) - index)), tell)
             except Exception as error:
                 traceback.print_exc()
                 faults.append(f"{name}: {type(error).__name__}: {error}")

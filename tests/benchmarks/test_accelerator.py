@@ -8,6 +8,7 @@ import sys
 import threading
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -26,16 +27,18 @@ from benchmarks.accelerator.looks import CLIPS, TAUS, Looker, outliers, walk
 from benchmarks.accelerator.models import Size
 from benchmarks.accelerator.pictures import cifar10, faces, unpack
 from benchmarks.accelerator.rules import (
+    broke_down,
     broken_shares,
     critical_temperature,
     first_claim,
     lost_permutations,
 )
-from benchmarks.accelerator.study import Study, _init
+from benchmarks.accelerator.study import GIVE_UP, Study, _init
 from benchmarks.net_precision import perturbed
 from flowjax_glow.diagnostics import image_round_trip
 from flowjax_glow.diagnostics.extremes import largest_activation
 from flowjax_glow.glowip import GlowIPConfig
+from flowjax_glow.trainable import merge, trainable
 
 ROOT = Path(__file__).parents[2]
 AUTHOR, USUAL = models.author, models.usual
@@ -177,8 +180,8 @@ def test_the_report_replaces_what_is_between_the_markers(call_a, call_b, tmp_pat
     text = page.read_text()
     before, rest = text.split(report.BEGIN)
     assert before == report.PAGE.read_text().split(report.BEGIN)[0]
-    for title in report.PHASES:
-        assert f"### {title}" in rest
+    for title, (names, _) in report.PHASES.items():
+        assert (f"### {title}" in rest) == (not names[0].endswith("-slow"))
     assert "**Tiny models: these numbers mean nothing.**" in rest
     assert "None yet" not in rest
     assert "| ours-store, default | 4 | 1 |" in rest
@@ -187,7 +190,7 @@ def test_the_report_replaces_what_is_between_the_markers(call_a, call_b, tmp_pat
 
 
 def test_a_report_needs_a_call_and_a_page_with_markers(tmp_path):
-    with pytest.raises(ValueError, match=r"report: expected call-A\.json or call-B\.json, got"):
+    with pytest.raises(ValueError, match=r"report: expected the JSON of a call, got"):
         report.read([tmp_path])
     with pytest.raises(ValueError, match="report: expected <!-- results --> and"):
         report.put("a page", "text")
@@ -254,6 +257,17 @@ def test_training_ends_with_the_deadline_and_looks_once_more(data, one_flow_per_
 
     study.train(Slow(1000.0, lambda: now[0]))
     assert [look["step"] for look in study.found()["looks"]] == [0, 2]
+
+
+def test_training_ends_when_steps_are_skipped_for_good(data, one_flow_per_call):
+    plan = replace(calls.TINY.cifar, steps=1000, looks=())
+    study = Study(models.usual(calls.TINY.cifar_model), cifar10(data, 8), plan)
+    lost = jax.tree.map(lambda values: jnp.nan * values, trainable(study.state.params))
+    study.state = replace(study.state, params=merge(study.state.params, lost))
+    study.train(Deadline(math.inf, lambda: 0.0))
+    found = study.found()
+    assert GIVE_UP <= found["skipped_steps"] == found["steps"] < GIVE_UP + 4
+    assert broke_down(found["looks"])
 
 
 def test_a_phase_that_fails_leaves_the_others_and_what_it_has_alone(tmp_path, capsys):
@@ -469,6 +483,11 @@ def test_lost_permutations_must_break_everything_and_only_afterwards():
 def test_the_full_size_is_that_of_the_run_sheet(data):
     phases = {phase.name: phase.seconds for phase in calls.call_a(data, calls.FULL)}
     assert sum(phases.values()) == 530
+    slow = calls.call_c(data, calls.FULL)
+    assert sum(phase.seconds for phase in slow) == 530
+    assert {phase.name for phase in slow} <= {
+        name for names, _ in report.PHASES.values() for name in names
+    }
     assert calls.FULL.face_model == Size(levels=4, depth=32, width=512)
     assert calls.FULL.author.optimizer.clip_norm == 100
     assert Row("ours-store", 64, "default") in [
