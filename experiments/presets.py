@@ -256,7 +256,7 @@ PAPER = Experiment(
 
 PRESETS: dict[str, Preset] = {
     "smoke": Preset(SMOKE, 1, "everything at once, in under two minutes; judges nothing", True),
-    "laptop": Preset(LAPTOP, 3, "16x16 crops at depth 32, two cores, under 45 minutes for `all`"),
+    "laptop": Preset(LAPTOP, 3, "16x16 crops at depth 32, two cores, under 30 minutes for `all`"),
     "laptop-8bit": Preset(
         dataclasses.replace(LAPTOP, n_bits=8), 3, "the same with images of 8 bits"
     ),

@@ -2,7 +2,7 @@
 
     python -m experiments.sweep --variant=all
 
-The default, preset `laptop` on the bundled photographs, takes under 45 minutes on 2 cores; the
+The default, preset `laptop` on the bundled photographs, takes under 30 minutes on 2 cores; the
 first figures of all variants stand after the first seed. The same command again resumes what was
 interrupted and does nothing where all is done.
 """
