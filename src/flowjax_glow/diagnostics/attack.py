@@ -98,9 +98,11 @@ def attack(
     for region, start, size in regions:
         around = _Around(flow, region, params, start, jnp.asarray(size))
         for name, own_key in zip(names, jax.random.split(key, len(names)), strict=True):
-            at_start, by_chance = (worst(errors) for errors in _by_chance(around, own_key, steps))
+            at_start, by_chance = _by_chance(around, own_key, steps)
             found = _search(around, key, name, steps)
-            errors = (at_start, worst(found["error"]), by_chance)
+            # the start is one of its points, rounded otherwise in another program
+            reached = jnp.maximum(found["error"], at_start)
+            errors = (worst(at_start), worst(reached), worst(by_chance))
             climbed = np.asarray(found["climbed"])
             climbed = climbed[np.isfinite(climbed)]
             gained = float(np.median(climbed)) if climbed.size else float("nan")
