@@ -1,1 +1,1 @@
-"""What can only be measured on an accelerator, in two calls: `python -m benchmarks.accelerator`."""
+"""What can only be measured on an accelerator, by `python -m benchmarks.accelerator`."""

@@ -2,7 +2,8 @@
 
 While a phase works, those after it are prepared in threads, built and compiled, as far as the next
 one that is not quiet. A quiet phase takes times: it begins when all that has been started is
-prepared. What goes wrong in a phase is recorded, and the others go on. A record is on the disk
+prepared, or half of its time has passed; then its record names what may disturb it. What goes wrong
+in a phase is recorded, and the others go on. A record is on the disk
 after every entry, so a call that is cut off keeps what it had.
 """
 
@@ -92,9 +93,10 @@ class Ahead:
             self._outcome = (None, error)
         self.seconds = time.monotonic() - start
 
-    def wait(self, seconds: float | None = None) -> None:
-        """Until it is done, at most so long."""
+    def wait(self, seconds: float | None = None) -> bool:
+        """Until it is done, at most so long; returns whether it is."""
         self._thread.join(None if seconds is None else max(seconds, 0.0))
+        return not self._thread.is_alive()
 
     def result(self) -> Any:
         """What the function returned, or raises what it raised; waits for it."""
@@ -128,8 +130,13 @@ def run_phases(phases: Sequence[Phase], folder: Path, seconds: float) -> list[Re
         prepare([index] if phase.quiet else _and_next(phases, index))
         if phase.quiet:
             latest = deadline.share(0.5)
-            for ahead in prepared.values():
-                ahead.wait(latest.left)
+            record.note(
+                disturbed_by=[
+                    phases[other].name
+                    for other, ahead in prepared.items()
+                    if not ahead.wait(latest.left) and other != index
+                ]
+            )
         _run(phase, prepared[index], record, deadline)
     return records
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ from benchmarks.accelerator import models
 from benchmarks.accelerator.call import Phase
 from benchmarks.accelerator.fast import Fast, Row, more_rows, rows
 from benchmarks.accelerator.models import Size
-from benchmarks.accelerator.pictures import cifar10, faces
+from benchmarks.accelerator.pictures import Once, cifar10, faces
 from benchmarks.accelerator.right import Right
 from benchmarks.accelerator.study import Plan
 from benchmarks.accelerator.trials import LostPermutations, Trials
@@ -116,7 +116,7 @@ def _on_faces(
     data: Path, sizes: Sizes, seconds: Mapping[str, float], **changes: Any
 ) -> list[Phase]:
     """The author's model, its remedies and Figure 5, by their names; `changes` are to all plans."""
-    source = cache(partial(faces, data, sizes.face_side))
+    source = Once(partial(faces, data, sizes.face_side))
     model, plan = sizes.face_model, partial(replace, **changes)
     parts = (
         Trials({"control": (partial(models.author, model), plan(sizes.author))}, source),
@@ -147,7 +147,7 @@ def call_b(data: Path, sizes: Sizes) -> list[Phase]:
             for suffix, plan in plans.items()
             for name, changes in flows.items()
         },
-        cache(partial(cifar10, data, sizes.cifar_side)),
+        Once(partial(cifar10, data, sizes.cifar_side)),
     )
     return [Phase("cifar", 220, trials.prepare, trials.run)]
 

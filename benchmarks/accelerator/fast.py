@@ -130,8 +130,13 @@ class Runner:
             self._worker.close()
 
     def _get_ready(self) -> None:
+        if self._closed:
+            return
         try:
             self._worker = Worker(self._job)
+            if self._closed:  # meanwhile
+                self._worker.close()
+                return
             self.facts["versions"] = self._worker.ask("load")["versions"]
             self.facts["parameters"] = self._worker.ask("build")["parameters"]
             self.facts["first_step"] = self._worker.ask("train", 0)["seconds"][0]

@@ -163,7 +163,7 @@ class Looker:
         self._names = layer_names(self.flow, frozen, z)
         with ThreadPoolExecutor() as pool:
             walked = pool.submit(self._walk, frozen, z)
-            encode(self.flow, frozen, self.images[: self.chunk], self.n_bits)
+            jax.block_until_ready(encode(self.flow, frozen, self.images[: self.chunk], self.n_bits))
             jax.block_until_ready(walked.result())
 
     def look(self, params: Params, step: int) -> tuple[dict[str, Any], dict[str, np.ndarray]]:

@@ -1,8 +1,9 @@
 """The pictures of both calls, out of zip files, decoded once and in memory."""
 
 import io
+import threading
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -19,6 +20,21 @@ FACES, CIFAR10 = "celeba-128.zip", "cifar10-jpeg.zip"
 
 #: Faces that are held out, the last by name.
 TEST_FACES = 100
+
+
+class Once:
+    """What a function gives, made at its first call, however many threads call."""
+
+    def __init__(self, make: Callable[[], ArraySource]) -> None:
+        self._make = make
+        self._lock = threading.Lock()
+        self._made: ArraySource | None = None
+
+    def __call__(self) -> ArraySource:
+        with self._lock:
+            if self._made is None:
+                self._made = self._make()
+            return self._made
 
 
 def faces(folder: Path, side: int) -> ArraySource:

@@ -86,11 +86,13 @@ def _about(call: Found) -> str:
 
 
 def _status(phase: Found) -> list[str]:
-    status = phase["status"]
-    if status == "done":
-        return []
-    reason = phase.get("reason", "it was cut off")
-    return [f"The phase `{phase['phase']}` is **{status}**: {reason}.", ""]
+    name, status, lines = phase["phase"], phase["status"], []
+    if status != "done":
+        reason = phase.get("reason", "it was cut off")
+        lines += [f"The phase `{name}` is **{status}**: {reason}.", ""]
+    if others := phase.get("disturbed_by"):
+        lines += [f"While `{name}` took times, this was still compiled: {', '.join(others)}.", ""]
+    return lines
 
 
 def _right(phase: Found) -> Iterator[str]:
@@ -357,7 +359,7 @@ PHASES: dict[str, tuple[tuple[str, ...], Callable[..., Iterator[str]]]] = {
 def main(words: Sequence[str] | None = None) -> None:
     """Writes the page."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n\n")[0])
-    parser.add_argument("folders", type=Path, nargs="+", help="of the JSON of one call or both")
+    parser.add_argument("folders", type=Path, nargs="+", help="of the JSON of one call or more")
     parser.add_argument("--page", type=Path, default=PAGE, help="the page to change")
     options = parser.parse_args(words)
     options.page.write_text(put(options.page.read_text(), results(read(options.folders))))

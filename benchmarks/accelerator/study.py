@@ -38,8 +38,9 @@ WINDOW = 30
 #: stay as they are.
 GIVE_UP = 50
 
-#: A look may take this many times as long as the last one; so much time is kept for it.
-SLACK = 1.5
+#: A look may take this many times as long as the last one; so much time is kept for it, but not
+#: more than this share of the whole: the first look is slow where something else compiles.
+SLACK, KEPT = 1.5, 0.25
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ class Study:
         with ThreadPoolExecutor() as pool:  # both compile
             step = pool.submit(self._step, copy_state(self.state), self._batch(0))
             self.looker.compile(self.state.params)
-            step.result()
+            jax.block_until_ready(step.result())
         self._looks: list[dict[str, Any]] = []
         self._arrays: list[dict[str, np.ndarray]] = []
         self._training: dict[str, Any] = {}
@@ -117,11 +118,11 @@ class Study:
         """
         losses, waiting = _Losses(), deque[Any]()
         begun, looking = time.monotonic(), 0.0
-        done = 0
+        done, kept = 0, KEPT * max(deadline.left, 0.0)
         while (
             done < self.plan.steps
             and losses.skipped_last < GIVE_UP
-            and deadline.left > SLACK * self._looks[-1]["seconds"]
+            and deadline.left > min(SLACK * self._looks[-1]["seconds"], kept)
         ):
             self.state, metrics = self._step(self.state, self._batch(done))
             done += 1

@@ -24,8 +24,8 @@ DRAWS = 3
 class Trials:
     """Models that are trained one after another, each in its share of the time.
 
-    The next one is built and compiled while one trains: side by side they would wait for each
-    other, since XLA tries kernels out on the one device. One that fails leaves the others.
+    The next one is built and compiled while one trains: all at once, four of them were ready after
+    two minutes, one by itself after 40 s. One that fails leaves the others.
 
     Attributes:
       studies: what gives a flow when it is needed, and how it is trained, by name.

@@ -25,7 +25,7 @@ from benchmarks.accelerator.call import Deadline, Phase, Record, run_phases
 from benchmarks.accelerator.fast import Row, stated_peaks
 from benchmarks.accelerator.looks import CLIPS, TAUS, Looker, outliers, walk
 from benchmarks.accelerator.models import Size
-from benchmarks.accelerator.pictures import cifar10, faces, unpack
+from benchmarks.accelerator.pictures import Once, cifar10, faces, unpack
 from benchmarks.accelerator.rules import (
     broke_down,
     broken_shares,
@@ -34,6 +34,7 @@ from benchmarks.accelerator.rules import (
     lost_permutations,
 )
 from benchmarks.accelerator.study import GIVE_UP, Study, _init
+from benchmarks.accelerator.trials import Trials
 from benchmarks.net_precision import perturbed
 from flowjax_glow.diagnostics import image_round_trip
 from flowjax_glow.diagnostics.extremes import largest_activation
@@ -185,6 +186,15 @@ def test_the_report_replaces_what_is_between_the_markers(call_a, call_b, tmp_pat
     assert "**Tiny models: these numbers mean nothing.**" in rest
     assert "None yet" not in rest
     assert "| ours-store, default | 4 | 1 |" in rest
+    slow = tmp_path / "slow"  # call C has the phases of call A at another rate
+    slow.mkdir()
+    for name in ("author", "remedies", "figure5"):
+        content = json.loads((call_a[1] / f"{name}.json").read_text())
+        (slow / f"{name}-slow.json").write_text(json.dumps(content))
+    (slow / "call-C.json").write_text((call_a[1] / "call-A.json").read_text())
+    report.main([str(slow), "--page", str(page)])
+    assert "### Lost permutations at that rate" in page.read_text()
+    assert page.read_text().count("**damped**: 4 steps in") == 1
     report.main([str(call_b[1]), "--page", str(page)])
     assert "Lost permutations" not in page.read_text().split(report.BEGIN)[1]
 
@@ -252,7 +262,7 @@ def test_training_ends_with_the_deadline_and_looks_once_more(data, one_flow_per_
     class Slow(Deadline):
         @property
         def left(self) -> float:
-            now[0] += 400.0  # a step takes longer than half of what there is
+            now[0] += 300.0  # as a step takes
             return super().left
 
     study.train(Slow(1000.0, lambda: now[0]))
@@ -268,6 +278,28 @@ def test_training_ends_when_steps_are_skipped_for_good(data, one_flow_per_call):
     found = study.found()
     assert GIVE_UP <= found["skipped_steps"] == found["steps"] < GIVE_UP + 4
     assert broke_down(found["looks"])
+
+
+def test_a_model_that_fails_leaves_the_others(data, tmp_path, one_flow_per_call, capsys):
+    def fails():
+        raise MemoryError("too large")
+
+    plan = replace(calls.TINY.cifar, steps=2, looks=())
+    flows = {"bad": (fails, plan), "good": (lambda: models.usual(calls.TINY.cifar_model), plan)}
+    trials = Trials(flows, Once(lambda: cifar10(data, 8)))
+    (record,) = run_phases([Phase("both", 1, trials.prepare, trials.run)], tmp_path, 1e4)
+    assert record.fields["status"] == "failed"
+    assert record.fields["reason"] == "RuntimeError: bad: MemoryError: too large"
+    assert record.fields["good"]["steps"] == 2
+    assert "too large" in capsys.readouterr().err
+
+
+def test_a_slow_first_look_does_not_keep_the_time_of_training(data, one_flow_per_call):
+    plan = replace(calls.TINY.cifar, steps=3, looks=())
+    study = Study(models.usual(calls.TINY.cifar_model), cifar10(data, 8), plan)
+    study._looks[0]["seconds"] = 1e6
+    study.train(Deadline(1000.0, lambda: 0.0))
+    assert study.found()["steps"] == 3
 
 
 def test_a_phase_that_fails_leaves_the_others_and_what_it_has_alone(tmp_path, capsys):
@@ -333,6 +365,30 @@ def test_a_quiet_phase_begins_when_what_has_been_started_is_prepared(tmp_path):
     records = run_phases(phases, tmp_path, 100.0)
     assert [record.fields["status"] for record in records] == ["done"] * 3
     assert records[1].fields["undisturbed"]
+    assert records[1].fields["disturbed_by"] == []
+
+
+def test_a_quiet_phase_names_what_may_disturb_it(tmp_path):
+    begun, done = threading.Event(), threading.Event()
+
+    def prepare():
+        begun.set()
+        done.wait(60)
+
+    def first(ready, record, deadline):
+        assert begun.wait(60)
+
+    def second(ready, record, deadline):
+        done.set()
+
+    phases = [
+        Phase("first", 1, lambda: None, first),
+        Phase("second", 1, lambda: None, second, quiet=True),
+        Phase("third", 1, prepare, lambda ready, record, deadline: None),
+    ]
+    records = run_phases(phases, tmp_path, 1.0)
+    assert records[1].fields["disturbed_by"] == ["third"]
+    assert "this was still compiled: third." in report._status(records[1].fields)[0]
 
 
 def test_time_that_a_phase_leaves_is_the_next_one_s(tmp_path):

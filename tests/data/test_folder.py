@@ -102,6 +102,17 @@ def broken_files(place):
     }
 
 
+def test_small_and_large_files_give_the_same_pixels(tmp_path):
+    pixels = random_images(1, 160, 160, 3)[0]
+    large = save(Image.fromarray(pixels), tmp_path / "large.png")
+    assert large.stat().st_size > decode.AT_ONCE
+    small = tmp_path / "small.png"
+    Image.fromarray(pixels[:40, :40]).save(small)
+    assert small.stat().st_size < decode.AT_ONCE
+    np.testing.assert_array_equal(decode.decode(large, 160), pixels)
+    np.testing.assert_array_equal(decode.decode(small, 40), pixels[:40, :40])
+
+
 def test_unusable_files_say_why(tmp_path):
     for file, reason in broken_files(tmp_path).items():
         with pytest.raises(data.DataError, match=f"decode: {reason}"):

@@ -53,17 +53,23 @@ def opened(file: str | Path) -> Picture:
 
     A small file is read at once, which takes less of Python's time than Pillow's own small reads:
     images are decoded in threads, and Python runs in one of them at a time.
+
+    Raises:
+      OSError: if the file cannot be read; PIL.UnidentifiedImageError is one.
+      PIL.Image.DecompressionBombError: if it says that it is far too large.
     """
     from PIL import Image
 
     descriptor = os.open(file, os.O_RDONLY | getattr(os, "O_BINARY", 0))
     try:
+        if os.fstat(descriptor).st_size > AT_ONCE:
+            return Image.open(file)
         content = b""
-        while len(content) < AT_ONCE and (more := os.read(descriptor, AT_ONCE - len(content))):
+        while more := os.read(descriptor, AT_ONCE):
             content += more
     finally:
         os.close(descriptor)
-    return Image.open(io.BytesIO(content) if len(content) < AT_ONCE else file)
+    return Image.open(io.BytesIO(content))
 
 
 def check_size(size: tuple[int, int], side: int) -> None:
