@@ -64,6 +64,18 @@ def test_the_orientation_of_a_camera_is_followed(tmp_path):
     np.testing.assert_array_equal(upright, np.asarray(image)[::-1, ::-1])
 
 
+@pytest.mark.parametrize("note", ["exif", "xmp", "none"])
+def test_a_jpeg_file_is_turned_where_it_says_so(tmp_path, note):
+    exif = Image.Exif()
+    exif[0x0112] = 3  # upside down
+    notes = {"exif": {"exif": exif}, "xmp": {"xmp": b'tiff:Orientation="3"'}, "none": {}}[note]
+    pixels = np.zeros((16, 16, 3), np.uint8)
+    pixels[:8] = 250
+    save(Image.fromarray(pixels), tmp_path / "a.jpg", **notes)
+    top = decode.decode(tmp_path / "a.jpg", 16)[:4].mean()
+    assert (top > 200) == (note == "none")
+
+
 def test_the_middle_square_is_shrunk_by_area(tmp_path):
     image = random_images(1, 16, 24, 3)[0]
     middle = image[:, 4:20].reshape(8, 2, 8, 2, 3).mean(axis=(1, 3))

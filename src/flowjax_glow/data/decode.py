@@ -16,6 +16,7 @@ SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
 )
 AT_ONCE = 2**16  # bytes; larger files are read as their decoders ask
+WITH_ORIENTATION = frozenset({"exif", "xmp"})  # what a JPEG file may note one in
 MAX_PIXELS = 2**26  # 67 megapixels; a larger file is refused before it is decoded
 
 
@@ -90,7 +91,8 @@ def upright_color(picture: Picture) -> Picture:
     """The first frame of an image, upright, on white, in RGB."""
     from PIL import Image, ImageOps
 
-    ImageOps.exif_transpose(picture, in_place=True)  # a copy would cost a tenth of a small image
+    if picture.format != "JPEG" or not WITH_ORIENTATION.isdisjoint(picture.info):
+        ImageOps.exif_transpose(picture, in_place=True)  # a copy costs a tenth of a small image
     picture = eight_bits(picture)
     if picture.has_transparency_data:
         color = picture.convert("RGBA")
