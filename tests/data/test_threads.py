@@ -1,8 +1,10 @@
 """Work in threads: the same results in the same order, and nothing is left over."""
 
 import _thread
+import signal
 import threading
 import time
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -53,7 +55,15 @@ def test_the_first_item_that_fails_is_the_one_that_tells(cores):
     assert threading.active_count() == running
 
 
-def test_control_c_ends_it(monkeypatch):
+@pytest.fixture
+def heeds_control_c() -> Iterator[None]:
+    """A process that a shell put into the background ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_control_c_ends_it(monkeypatch, heeds_control_c):
     monkeypatch.setattr(threads, "cores", lambda: 4)
     done = []
 
