@@ -3,8 +3,8 @@
 While a phase works, those after it are prepared in threads, built and compiled, as far as the next
 one that is not quiet. A quiet phase takes times: it begins when all that has been started is
 prepared, or half of its time has passed; then its record names what may disturb it. What goes wrong
-in a phase is recorded, and the others go on. A record is on the disk
-after every entry, so a call that is cut off keeps what it had.
+in a phase is recorded, and the others go on. A record is on the disk after every entry, so a call
+that is cut off keeps what it had.
 """
 
 import sys
