@@ -26,9 +26,10 @@ from flowjax_glow import GlowConfig, glow, nets
 from flowjax_glow.bijector import Bijector
 from flowjax_glow.convolution import Precision, convolve
 from flowjax_glow.data import load
-from flowjax_glow.density import bin_midpoints, bits_per_dim, sample_latents
+from flowjax_glow.density import bits_per_dim, sample_latents
 from flowjax_glow.diagnostics import image_round_trip, latent_round_trip
 from flowjax_glow.numerics import event_size
+from flowjax_glow.pixels import bin_midpoints
 from flowjax_glow.training import (
     OptimizerConfig,
     data_mesh,

@@ -15,7 +15,7 @@ from benchmarks.machine import description
 from benchmarks.rounds import MEASURES, play, ready
 from benchmarks.starts import cold_and_warm
 from benchmarks.workloads import WORKLOADS, Workload
-from experiments.folders import write_json
+from flowjax_glow.files import write_json
 
 
 @dataclass(frozen=True)

@@ -37,11 +37,11 @@ def main(
 
     with one_line_errors(debug):
         from experiments import compilation
-        from experiments.folders import write_json
         from experiments.options import name_with_options
         from experiments.trained import trained_runs
         from flowjax_glow.diagnostics import attack, out_of_distribution
         from flowjax_glow.errors import check_count
+        from flowjax_glow.files import write_json
 
         check_count("--images", images)
         check_count("--steps", steps)

@@ -17,7 +17,7 @@ from experiments.config import read_config
 from experiments.estimate import estimate, matmul_peak
 from experiments.exit_codes import SOME_RUNS_FAILED
 from experiments.figures import draw_all
-from experiments.folders import check_same, claimed, read_json, set_aside, write_json
+from experiments.folders import check_same, claimed, set_aside
 from experiments.presets import PRESETS, Experiment, plan
 from experiments.results import load_sweep
 from experiments.run import is_finished
@@ -28,6 +28,7 @@ from flowjax_glow import data
 from flowjax_glow.data import DataError
 from flowjax_glow.data.indexed import IndexedSource
 from flowjax_glow.errors import check_count, expected
+from flowjax_glow.files import read_json, write_json
 from flowjax_glow.glow import glow
 
 

@@ -2,21 +2,15 @@
 
 import contextlib
 import fcntl
-import io
-import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from experiments.config import differences, read_config, to_json
 from experiments.environment import environment
 from experiments.presets import Experiment
-from flowjax_glow.strict_json import strict
-from flowjax_glow.training import write_atomically
+from flowjax_glow.files import read_json, write_json
 
 
 class FolderInUseError(RuntimeError):
@@ -77,20 +71,3 @@ def set_aside(folder: Path) -> None:
     """Renames a run folder out of the way; nothing is deleted."""
     if folder.exists():
         folder.rename(folder.with_name(f"{folder.name}.replaced-{time.strftime('%Y%m%d-%H%M%S')}"))
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Writes strict JSON as a whole or not at all; what is not finite becomes a string."""
-    write_atomically(path, json.dumps(strict(content), indent=2, allow_nan=False) + "\n")
-
-
-def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Writes a compressed .npz as a whole or not at all."""
-    content = io.BytesIO()
-    np.savez_compressed(content, **arrays)  # type: ignore[arg-type]
-    write_atomically(path, content.getvalue())
-
-
-def read_json(path: Path) -> Any:
-    """The content of a JSON file, None if there is none."""
-    return json.loads(path.read_text()) if path.exists() else None

@@ -23,8 +23,8 @@ def main(folder: Path, images: int, debug: bool) -> None:
         import jax
 
         from experiments.trained import trained_runs
-        from flowjax_glow.density import bin_midpoints
         from flowjax_glow.diagnostics import drift, gradient_fidelity
+        from flowjax_glow.pixels import bin_midpoints
 
         measure = jax.jit(drift, static_argnums=0)
         click.echo("run                    step  relative error  angle, degrees  drift per level")

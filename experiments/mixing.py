@@ -38,12 +38,12 @@ def main(
         import jax
 
         from experiments import compilation, style
-        from experiments.folders import write_json
         from experiments.options import name_with_options
         from experiments.trained import trained_runs
         from flowjax_glow.density import encode
         from flowjax_glow.diagnostics import latent_shares, mixed_images
         from flowjax_glow.errors import check_count
+        from flowjax_glow.files import write_json
 
         check_count("--images", images)
         compilation.keep_compiled_programs()

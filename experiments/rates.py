@@ -174,8 +174,8 @@ class Study:
 
     def rows(self, places: Iterable[Place]) -> list[dict[str, Any]]:
         """What is known of the finished runs among `places`."""
-        from experiments.folders import read_json
         from experiments.run import is_finished
+        from flowjax_glow.files import read_json
 
         rows = []
         for place in places:
@@ -187,7 +187,7 @@ class Study:
 
     def report(self, than: str = "control") -> None:
         """Prints both stages as far as they are known, and writes table.json."""
-        from experiments.folders import write_json
+        from flowjax_glow.files import write_json
 
         first = {name: self.rows(self.places(1, [name])) for name in CANDIDATES}
         best = self.best_rates(CANDIDATES)

@@ -49,9 +49,9 @@ def main(
 
     with one_line_errors(debug):
         from experiments import compilation
-        from experiments.folders import write_json
         from experiments.trained import load_trained
         from flowjax_glow.errors import expected
+        from flowjax_glow.files import write_json
         from flowjax_glow.scales import scale_from
         from flowjax_glow.training import keep_freed_memory
 
@@ -119,7 +119,8 @@ def fine_tune(trained: "Trained", after: "Experiment", output: Path) -> None:
     """Trains from the checkpoint of `trained` into the run folder `output`."""
     import jax
 
-    from experiments.folders import open_run, write_json
+    from experiments.folders import open_run
+    from flowjax_glow.files import write_json
     from flowjax_glow.training import (
         Checkpoints,
         MetricsLog,

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from flowjax_glow.errors import expected
-from flowjax_glow.strict_json import from_strict
+from flowjax_glow.files import from_strict
 from flowjax_glow.training.metrics import Row, read_metrics
 
 Arrays = Mapping[str, np.ndarray]

@@ -73,7 +73,7 @@ def measure(
 ) -> None:
     """Trains what is missing, prints and writes table.json; `jobs` as of `run_in_children`."""
     from experiments.children import Job, machine, run_in_children
-    from experiments.folders import read_json, write_json
+    from flowjax_glow.files import read_json, write_json
 
     todo = [Job(experiment, output / experiment.name) for experiment in experiments]
     rows = []

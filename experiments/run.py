@@ -13,21 +13,23 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Float
 
 from experiments.compilation import make_room_for_programs
-from experiments.folders import open_run, read_json, write_arrays, write_json
+from experiments.folders import open_run
 from experiments.measure import Measurement
 from experiments.presets import NUDGE, Experiment
 from experiments.summary import summarize
 from flowjax_glow import data
 from flowjax_glow.bijector import Bijector
 from flowjax_glow.combinators import Memory
-from flowjax_glow.density import bin_midpoints, bits_per_dim, dequantize
+from flowjax_glow.density import bits_per_dim
 from flowjax_glow.diagnostics import (
     Watch,
     drift,
     finite_difference_penalty,
     redraw_permutations,
 )
+from flowjax_glow.files import read_json, write_arrays, write_json
 from flowjax_glow.glow import glow
+from flowjax_glow.pixels import bin_midpoints, dequantize
 from flowjax_glow.rebuild import with_memory
 from flowjax_glow.trainable import merge, trainable
 from flowjax_glow.training import (

@@ -13,7 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from flowjax_glow.training.files import write_atomically
+from flowjax_glow.files import write_atomically
 
 #: Width of a figure in inches: the text of a page.
 WIDTH = 7.0

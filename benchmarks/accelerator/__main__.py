@@ -74,7 +74,7 @@ def main(words: Sequence[str] | None = None) -> None:
     options = arguments(words)
     from benchmarks.accelerator.call import run_phases
     from benchmarks.accelerator.calls import CALLS, FULL, TINY
-    from experiments.folders import write_json
+    from flowjax_glow.files import write_json
 
     options.output.mkdir(parents=True, exist_ok=True)
     about = {

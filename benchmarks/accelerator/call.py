@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.folders import write_arrays, write_json
+from flowjax_glow.files import write_arrays, write_json
 
 
 class Deadline:

@@ -20,16 +20,12 @@ from jaxtyping import Array
 from benchmarks.accelerator.rules import LIMIT, broken_shares, critical_temperature
 from flowjax_glow.bijector import Bijector
 from flowjax_glow.data import Images
-from flowjax_glow.density import (
-    bin_midpoints,
-    sample_latents,
-    standard_normal_log_prob,
-    to_pixels,
-)
+from flowjax_glow.density import sample_latents, standard_normal_log_prob
 from flowjax_glow.diagnostics import image_round_trip, scales_after_splits
 from flowjax_glow.diagnostics.chunks import chunks
 from flowjax_glow.diagnostics.linear import sizes
 from flowjax_glow.numerics import event_size
+from flowjax_glow.pixels import bin_midpoints, to_pixels
 from flowjax_glow.types import Image, Latents, LogDet, Params
 from flowjax_glow.walk import CarriesScale, flatten_records, walk_inverse
 

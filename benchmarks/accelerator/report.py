@@ -13,7 +13,7 @@ from typing import Any
 
 from benchmarks.accelerator.rules import LIMIT, broke_down
 from flowjax_glow.errors import expected
-from flowjax_glow.strict_json import from_strict
+from flowjax_glow.files import from_strict
 
 PAGE = Path(__file__).parents[2] / "docs" / "accelerator.md"
 BEGIN, END = "<!-- results -->", "<!-- end of results -->"

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from flowjax_glow.diagnostics import median_slope
-from flowjax_glow.strict_json import from_strict
+from flowjax_glow.files import from_strict
 
 #: An activation beyond this has left the range of the data by two orders of magnitude.
 LIMIT = 50.0

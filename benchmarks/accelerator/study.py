@@ -16,7 +16,8 @@ from benchmarks.accelerator.looks import Looker
 from flowjax_glow.combinators import MultiScale
 from flowjax_glow.data import Images
 from flowjax_glow.data.indexed import ArraySource
-from flowjax_glow.density import bits_per_dim, dequantize
+from flowjax_glow.density import bits_per_dim
+from flowjax_glow.pixels import dequantize
 from flowjax_glow.rebuild import with_net_precision
 from flowjax_glow.training import (
     OptimizerConfig,

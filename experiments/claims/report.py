@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments.claims.verdicts import Verdict
-from experiments.folders import write_json
+from flowjax_glow.files import write_json
 
 
 def write_claims(path: str | Path, verdicts: Sequence[Verdict]) -> None:

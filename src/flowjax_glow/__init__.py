@@ -12,22 +12,20 @@ from flowjax_glow.bijectors import (
     Split,
     Squeeze,
 )
-from flowjax_glow.bulk import sample_pixels
 from flowjax_glow.combinators import Chain, Invert, MultiScale, Repeat
 from flowjax_glow.density import (
-    bin_midpoints,
     bits_per_dim,
     decode,
-    dequantize,
     encode,
     log_prob,
     sample,
     sample_latents,
-    to_pixels,
+    sample_pixels,
 )
 from flowjax_glow.glow import GlowConfig, glow
 from flowjax_glow.glowip import GlowIPConfig
 from flowjax_glow.nets import CouplingNet
+from flowjax_glow.pixels import bin_midpoints, dequantize, to_pixels
 from flowjax_glow.rebuild import with_memory, with_net_dtype, with_net_precision
 from flowjax_glow.scales import (
     SCALES,

@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 import jax
 
 from flowjax_glow.bijector import Bijector
-from flowjax_glow.channel_affine import ChannelAffine, Folded
+from flowjax_glow.channels import ChannelAffine, Folded
 from flowjax_glow.errors import check_choice, check_count, expected
 from flowjax_glow.numerics import zero_log_det
 from flowjax_glow.types import Image, Key, Latents, LogDet, Params

@@ -1,16 +1,20 @@
-"""Likelihoods, samples and codes of a flow over a standard normal, and uint8 on both ends."""
+"""Likelihoods, samples and codes of a flow over a standard normal."""
 
 import math
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+import numpy as np
+from jaxtyping import Array, Bool, Float
 
 from flowjax_glow.bijector import Bijector
-from flowjax_glow.errors import expected
+from flowjax_glow.errors import check_count, expected
 from flowjax_glow.numerics import event_size, sum_events, zero_log_det
+from flowjax_glow.pixels import bin_midpoints, dequantize, to_pixels
 from flowjax_glow.types import Image, Key, Latents, LogDet, Params, Pixels
 
 
@@ -102,48 +106,77 @@ def decode(flow: Bijector, params: Params, latents: Latents, *, n_bits: int = 8)
     return to_pixels(flow.inverse(params, latents)[0], n_bits=n_bits)
 
 
-def dequantize(key: Key, images: Pixels, *, n_bits: int = 8, dtype: Any = jnp.float32) -> Image:
-    """``(floor(images / 2^(8-n_bits)) + u) / 2^n_bits - 0.5`` with u uniform in (0, 1).
+def sample_pixels(
+    flow: Bijector,
+    params: Params,
+    key: Key,
+    count: int,
+    shape: Sequence[int],
+    *,
+    temperature: float | Sequence[float] = 1.0,
+    n_bits: int = 8,
+    chunk: int = 64,
+    on_chunk: Callable[[int], Any] | None = None,
+) -> Pixels:
+    """`count` uint8 images of a flow, `(count, height, width, channels)`, on the host.
 
-    u is drawn on a grid of 2^-15 at half-steps: then every sum is exact in float32, no value
-    leaves its bin by rounding, and the result lies strictly within (-0.5, 0.5).
+    Chunk i draws from ``fold_in(key, i)``: more images begin with the same ones, and neither count
+    nor temperature compiles anything anew. While one chunk is copied to the host the next is made.
+    `params` are frozen once. Values that are not finite come out black, with a warning that says
+    in how many images.
+
+    Args:
+        shape: of one image, `(height, width, channels)`.
+        temperature: as of `density.sample`.
+        chunk: images per compiled call; what lies beyond `count` is thrown away.
+        on_chunk: called with the number of images done, for a progress bar.
+
+    Raises:
+        ValueError: if `count` or `chunk` is not a whole number above 0.
     """
-    steps = jax.random.bits(key, images.shape, jnp.uint16) >> 1
-    return _place(images, (steps.astype(dtype) + 0.5) / 2**15, n_bits)
-
-
-def bin_midpoints(images: Pixels, *, n_bits: int = 8, dtype: Any = jnp.float32) -> Image:
-    """`dequantize` with u = 1/2."""
-    return _place(images, jnp.asarray(0.5, dtype), n_bits)
-
-
-def quantize(x: Image, *, n_bits: int = 8) -> Image:
-    """Each value's bin, ``floor(2^n_bits (x + 0.5))``, unclipped, NaN where x is not finite."""
-    bins = jnp.floor((x + 0.5) * 2**n_bits)
-    return jnp.where(jnp.isfinite(x), bins, jnp.nan)
-
-
-def to_pixels(x: Image, *, n_bits: int = 8) -> Pixels:
-    """uint8 images from floats: each value's bin, clipped, spread over 0 ... 255.
-
-    With fewer than 8 bits the lowest bin is black and the highest white. Values that are not
-    finite turn black; count them with `jnp.isfinite` before.
-    """
-    _check_bits(n_bits)
-    bins = jnp.clip(jnp.nan_to_num(quantize(x, n_bits=n_bits), nan=0.0), 0, 2**n_bits - 1)
-    return jnp.round(bins * (255 / (2**n_bits - 1))).astype(jnp.uint8)
-
-
-def _place(images: Pixels, offset: Float[Array, "..."], n_bits: int) -> Image:
-    _check_bits(n_bits)
-    if images.dtype != jnp.uint8:
-        raise expected(
-            "dequantize", "uint8 images", got=images.dtype, advice="scale them to 0 ... 255"
+    check_count("sample_pixels.count", count)
+    check_count("sample_pixels.chunk", chunk)
+    frozen = _freeze(flow, params)
+    temperatures = jnp.asarray(temperature, jnp.float32)
+    batch = (chunk, *shape)
+    waiting: tuple[jax.Array, jax.Array] | None = None
+    done: list[tuple[np.ndarray, np.ndarray]] = []
+    for index in range(-(-count // chunk)):
+        made = _chunk(flow, batch, n_bits, frozen, jax.random.fold_in(key, index), temperatures)
+        if waiting is not None:
+            done.append(jax.device_get(waiting))
+            _tell(on_chunk, len(done) * chunk)
+        waiting = made
+    done.append(jax.device_get(waiting))
+    _tell(on_chunk, count)
+    images, finite = (np.concatenate(parts)[:count] for parts in zip(*done, strict=True))
+    if not finite.all():
+        warnings.warn(
+            f"sample_pixels: {count - finite.sum()} of {count} samples hold values that are not "
+            "finite, which are black; the inverse overflows: use a lower temperature, or a scale "
+            "that is bounded",
+            stacklevel=2,
         )
-    bins = (images >> (8 - n_bits)).astype(offset.dtype)
-    return (bins + offset) / 2**n_bits - 0.5
+    return images
 
 
-def _check_bits(n_bits: int) -> None:
-    if n_bits not in range(1, 9):
-        raise expected("n_bits", "1 to 8", got=n_bits, advice="images are uint8")
+_freeze = jax.jit(lambda flow, params: flow.freeze(params), static_argnums=0)
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2))
+def _chunk(
+    flow: Bijector,
+    shape: tuple[int, ...],
+    n_bits: int,
+    params: Params,
+    key: Key,
+    temperature: jax.Array,
+) -> tuple[Pixels, Bool[Array, " batch"]]:
+    """Images, and which of them are finite."""
+    x = sample(flow, params, key, shape, temperature=temperature)
+    return to_pixels(x, n_bits=n_bits), jnp.isfinite(x).all(axis=(1, 2, 3))
+
+
+def _tell(on_chunk: Callable[[int], Any] | None, images: int) -> None:
+    if on_chunk is not None:
+        on_chunk(images)

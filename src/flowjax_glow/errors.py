@@ -2,6 +2,9 @@
 
 import math
 
+import jax.numpy as jnp
+from jaxtyping import Array
+
 
 def expected(where: str, what: str, *, got: object, advice: str) -> ValueError:
     """Builds (does not raise) ``<where>: expected <what>, got <got>; <advice>``."""
@@ -26,3 +29,40 @@ def check_count(where: str, value: object) -> None:
     """Raises unless `value` is a whole number above zero."""
     if not isinstance(value, int) or value < 1:
         raise expected(where, "a whole number above 0", got=repr(value), advice="choose one")
+
+
+def check_floating(where: str, x: Array) -> None:
+    """Raises unless `x` holds floating-point numbers."""
+    if not jnp.issubdtype(x.dtype, jnp.floating):
+        raise expected(
+            where,
+            "floating-point images",
+            got=x.dtype,
+            advice="turn uint8 images into floats with pixels.dequantize",
+        )
+
+
+def check_image(where: str, x: Array, *, min_channels: int = 1) -> None:
+    """Raises unless `x` is a float NHWC batch with at least `min_channels` channels."""
+    if x.ndim != 4:
+        raise expected(
+            where,
+            "a batch of images (batch, height, width, channels)",
+            got=f"shape {x.shape}",
+            advice="add the missing axes, x[None] for a single image",
+        )
+    check_floating(where, x)
+    if jnp.finfo(x.dtype).bits < 32:
+        raise expected(
+            where,
+            "float32 or float64 images",
+            got=x.dtype,
+            advice="cast to float32: what is inverted must keep its digits",
+        )
+    if x.shape[-1] < min_channels:
+        raise expected(
+            where,
+            f"at least {min_channels} channels",
+            got=x.shape[-1],
+            advice="squeeze the images first",
+        )

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from flowjax_glow.errors import expected
+from flowjax_glow.errors import check_floating
 from flowjax_glow.types import Image, LogDet
 
 PRECISION = jax.lax.Precision.HIGHEST  # TF32 products do not invert to float32 accuracy
@@ -77,43 +77,6 @@ def channel_statistics(
     mean = jnp.mean(x, axis=(0, 1, 2))
     deviation = jnp.std(x, axis=(0, 1, 2))
     return mean, jnp.where(deviation > 1e-6, deviation, 1.0)
-
-
-def check_floating(where: str, x: Array) -> None:
-    """Raises unless `x` holds floating-point numbers."""
-    if not jnp.issubdtype(x.dtype, jnp.floating):
-        raise expected(
-            where,
-            "floating-point images",
-            got=x.dtype,
-            advice="turn uint8 images into floats with density.dequantize",
-        )
-
-
-def check_image(where: str, x: Array, *, min_channels: int = 1) -> None:
-    """Raises unless `x` is a float NHWC batch with at least `min_channels` channels."""
-    if x.ndim != 4:
-        raise expected(
-            where,
-            "a batch of images (batch, height, width, channels)",
-            got=f"shape {x.shape}",
-            advice="add the missing axes, x[None] for a single image",
-        )
-    check_floating(where, x)
-    if jnp.finfo(x.dtype).bits < 32:
-        raise expected(
-            where,
-            "float32 or float64 images",
-            got=x.dtype,
-            advice="cast to float32: what is inverted must keep its digits",
-        )
-    if x.shape[-1] < min_channels:
-        raise expected(
-            where,
-            f"at least {min_channels} channels",
-            got=x.shape[-1],
-            advice="squeeze the images first",
-        )
 
 
 def event_size(latents: object) -> int:

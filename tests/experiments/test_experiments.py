@@ -22,17 +22,17 @@ from experiments.folders import (
     claimed,
     open_run,
     set_aside,
-    write_json,
 )
 from experiments.presets import PAPER, PRESETS, SMOKE, Experiment, plan
 from experiments.run import BitsPerDim, TrainingLoss, start
 from experiments.summary import summarize
 from experiments.variants import GROUPS, VARIANTS, apply_variant, resolve
 from flowjax_glow import data
-from flowjax_glow.density import dequantize
 from flowjax_glow.diagnostics import finite_difference_penalty
+from flowjax_glow.files import write_json
 from flowjax_glow.glow import GlowConfig, glow
 from flowjax_glow.glowip import AS_CONTROL, GlowIPConfig
+from flowjax_glow.pixels import dequantize
 from flowjax_glow.scales import DepthScaled
 from flowjax_glow.training import MetricsLog, OptimizerConfig
 

@@ -11,10 +11,10 @@ from jax.sharding import NamedSharding, PartitionSpec
 from experiments import measure
 from experiments.measure import Measurement
 from experiments.presets import SMOKE, TAUS
-from flowjax_glow.density import bin_midpoints
 from flowjax_glow.diagnostics import Watch, drift
 from flowjax_glow.diagnostics.observe import _decode
 from flowjax_glow.glow import GlowConfig
+from flowjax_glow.pixels import bin_midpoints
 from flowjax_glow.training import replicate, shard_batch
 from tests.diagnostics.models import model, pictures
 from tests.training.toy import mesh_of

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import flowjax_glow as fg
-from flowjax_glow import bulk
+from flowjax_glow import density
 from tests.library.cases import images, perturbed, small_glow
 
 SHAPE = (8, 8, 1)
@@ -39,12 +39,12 @@ def test_any_number_from_one_program_and_more_begin_with_the_same(started):
     flow, params = started
     key, told = jax.random.key(2), []
     few = fg.sample_pixels(flow, params, key, 3, SHAPE, chunk=4)
-    programs = bulk._chunk._cache_size()
+    programs = density._chunk._cache_size()
     many = fg.sample_pixels(
         flow, params, key, 9, SHAPE, temperature=1.0, chunk=4, on_chunk=told.append
     )
     fg.sample_pixels(flow, params, key, 2, SHAPE, temperature=0.5, chunk=4)
-    assert bulk._chunk._cache_size() == programs
+    assert density._chunk._cache_size() == programs
     np.testing.assert_array_equal(many[:3], few)
     assert told == [4, 8, 9]
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 import flowjax_glow as fg
-from flowjax_glow.density import quantize, standard_normal_log_prob
+from flowjax_glow.density import standard_normal_log_prob
+from flowjax_glow.pixels import quantize
 from tests.library.cases import coupling, images, perturbed, small_glow
 from tests.library.compare import relative_error
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import pytest
 
 import flowjax_glow as fg
-from flowjax_glow.numerics import check_image
+from flowjax_glow.errors import check_image
 
 KEY = jax.random.key(0)
 
@@ -53,7 +53,7 @@ KEY = jax.random.key(0)
         (
             lambda: check_image("here", jnp.zeros((1, 4, 4, 3), jnp.uint8)),
             "here: expected floating-point images, got uint8; "
-            "turn uint8 images into floats with density.dequantize",
+            "turn uint8 images into floats with pixels.dequantize",
         ),
         (
             lambda: check_image("here", jnp.zeros((1, 4, 4, 3), jnp.bfloat16)),

@@ -11,8 +11,8 @@ import optax
 import pytest
 
 import flowjax_glow as fg
+from flowjax_glow.channels import halves
 from flowjax_glow.convolution import convolve
-from flowjax_glow.halves import halves
 from flowjax_glow.nets import apply_net, init_net
 from flowjax_glow.numerics import TOLERANCES, event_size
 from flowjax_glow.walk import CarriesScale

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import flowjax_glow as fg
-from flowjax_glow.halves import halves
+from flowjax_glow.channels import halves
 from flowjax_glow.scales import Additive, Blend, Bounded, DepthScaled, Sigmoid, scale_from
 from tests.library.cases import coupling, images
 

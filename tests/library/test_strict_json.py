@@ -3,7 +3,7 @@
 import json
 import math
 
-from flowjax_glow.strict_json import from_strict, strict
+from flowjax_glow.files import from_strict, strict
 
 VALUES = {
     "numbers": [1, 2.5, -math.inf],

@@ -23,7 +23,7 @@ from flowjax_glow.training import (
     replicate,
     shard_batch,
 )
-from flowjax_glow.training.fingerprint import fingerprint
+from flowjax_glow.training.checkpoints import fingerprint
 from tests.training import toy
 
 

@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from flowjax_glow.training import MetricsLog, read_metrics, write_atomically
+from flowjax_glow.files import write_atomically
+from flowjax_glow.training import MetricsLog, read_metrics
 
 
 def write(path, steps, window=30):

@@ -4,14 +4,9 @@ from dataclasses import dataclass
 
 import jax.numpy as jnp
 
-from flowjax_glow.channel_affine import Affine, ChannelAffine, Vector
-from flowjax_glow.errors import check_positive
-from flowjax_glow.numerics import (
-    LOG_SCALE_FACTOR,
-    channel_statistics,
-    check_image,
-    constant_log_det,
-)
+from flowjax_glow.channels import Affine, ChannelAffine, Vector
+from flowjax_glow.errors import check_image, check_positive
+from flowjax_glow.numerics import LOG_SCALE_FACTOR, channel_statistics, constant_log_det
 from flowjax_glow.types import Image, Key, LogDet, Params
 
 

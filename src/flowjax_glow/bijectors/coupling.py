@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 
 from flowjax_glow.bijector import Bijector
-from flowjax_glow.errors import check_choice, check_positive
-from flowjax_glow.halves import halves
+from flowjax_glow.channels import halves
+from flowjax_glow.errors import check_choice, check_image, check_positive
 from flowjax_glow.nets import CouplingNet, apply_net, init_net
-from flowjax_glow.numerics import check_image, sum_events
+from flowjax_glow.numerics import sum_events
 from flowjax_glow.scales import Scale, Sigmoid
 from flowjax_glow.trainable import merge, trainable
 from flowjax_glow.types import Image, Key, LogDet, Params

@@ -8,9 +8,10 @@ import jax.numpy as jnp
 from jax.scipy.linalg import lu
 from jaxtyping import Array, Float
 
-from flowjax_glow.channel_affine import Affine, ChannelAffine, Matrix
+from flowjax_glow.channels import Affine, ChannelAffine, Matrix
 from flowjax_glow.elimination import invert
-from flowjax_glow.numerics import PRECISION, check_image
+from flowjax_glow.errors import check_image
+from flowjax_glow.numerics import PRECISION
 from flowjax_glow.types import Image, Key, LogDet, Params
 
 

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Int
 
 from flowjax_glow.bijector import Bijector
-from flowjax_glow.numerics import check_image, zero_log_det
+from flowjax_glow.errors import check_image
+from flowjax_glow.numerics import zero_log_det
 from flowjax_glow.types import Image, Key, LogDet, Params
 
 

@@ -6,17 +6,11 @@ from typing import Literal, get_args
 import jax.numpy as jnp
 
 from flowjax_glow.bijector import Bijector
+from flowjax_glow.channels import halves
 from flowjax_glow.convolution import Precision
-from flowjax_glow.errors import check_choice, expected
-from flowjax_glow.halves import halves
+from flowjax_glow.errors import check_choice, check_image, expected
 from flowjax_glow.nets import ZeroConv, apply_net, init_net
-from flowjax_glow.numerics import (
-    LOG_SCALE_FACTOR,
-    check_image,
-    constant_log_det,
-    sum_events,
-    zero_log_det,
-)
+from flowjax_glow.numerics import LOG_SCALE_FACTOR, constant_log_det, sum_events, zero_log_det
 from flowjax_glow.scales import Exponential, Scale
 from flowjax_glow.types import Image, Key, LogDet, Params
 

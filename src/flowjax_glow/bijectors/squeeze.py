@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from flowjax_glow.bijector import Bijector
-from flowjax_glow.errors import expected
-from flowjax_glow.numerics import check_image, zero_log_det
+from flowjax_glow.errors import check_image, expected
+from flowjax_glow.numerics import zero_log_det
 from flowjax_glow.types import Image, Key, LogDet, Params
 
 

@@ -46,7 +46,7 @@ from flowjax_glow.bijectors import (
     Split,
     Squeeze,
 )
-from flowjax_glow.channel_affine import ChannelAffine
+from flowjax_glow.channels import ChannelAffine
 from flowjax_glow.diagnostics.extremes import LIMIT
 from flowjax_glow.diagnostics.result import Result
 from flowjax_glow.nets import CouplingNet

@@ -12,6 +12,7 @@ from jaxtyping import Array
 
 from flowjax_glow.bijector import Bijector
 from flowjax_glow.bijectors import AffineCoupling
+from flowjax_glow.channels import halves
 from flowjax_glow.diagnostics.chunks import CHUNK, chunks
 from flowjax_glow.diagnostics.extremes import LIMIT
 from flowjax_glow.diagnostics.linear import (
@@ -25,7 +26,6 @@ from flowjax_glow.diagnostics.linear import (
 )
 from flowjax_glow.diagnostics.result import Result, worst
 from flowjax_glow.diagnostics.round_trip import latent_round_trip
-from flowjax_glow.halves import halves
 from flowjax_glow.numerics import event_size, sum_events
 from flowjax_glow.trainable import trainable
 from flowjax_glow.types import Image, Latents, LogDet, Params

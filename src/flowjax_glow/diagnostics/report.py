@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from flowjax_glow.bijector import Bijector
-from flowjax_glow.density import bin_midpoints, sample_latents
+from flowjax_glow.density import sample_latents
 from flowjax_glow.diagnostics.certificates import certificate
 from flowjax_glow.diagnostics.jacobian import LogDetChecks, check_log_dets, smallest_crop
 from flowjax_glow.diagnostics.layers import Examination, examine
@@ -21,7 +21,8 @@ from flowjax_glow.diagnostics.result import Result, share, short, worst
 from flowjax_glow.diagnostics.singular_values import singular_values
 from flowjax_glow.diagnostics.trips import TAUS, latent_round_trips, reconstruction
 from flowjax_glow.errors import check_choice
-from flowjax_glow.strict_json import strict
+from flowjax_glow.files import strict
+from flowjax_glow.pixels import bin_midpoints
 from flowjax_glow.types import Image, Latents, Params, Pixels
 
 Verdict = Literal["trustworthy", "at risk", "broken"]

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from flowjax_glow.strict_json import strict
+from flowjax_glow.files import strict
 
 
 class Result:

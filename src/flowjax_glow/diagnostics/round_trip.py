@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from flowjax_glow.density import quantize
 from flowjax_glow.numerics import event_size, sum_events, zero_log_det
+from flowjax_glow.pixels import quantize
 from flowjax_glow.types import Image, Latents
 
 #: Latents shorter than this many times sqrt(D) are measured against it: at z = 0 a relative error

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from flowjax_glow.bijector import Bijector
-from flowjax_glow.density import bin_midpoints, sample_latents
+from flowjax_glow.density import sample_latents
 from flowjax_glow.diagnostics.chunks import CHUNK, in_chunks
 from flowjax_glow.diagnostics.extremes import LIMIT, largest_activation
 from flowjax_glow.diagnostics.linear import sizes
@@ -19,6 +19,7 @@ from flowjax_glow.diagnostics.result import Result, worst
 from flowjax_glow.diagnostics.round_trip import image_round_trip, latent_round_trip
 from flowjax_glow.errors import check_count, expected
 from flowjax_glow.numerics import event_size
+from flowjax_glow.pixels import bin_midpoints
 from flowjax_glow.types import Latents, Params, Pixels
 
 #: Noise levels at which the inverse is looked at.

@@ -11,11 +11,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from flowjax_glow.bijector import Bijector
-from flowjax_glow.density import bin_midpoints, sample_latents
+from flowjax_glow.density import sample_latents
 from flowjax_glow.diagnostics.extremes import inverse_with_extremes
 from flowjax_glow.diagnostics.round_trip import image_round_trip, latent_round_trip
 from flowjax_glow.diagnostics.trend import median_slope
 from flowjax_glow.errors import check_count
+from flowjax_glow.pixels import bin_midpoints
 from flowjax_glow.types import Image, Params, Pixels
 
 #: Where an inverse is gone, as in the stability report.

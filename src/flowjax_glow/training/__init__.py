@@ -4,11 +4,9 @@ from flowjax_glow.training.allocator import keep_freed_memory
 from flowjax_glow.training.average import Average, fitting_decay
 from flowjax_glow.training.checkpoints import CheckpointError, Checkpoints, read_checkpoint
 from flowjax_glow.training.display import Board, Progress, Screen, progress, progress_board
-from flowjax_glow.training.diverged import Diverged
 from flowjax_glow.training.evaluation import evaluate, evaluate_state
-from flowjax_glow.training.files import write_atomically
 from flowjax_glow.training.guard import DRIFT_TOLERANCE, DriftGuard
-from flowjax_glow.training.loop import BatchFn, Callback, join_callbacks, train
+from flowjax_glow.training.loop import BatchFn, Callback, Diverged, join_callbacks, train
 from flowjax_glow.training.mesh import data_mesh, replicate, shard_batch
 from flowjax_glow.training.metrics import MetricsLog, read_metrics
 from flowjax_glow.training.optimizer import OptimizerConfig, make_optimizer
@@ -54,5 +52,4 @@ __all__ = [
     "replicate",
     "shard_batch",
     "train",
-    "write_atomically",
 ]

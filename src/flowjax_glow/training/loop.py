@@ -10,7 +10,6 @@ from jax.sharding import Mesh
 from flowjax_glow.errors import expected
 from flowjax_glow.training.checkpoints import Checkpoints
 from flowjax_glow.training.display import Progress
-from flowjax_glow.training.diverged import Diverged
 from flowjax_glow.training.mesh import batch_size, replicate, shard_batch
 from flowjax_glow.training.metrics import MetricsLog
 from flowjax_glow.training.state import TrainState
@@ -166,4 +165,22 @@ def _check(steps: int, save_every: int | None, on_step: Mapping[int, Callback]) 
             f"on_step at steps 0 .. {steps}",
             got=f"{outside}",
             advice="leave these out or train longer",
+        )
+
+
+class Diverged(RuntimeError):  # noqa: N818 - the outcome of a run, not a fault
+    """Training met a loss or gradient that is not finite; the parameters never took it in.
+
+    Attributes:
+      step: the step that failed, counted from 1.
+      measured: its loss and gradient norm, of which at least one is NaN or infinite.
+    """
+
+    def __init__(self, step: int, measured: Mapping[str, float]) -> None:
+        self.step = step
+        self.measured = dict(measured)
+        values = ", ".join(f"{name} = {value}" for name, value in self.measured.items())
+        super().__init__(
+            f"train: expected a finite loss and gradient, got {values} at step {step}; "
+            "lower learning_rate, add warmup_steps or set clip_norm"
         )

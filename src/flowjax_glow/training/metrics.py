@@ -18,8 +18,7 @@ from pathlib import Path
 from typing import Any, TextIO, TypeAlias
 
 from flowjax_glow.errors import expected
-from flowjax_glow.strict_json import from_strict, strict
-from flowjax_glow.training.files import write_atomically
+from flowjax_glow.files import from_strict, strict, write_atomically
 
 #: One line of a metrics file.
 Row: TypeAlias = dict[str, Any]

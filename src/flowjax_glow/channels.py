@@ -1,4 +1,4 @@
-"""Maps that act on the channels of every pixel alike, ``z = x A + b``, and rows of them as one."""
+"""The channels of an image: their two halves, and maps that act on every pixel alike."""
 
 import functools
 from typing import NamedTuple
@@ -64,3 +64,9 @@ class Folded(Bijector):
     def inverse(self, params: Params, z: Image) -> tuple[Image, LogDet]:
         maps = [b.inverse_affine(own) for b, own in zip(self.bijectors, params, strict=True)]
         return functools.reduce(Affine.then, reversed(maps))(z)
+
+
+def halves(x: Image) -> tuple[Image, Image]:
+    """The channels a coupling reads, the first ``channels // 2``, and those it moves."""
+    read = x.shape[-1] // 2
+    return x[..., :read], x[..., read:]

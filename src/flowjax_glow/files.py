@@ -1,0 +1,84 @@
+"""Files that are the old one or the new one, whatever happens, and strict JSON."""
+
+import io
+import json
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+#: What stands for a number that is not finite; `float` reads all three, too.
+NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+
+
+def strict(value: Any) -> Any:
+    """`value` with strings in place of NaN and infinities, also within lists and mappings."""
+    if isinstance(value, Mapping):
+        return {str(name): strict(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [strict(inner) for inner in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    return value
+
+
+def from_strict(value: Any) -> Any:
+    """`value` with the numbers that `strict` replaced."""
+    if isinstance(value, Mapping):
+        return {name: from_strict(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [from_strict(inner) for inner in value]
+    return NON_FINITE.get(value, value) if isinstance(value, str) else value
+
+
+def write_atomically(path: str | os.PathLike[str], content: str | bytes) -> None:
+    """Replaces the file at `path` as a whole; text is written as UTF-8.
+
+    The content goes to a temporary file beside it, onto the disk, and under its name in one move.
+    After a crash the file holds what it held before, or all of `content`.
+
+    Raises:
+      OSError: if the folder is missing, read-only or full; the old file is then intact.
+    """
+    path = Path(path)
+    data = content.encode() if isinstance(content, str) else content
+    temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Puts the new name itself onto the disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Writes strict JSON as a whole or not at all; what is not finite becomes a string."""
+    write_atomically(path, json.dumps(strict(content), indent=2, allow_nan=False) + "\n")
+
+
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Writes a compressed .npz as a whole or not at all."""
+    content = io.BytesIO()
+    np.savez_compressed(content, **arrays)  # type: ignore[arg-type]
+    write_atomically(path, content.getvalue())
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file, None if there is none."""
+    return json.loads(path.read_text()) if path.exists() else None
