@@ -124,7 +124,7 @@ def test_the_table_is_able_to_complain(module, source, word):
     [
         ("training.checkpoints", "def save():\n    import orbax.checkpoint"),
         ("training.loop", "from flowjax_glow.training.step import StepFn"),
-        ("diagnostics.round_trip", "from flowjax_glow.pixels import quantize"),
+        ("diagnostics.round_trips", "from flowjax_glow.pixels import quantize"),
         ("bijectors.__init__", "from flowjax_glow.bijectors.split import Split"),
         ("bijectors.split", "import math\nfrom flowjax_glow.nets import ZeroConv"),
     ],

@@ -19,6 +19,9 @@ Latents: TypeAlias = PyTree[Float[Array, "batch ..."]]
 #: log|det| of the map just called, one number per example, in nats.
 LogDet: TypeAlias = Float[Array, " batch"]
 
+#: One number per example.
+PerExample: TypeAlias = Float[Array, " batch"]
+
 #: Parameters of a bijector: float leaves train, integer leaves (indices, signs) never do.
 Params: TypeAlias = PyTree[Any]
 

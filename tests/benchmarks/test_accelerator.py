@@ -37,7 +37,7 @@ from benchmarks.accelerator.study import GIVE_UP, Study, _init
 from benchmarks.accelerator.trials import Trials
 from benchmarks.net_precision import perturbed
 from flowjax_glow.diagnostics import image_round_trip
-from flowjax_glow.diagnostics.extremes import largest_activation
+from flowjax_glow.diagnostics.trace import largest_activation
 from flowjax_glow.glowip import GlowIPConfig
 from flowjax_glow.trainable import merge, trainable
 

@@ -13,7 +13,7 @@ from scipy import stats
 from flowjax_glow import GlowConfig
 from flowjax_glow.diagnostics import THRESHOLDS, Threshold, stability_report
 from flowjax_glow.diagnostics.report import suspects
-from flowjax_glow.diagnostics.result import share, short
+from flowjax_glow.diagnostics.table import share, short
 from tests.diagnostics.models import (
     CONFIG,
     WrongInverseLogDet,

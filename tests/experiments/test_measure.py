@@ -12,7 +12,7 @@ from experiments import measure
 from experiments.measure import Measurement
 from experiments.presets import SMOKE, TAUS
 from flowjax_glow.diagnostics import Watch, drift
-from flowjax_glow.diagnostics.observe import _decode
+from flowjax_glow.diagnostics.trace import _decode
 from flowjax_glow.glow import GlowConfig
 from flowjax_glow.pixels import bin_midpoints
 from flowjax_glow.training import replicate, shard_batch

@@ -7,8 +7,14 @@ from flowjax_glow.diagnostics.certificates import (
     log_inverse_gain,
     net_gains,
 )
-from flowjax_glow.diagnostics.gradients import GradientFidelity, gradient_fidelity
-from flowjax_glow.diagnostics.jacobian import LogDetChecks, check_log_dets, smallest_crop
+from flowjax_glow.diagnostics.gains import (
+    BiLipschitz,
+    SingularValues,
+    bi_lipschitz,
+    finite_difference_penalty,
+    singular_values,
+)
+from flowjax_glow.diagnostics.gradients import GradientFidelity, drift, gradient_fidelity
 from flowjax_glow.diagnostics.latent_shares import LatentShares, latent_shares, mixed_images
 from flowjax_glow.diagnostics.layers import (
     ActivationTrace,
@@ -20,9 +26,37 @@ from flowjax_glow.diagnostics.layers import (
     examine,
     scale_statistics,
 )
-from flowjax_glow.diagnostics.lipschitz import BiLipschitz, bi_lipschitz
+from flowjax_glow.diagnostics.log_dets import LogDetChecks, check_log_dets, smallest_crop
 from flowjax_glow.diagnostics.moments import DataMoments, data_moments
-from flowjax_glow.diagnostics.observe import (
+from flowjax_glow.diagnostics.monitor import Watch, median_slope
+from flowjax_glow.diagnostics.out_of_distribution import OutOfDistribution, out_of_distribution
+from flowjax_glow.diagnostics.permutations import redraw_permutations
+from flowjax_glow.diagnostics.precision import (
+    PrecisionGap,
+    PrecisionLadder,
+    precision_gap,
+    precision_ladder,
+    refine,
+)
+from flowjax_glow.diagnostics.report import (
+    THRESHOLDS,
+    Measurement,
+    StabilityReport,
+    Threshold,
+    stability_report,
+)
+from flowjax_glow.diagnostics.round_trips import (
+    LATENT_FLOOR,
+    ImageRoundTrip,
+    LatentRoundTrips,
+    Reconstruction,
+    image_round_trip,
+    latent_round_trip,
+    latent_round_trips,
+    reconstruction,
+)
+from flowjax_glow.diagnostics.table import Result
+from flowjax_glow.diagnostics.trace import (
     Decoded,
     Layer,
     Observation,
@@ -32,35 +66,6 @@ from flowjax_glow.diagnostics.observe import (
     stack,
     summed_log_det,
 )
-from flowjax_glow.diagnostics.out_of_distribution import OutOfDistribution, out_of_distribution
-from flowjax_glow.diagnostics.permutations import redraw_permutations
-from flowjax_glow.diagnostics.precision import PrecisionGap, precision_gap
-from flowjax_glow.diagnostics.reconstruction import drift
-from flowjax_glow.diagnostics.refinement import PrecisionLadder, precision_ladder, refine
-from flowjax_glow.diagnostics.regularizer import finite_difference_penalty
-from flowjax_glow.diagnostics.report import (
-    THRESHOLDS,
-    Measurement,
-    StabilityReport,
-    Threshold,
-    stability_report,
-)
-from flowjax_glow.diagnostics.result import Result
-from flowjax_glow.diagnostics.round_trip import (
-    LATENT_FLOOR,
-    ImageRoundTrip,
-    image_round_trip,
-    latent_round_trip,
-)
-from flowjax_glow.diagnostics.singular_values import SingularValues, singular_values
-from flowjax_glow.diagnostics.trend import median_slope
-from flowjax_glow.diagnostics.trips import (
-    LatentRoundTrips,
-    Reconstruction,
-    latent_round_trips,
-    reconstruction,
-)
-from flowjax_glow.diagnostics.watch import Watch
 
 __all__ = [
     "LATENT_FLOOR",

@@ -18,13 +18,13 @@ import numpy as np
 
 from flowjax_glow.bijector import Bijector
 from flowjax_glow.density import sample_latents
-from flowjax_glow.diagnostics.linear import PerExample, noise_like, norm, normalized, products
-from flowjax_glow.diagnostics.result import Result, worst
-from flowjax_glow.diagnostics.round_trip import latent_round_trip
+from flowjax_glow.diagnostics.linear import noise_like, norm, normalized, products
+from flowjax_glow.diagnostics.round_trips import latent_round_trip
+from flowjax_glow.diagnostics.table import Result, worst
 from flowjax_glow.errors import check_choice
 from flowjax_glow.pixels import bin_midpoints
 from flowjax_glow.rebuild import with_memory
-from flowjax_glow.types import Image, Latents, LogDet, Params, Pixels
+from flowjax_glow.types import Image, Latents, LogDet, Params, PerExample, Pixels
 from flowjax_glow.walk import CarriesScale, flatten_records, walk_inverse
 
 Region = Literal["cube", "ball"]

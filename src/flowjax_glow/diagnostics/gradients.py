@@ -1,4 +1,4 @@
-"""What backpropagation by inversion makes of a gradient."""
+"""What backpropagation by inversion makes of a gradient, and the drift that it comes from."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -9,8 +9,9 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from flowjax_glow.bijector import Bijector
+from flowjax_glow.combinators import MultiScale
 from flowjax_glow.density import log_prob
-from flowjax_glow.diagnostics.result import Result
+from flowjax_glow.diagnostics.table import Result
 from flowjax_glow.rebuild import with_memory
 from flowjax_glow.trainable import merge, trainable
 from flowjax_glow.types import Image, Params
@@ -65,3 +66,25 @@ def _compare(g: Params, exact: Params) -> tuple[Float[Array, ""], Float[Array, "
 
 def _flat(gradient: Params) -> Float[Array, " parameters"]:
     return jnp.concatenate([leaf.ravel() for leaf in jax.tree.leaves(gradient)])
+
+
+def drift(flow: MultiScale, params: Params, x: Image) -> Float[Array, " levels"]:
+    r"""``|f_l^-1(f_l(x_l)) - x_l| / |x_l|`` over the batch, for every level l, finest first.
+
+    ``x_l`` is what reaches level l when the images `x` are encoded. Backpropagation by inversion
+    takes gradients at the reconstructions, so a level whose drift is far above rounding has wrong
+    gradients; NaN and infinity are the worst of them. It costs a forward and an inverse pass.
+    """
+    errors = []
+    for index, level in enumerate(flow.levels):
+        own = params["levels"][index]
+        z, _ = level.forward(own, x)
+        errors.append(_relative_error(level, own, z, x))
+        if index < len(flow.splits):
+            (x, _), _ = flow.splits[index].forward(params["splits"][index], z)
+    return jnp.stack(errors)
+
+
+def _relative_error(level: Bijector, own: Params, z: Image, x: Image) -> Float[Array, ""]:
+    back, _ = level.inverse(own, z)
+    return jnp.linalg.norm((back - x).ravel()) / jnp.linalg.norm(x.ravel())

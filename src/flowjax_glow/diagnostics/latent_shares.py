@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 from flowjax_glow.bijector import Bijector
 from flowjax_glow.density import sample_latents
 from flowjax_glow.diagnostics.chunks import CHUNK
-from flowjax_glow.diagnostics.result import Result
+from flowjax_glow.diagnostics.table import Result
 from flowjax_glow.errors import check_count, check_positive, expected
 from flowjax_glow.numerics import event_size, sum_events
 from flowjax_glow.types import Latents, Params

@@ -14,9 +14,7 @@ from flowjax_glow.bijector import Bijector
 from flowjax_glow.bijectors import AffineCoupling
 from flowjax_glow.channels import halves
 from flowjax_glow.diagnostics.chunks import CHUNK, chunks
-from flowjax_glow.diagnostics.extremes import LIMIT
 from flowjax_glow.diagnostics.linear import (
-    PerExample,
     directional,
     largest_stretch,
     noise_like,
@@ -24,11 +22,12 @@ from flowjax_glow.diagnostics.linear import (
     products,
     sizes,
 )
-from flowjax_glow.diagnostics.result import Result, worst
-from flowjax_glow.diagnostics.round_trip import latent_round_trip
+from flowjax_glow.diagnostics.round_trips import latent_round_trip
+from flowjax_glow.diagnostics.table import Result, worst
+from flowjax_glow.diagnostics.trace import LIMIT
 from flowjax_glow.numerics import event_size, sum_events
 from flowjax_glow.trainable import trainable
-from flowjax_glow.types import Image, Latents, LogDet, Params
+from flowjax_glow.types import Image, Latents, LogDet, Params, PerExample
 from flowjax_glow.walk import CarriesScale, flatten_records, walk_inverse
 
 #: Bins of log s: 2.5 % wide, from e^-40, next to the smallest float32, to e^10. NaN falls into the

@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-PerExample = Float[Array, " batch"]
+from flowjax_glow.types import PerExample
+
 Product = Callable[[Any], Any]
 
 #: Power iteration takes at least so many rounds. Among d directions a random start has about

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 from flowjax_glow.bijector import Bijector
 from flowjax_glow.bijectors import ActNorm
 from flowjax_glow.combinators import Chain, MultiScale, Repeat, scan_maps
-from flowjax_glow.diagnostics.result import Result
+from flowjax_glow.diagnostics.table import Result
 from flowjax_glow.types import Image, Latents, Params
 from flowjax_glow.walk import flatten_records
 

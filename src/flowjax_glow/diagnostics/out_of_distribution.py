@@ -9,11 +9,10 @@ import numpy as np
 from flowjax_glow.bijector import Bijector
 from flowjax_glow.density import bits_per_dim, encode
 from flowjax_glow.diagnostics.chunks import CHUNK, in_chunks
-from flowjax_glow.diagnostics.extremes import inverse_with_extremes
-from flowjax_glow.diagnostics.linear import PerExample
-from flowjax_glow.diagnostics.result import Result
-from flowjax_glow.diagnostics.trips import reconstruction
-from flowjax_glow.types import Params, Pixels
+from flowjax_glow.diagnostics.round_trips import reconstruction
+from flowjax_glow.diagnostics.table import Result
+from flowjax_glow.diagnostics.trace import inverse_with_extremes
+from flowjax_glow.types import Params, PerExample, Pixels
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,7 @@ from flowjax_glow.diagnostics import (
     reconstruction,
     stack,
 )
-from flowjax_glow.diagnostics.extremes import inverse_with_extremes
+from flowjax_glow.diagnostics.trace import inverse_with_extremes
 from tests.diagnostics.models import model, pictures
 
 

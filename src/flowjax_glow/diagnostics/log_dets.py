@@ -11,7 +11,7 @@ import numpy as np
 
 from flowjax_glow.bijector import Bijector
 from flowjax_glow.diagnostics.linear import flatten
-from flowjax_glow.diagnostics.result import Result, worst
+from flowjax_glow.diagnostics.table import Result, worst
 from flowjax_glow.errors import expected
 from flowjax_glow.types import Image, Latents, LogDet, Params
 from flowjax_glow.walk import flatten_records, walk_inverse

@@ -2,19 +2,19 @@
 
 import math
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from flowjax_glow.bijector import Bijector
 from flowjax_glow.density import sample_latents
-from flowjax_glow.diagnostics.extremes import inverse_with_extremes
-from flowjax_glow.diagnostics.round_trip import image_round_trip, latent_round_trip
-from flowjax_glow.diagnostics.trend import median_slope
+from flowjax_glow.diagnostics.round_trips import image_round_trip, latent_round_trip
+from flowjax_glow.diagnostics.trace import inverse_with_extremes
 from flowjax_glow.errors import check_count
 from flowjax_glow.pixels import bin_midpoints
 from flowjax_glow.types import Image, Params, Pixels
@@ -141,3 +141,16 @@ def _measure(
         "chain_gain": -seen.lowest.sum(0).min(),
         "largest_activation": seen.largest.max(),
     }
+
+
+def median_slope(steps: Sequence[float], values: Sequence[float]) -> float:
+    """Theil and Sen's slope: the median of the slopes between any two points.
+
+    Pairs of the same infinity have no slope and are left out; NaN if nothing is left.
+    """
+    x, y = np.asarray(steps, np.float64), np.asarray(values, np.float64)
+    first, second = np.triu_indices(len(x), 1)
+    with np.errstate(invalid="ignore"):  # infinity minus infinity
+        slopes = (y[second] - y[first]) / (x[second] - x[first])
+    known = slopes[~np.isnan(slopes)]
+    return float(np.median(known)) if known.size else float("nan")

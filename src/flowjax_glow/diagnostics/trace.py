@@ -1,4 +1,4 @@
-"""Decoding under a clip, with a record of every sub-layer."""
+"""The inverse layer by layer: clipped, observed, and its extremes."""
 
 from collections.abc import Callable
 from functools import partial
@@ -12,10 +12,8 @@ from jaxtyping import Array, Float
 from flowjax_glow.bijector import Bijector
 from flowjax_glow.bijectors import Split
 from flowjax_glow.diagnostics.linear import sizes
-from flowjax_glow.types import Image, Latents, LogDet, Params
+from flowjax_glow.types import Image, Latents, LogDet, Params, PerExample
 from flowjax_glow.walk import CarriesScale, flatten_records, walk_inverse
-
-PerExample = Float[Array, " batch"]
 
 
 class Observation(NamedTuple):
@@ -134,3 +132,48 @@ def summed_log_det(layers: list[Layer], kind: type) -> np.ndarray:
     batch = len(layers[0].seen.log_det)
     values = [layer.seen.log_det for layer in layers if isinstance(layer.bijector, kind)]
     return np.sum(values, axis=0) if values else np.zeros(batch)
+
+
+#: The clip that the paper's figures look at; a healthy activation is of order one.
+LIMIT = 50.0
+
+
+class Extremes(NamedTuple):
+    """Of the sub-layers of an inverse.
+
+    Attributes:
+        largest: the largest absolute activation after any of them, infinite where not finite.
+        lowest: the smallest log s of each, in the order of generation; 0 where nothing is scaled,
+            -inf where it is not a number.
+    """
+
+    largest: PerExample
+    lowest: Float[Array, "layers batch"]
+
+
+def inverse_with_extremes(
+    flow: Bijector, params: Params, z: Latents
+) -> tuple[Image, LogDet, Extremes]:
+    """``x`` and ``log|det dx/dz|`` as of `flow.inverse`, sub-layer by sub-layer."""
+    x, log_det, records = walk_inverse(flow, params, z, _visit)
+    largest, lowest = zip(*(record for _, _, record in flatten_records(flow, records)))
+    return x, log_det, Extremes(jnp.stack(largest).max(0), jnp.stack(lowest))
+
+
+@partial(jax.jit, static_argnums=0)
+def largest_activation(flow: Bijector, params: Params, z: Latents) -> PerExample:
+    """`Extremes.largest` alone; one program for all latents of a shape."""
+    return inverse_with_extremes(flow, flow.freeze(params), z)[2].largest
+
+
+def _visit(
+    bijector: Bijector, params: Params, z: Latents, x: Image, log_det: LogDet
+) -> tuple[Image, tuple[Array, Array]]:
+    events = tuple(range(1, x.ndim))
+    lowest = jnp.zeros_like(log_det)
+    if isinstance(bijector, CarriesScale):
+        log_scale = bijector.log_scale(params, z)
+        # before the minimum, which may pass a NaN over
+        known = jnp.where(jnp.isnan(log_scale), -jnp.inf, log_scale)
+        lowest = known.min(events).astype(log_det.dtype)
+    return x, (sizes(x).max(events), lowest)
