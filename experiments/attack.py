@@ -36,12 +36,12 @@ def main(
     from experiments.exit_codes import one_line_errors
 
     with one_line_errors(debug):
-        from experiments import compilation
         from experiments.options import name_with_options
-        from experiments.trained import trained_runs
         from flowjax_glow.diagnostics import attack, out_of_distribution
         from flowjax_glow.errors import check_count
         from flowjax_glow.files import write_json
+        from flowjax_glow.runs import compilation
+        from flowjax_glow.runs.load import trained_runs
 
         check_count("--images", images)
         check_count("--steps", steps)

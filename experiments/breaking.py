@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from experiments.presets import Experiment
+    from flowjax_glow.runs.experiment import Experiment
 
 VARIANTS = ("control", "bounded", "damped")
 

@@ -19,10 +19,10 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from experiments.compilation import keep_compiled_programs
-from experiments.config import from_json
 from experiments.exit_codes import FOR_THE_USER, exit_code, one_line, one_line_warnings
-from experiments.run import run
+from flowjax_glow.runs.compilation import keep_compiled_programs
+from flowjax_glow.runs.experiment import from_json
+from flowjax_glow.runs.run import run
 from flowjax_glow.training import Progress, Screen, keep_freed_memory
 
 SEPARATOR = "\x1e"

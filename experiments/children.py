@@ -17,11 +17,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from experiments.child import SEPARATOR
-from experiments.config import to_json
 from experiments.exit_codes import CHECKPOINT, DATA, SOME_RUNS_FAILED, USAGE
-from experiments.presets import Experiment
-from experiments.run import is_finished, mark_failed
 from flowjax_glow.files import read_json
+from flowjax_glow.runs.experiment import Experiment, to_json
+from flowjax_glow.runs.folder import is_finished, mark_failed
 from flowjax_glow.training import Board, Screen, progress_board
 
 #: What a child runs.

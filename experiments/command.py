@@ -13,14 +13,9 @@ import jax.numpy as jnp
 
 from experiments.children import Job, Machine, machine, run_in_children
 from experiments.claims import claims_table, judge, write_claims
-from experiments.config import read_config
-from experiments.estimate import estimate, matmul_peak
 from experiments.exit_codes import SOME_RUNS_FAILED
 from experiments.figures import draw_all
-from experiments.folders import check_same, claimed, set_aside
-from experiments.presets import PRESETS, Experiment, plan
-from experiments.results import load_sweep
-from experiments.run import is_finished
+from experiments.presets import PRESETS, plan
 from experiments.sparingly import Sparingly
 from experiments.table import summary_table
 from experiments.variants import GROUPS, VARIANTS, resolve
@@ -30,6 +25,10 @@ from flowjax_glow.data.indexed import IndexedSource
 from flowjax_glow.errors import check_count, expected
 from flowjax_glow.files import read_json, write_json
 from flowjax_glow.glow import glow
+from flowjax_glow.runs.cost.estimate import estimate, matmul_peak
+from flowjax_glow.runs.experiment import Experiment, read_config
+from flowjax_glow.runs.folder import check_same, claimed, is_finished, set_aside
+from flowjax_glow.runs.results import load_sweep
 
 
 def describe() -> str:

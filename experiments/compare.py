@@ -15,8 +15,8 @@ import click
 from experiments.claims.measures import losses, noise
 from experiments.claims.statistics import mean, mean_interval
 from experiments.claims.verdicts import Evidence, compare
-from experiments.results import Run, load_sweep
 from flowjax_glow.errors import expected
+from flowjax_glow.runs.results import Run, load_sweep
 
 MEASURES: dict[str, Callable[[Run, Run], float | None]] = {
     "late loss": losses.late_loss_difference,

@@ -7,8 +7,8 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
-from experiments.folders import ConfigChangedError, FolderInUseError
 from flowjax_glow.data import DataError
+from flowjax_glow.runs.folder import ConfigChangedError, FolderInUseError
 from flowjax_glow.training import CheckpointError
 
 SOME_RUNS_FAILED, USAGE, DATA, CHECKPOINT, IN_USE = 1, 2, 3, 5, 6

@@ -22,9 +22,9 @@ def main(folder: Path, images: int, debug: bool) -> None:
     with one_line_errors(debug):
         import jax
 
-        from experiments.trained import trained_runs
         from flowjax_glow.diagnostics import drift, gradient_fidelity
         from flowjax_glow.pixels import bin_midpoints
+        from flowjax_glow.runs.load import trained_runs
 
         measure = jax.jit(drift, static_argnums=0)
         click.echo("run                    step  relative error  angle, degrees  drift per level")

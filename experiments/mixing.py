@@ -37,13 +37,14 @@ def main(
     with one_line_errors(debug):
         import jax
 
-        from experiments import compilation, style
+        from experiments import style
         from experiments.options import name_with_options
-        from experiments.trained import trained_runs
         from flowjax_glow.density import encode
         from flowjax_glow.diagnostics import latent_shares, mixed_images
         from flowjax_glow.errors import check_count
         from flowjax_glow.files import write_json
+        from flowjax_glow.runs import compilation
+        from flowjax_glow.runs.load import trained_runs
 
         check_count("--images", images)
         compilation.keep_compiled_programs()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from experiments.planning import Plan
+    from flowjax_glow.runs.cost.planning import Plan
 
 #: An NVIDIA A100's peak in TF32, which nets multiply in with `net_precision="default"`: TFLOP/s.
 PEAK = 156.0
@@ -49,8 +49,9 @@ def main(
     import jax
 
     jax.config.update("jax_platforms", "cpu")  # before its first use: leave accelerators alone
-    from experiments import command, planning
+    from experiments import command
     from experiments.exit_codes import one_line_errors
+    from flowjax_glow.runs.cost import planning
 
     with one_line_errors(debug):
         sweep = command.choose(variant="control", **choices)

@@ -32,7 +32,7 @@ import click
 
 if TYPE_CHECKING:
     from experiments.children import Job
-    from experiments.presets import Experiment
+    from flowjax_glow.runs.experiment import Experiment
 
 RATES = (3e-4, 1e-3, 3e-3)
 
@@ -174,8 +174,8 @@ class Study:
 
     def rows(self, places: Iterable[Place]) -> list[dict[str, Any]]:
         """What is known of the finished runs among `places`."""
-        from experiments.run import is_finished
         from flowjax_glow.files import read_json
+        from flowjax_glow.runs.folder import is_finished
 
         rows = []
         for place in places:

@@ -17,9 +17,9 @@ import click
 if TYPE_CHECKING:
     from jaxtyping import Array, Float
 
-    from experiments.presets import Experiment
-    from experiments.trained import Trained
     from flowjax_glow import data
+    from flowjax_glow.runs.experiment import Experiment
+    from flowjax_glow.runs.load import Trained
     from flowjax_glow.scales import Scale
     from flowjax_glow.training import TrainState
     from flowjax_glow.types import Key, Params
@@ -48,10 +48,10 @@ def main(
     from experiments.exit_codes import one_line_errors
 
     with one_line_errors(debug):
-        from experiments import compilation
-        from experiments.trained import load_trained
         from flowjax_glow.errors import expected
         from flowjax_glow.files import write_json
+        from flowjax_glow.runs import compilation
+        from flowjax_glow.runs.load import load_trained
         from flowjax_glow.scales import scale_from
         from flowjax_glow.training import keep_freed_memory
 
@@ -119,8 +119,8 @@ def fine_tune(trained: "Trained", after: "Experiment", output: Path) -> None:
     """Trains from the checkpoint of `trained` into the run folder `output`."""
     import jax
 
-    from experiments.folders import open_run
     from flowjax_glow.files import write_json
+    from flowjax_glow.runs.folder import open_run
     from flowjax_glow.training import (
         Checkpoints,
         MetricsLog,
@@ -179,8 +179,8 @@ def judge(trained: "Trained", count: int, tier: Literal["fast", "full"]) -> dict
     """The stability report of a model and its held-out bits/dim."""
     import jax
 
-    from experiments.run import HELD_OUT_KEY, BitsPerDim
     from flowjax_glow.diagnostics import stability_report
+    from flowjax_glow.runs.loss import HELD_OUT_KEY, BitsPerDim
     from flowjax_glow.training import data_mesh, evaluate
 
     experiment = trained.experiment

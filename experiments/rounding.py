@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from experiments.presets import Experiment
+    from flowjax_glow.runs.experiment import Experiment
 
 #: What is measured of a run, by its name in the table.
 MEASURES = ("bits_per_dim", "late_loss", "lost")

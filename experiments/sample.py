@@ -44,10 +44,10 @@ def main(
         import jax
         import numpy as np
 
-        from experiments.trained import run_folders, trained_runs
         from flowjax_glow import sample_pixels
         from flowjax_glow.errors import check_count, expected
         from flowjax_glow.files import write_arrays
+        from flowjax_glow.runs.load import run_folders, trained_runs
         from flowjax_glow.training import averaged_params
 
         check_count("--count", count)

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments.figures.selection import by_variant
-from experiments.results import Run
+from flowjax_glow.runs.results import Run
 
 #: No table is as wide: it takes the width it needs, so that nothing is cut off, also in a pipe.
 _WIDTH = 1000

@@ -26,6 +26,7 @@ ROWS = (
     {"glow", "density"},
     {"glowip"},
     {"training", "diagnostics", "data"},
+    {"runs"},
 )
 ROW = {room: row for row, rooms in enumerate(ROWS) for room in rooms}
 
@@ -104,7 +105,8 @@ def test_imports_go_down(module):
         ("bijectors.split", "from flowjax_glow.bijectors import ActNorm", "none of each other"),
         ("bijectors.split", "from .coupling import AffineCoupling", "relative"),
         ("walk", "from flowjax_glow import ActNorm", "no room"),
-        ("diagnostics.observe", "from experiments.run import run", "not part"),
+        ("diagnostics.trace", "from experiments.sweep import main", "not part"),
+        ("diagnostics.trace", "from flowjax_glow.runs.run import run", "not below"),
         ("__init__", "import experiments", "not part"),
         ("training.checkpoints", "import orbax.checkpoint", "at import time"),
         (

@@ -94,7 +94,7 @@ def main(words: Sequence[str] | None = None) -> None:
 def surroundings() -> dict[str, Any]:
     """Where it runs."""
     from benchmarks.machine import description
-    from experiments.environment import environment
+    from flowjax_glow.runs.folder import environment
 
     return {
         "command": " ".join(["python -m benchmarks.accelerator", *sys.argv[1:]]),
@@ -120,7 +120,7 @@ def command() -> None:
     guard = threading.Timer(max(seconds, 0.0) + GRACE, lambda: os._exit(0))
     guard.daemon = True
     guard.start()
-    from experiments.compilation import keep_compiled_programs
+    from flowjax_glow.runs.compilation import keep_compiled_programs
 
     keep_compiled_programs()
     main()

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from experiments.claims import claims_table, judge, write_claims
-from experiments.results import load_sweep
+from flowjax_glow.runs.results import load_sweep
 
 
 @click.command()

@@ -6,7 +6,7 @@ from typing import Any, Literal, TypeVar
 
 from experiments.claims.parts import Part
 from experiments.claims.thresholds import FEWEST_SEEDS
-from experiments.results import Run
+from flowjax_glow.runs.results import Run
 
 Result = Literal["reproduced", "not reproduced", "inconclusive"]
 Measured = TypeVar("Measured")

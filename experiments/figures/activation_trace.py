@@ -22,7 +22,7 @@ from experiments.figures.selection import (
     last_steps,
     per_run,
 )
-from experiments.results import Run
+from flowjax_glow.runs.results import Run
 
 
 def draw(runs: Sequence[Run]) -> Drawing:

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from experiments import style
 from experiments.figures.panels import note, power_of_ten
 from experiments.figures.selection import Drawing, names_and_seeds, trained
-from experiments.results import Run
+from flowjax_glow.runs.results import Run
 
 #: Larger activations, and what is not finite, are drawn here.
 CEILING = 1e7

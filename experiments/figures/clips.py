@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 from experiments import style
 from experiments.figures import pictures
 from experiments.figures.panels import CROSS, logarithmic, say
-from experiments.results import Run
+from flowjax_glow.runs.results import Run
 
 #: The paper shows this clip.
 CLIP = 50.0

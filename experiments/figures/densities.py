@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from experiments.figures.panels import logarithmic
-from experiments.results import Arrays, Run
+from flowjax_glow.runs.results import Arrays, Run
 
 #: Enough to see a shape, few enough to see a tail through the noise.
 _BINS_SHOWN = 60

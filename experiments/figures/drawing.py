@@ -24,7 +24,6 @@ from experiments.figures import (
     samples,
 )
 from experiments.figures.selection import Drawing, NoDataError
-from experiments.results import Run, load_sweep
 from experiments.variants import (
     ALTERNATIVE_ROWS,
     AUTHOR_ROWS,
@@ -37,6 +36,7 @@ from experiments.variants import (
     SCALE_ROWS,
     STUDY_ROWS,
 )
+from flowjax_glow.runs.results import Run, load_sweep
 
 FIGURES: dict[str, Callable[[Sequence[Run]], Drawing]] = {
     "figure1": figure1.draw,

@@ -7,7 +7,7 @@ import numpy as np
 from experiments.figures.over_steps import draw_over_steps
 from experiments.figures.panels import note
 from experiments.figures.selection import Drawing, with_looks
-from experiments.results import Arrays, Run
+from flowjax_glow.runs.results import Arrays, Run
 
 #: A round trip of latents with a larger relative error is broken.
 BROKEN = 1e-2

@@ -18,7 +18,7 @@ from experiments.figures.selection import (
     of_first_seed,
     per_run,
 )
-from experiments.results import Arrays, Run
+from flowjax_glow.runs.results import Arrays, Run
 
 
 def draw(runs: Sequence[Run]) -> Drawing:

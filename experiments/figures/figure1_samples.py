@@ -21,7 +21,7 @@ from experiments.figures.selection import (
     per_run,
     rows_of,
 )
-from experiments.results import Arrays, Run
+from flowjax_glow.runs.results import Arrays, Run
 
 
 def draw(runs: Sequence[Run]) -> Drawing:

@@ -26,7 +26,7 @@ from experiments.figures.selection import (
     looked_at_end,
     with_split,
 )
-from experiments.results import Arrays, Run
+from flowjax_glow.runs.results import Arrays, Run
 
 
 def draw(runs: Sequence[Run]) -> Drawing:

@@ -8,7 +8,7 @@ from experiments.figures.densities import FLOOR, default_place, level_name, on_f
 from experiments.figures.over_steps import draw_over_steps
 from experiments.figures.panels import note, power_of_ten
 from experiments.figures.selection import Drawing, with_looks, with_split
-from experiments.results import Run
+from flowjax_glow.runs.results import Run
 
 
 def draw(runs: Sequence[Run]) -> Drawing:

@@ -19,7 +19,7 @@ from experiments.figures.selection import (
     rows_of,
     with_split,
 )
-from experiments.results import Run
+from flowjax_glow.runs.results import Run
 
 
 def draw(runs: Sequence[Run]) -> Drawing:

@@ -16,7 +16,7 @@ from experiments.figures.selection import (
     rows_of,
     side_by_side,
 )
-from experiments.results import Run
+from flowjax_glow.runs.results import Run
 
 
 def draw(runs: Sequence[Run]) -> Drawing:

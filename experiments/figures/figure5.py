@@ -25,7 +25,7 @@ from experiments.figures.selection import (
     require,
     rows_of,
 )
-from experiments.results import Arrays, Run
+from flowjax_glow.runs.results import Arrays, Run
 
 #: Relative errors outside are drawn at the edge; above 1 no image is left.
 _LOWEST, _HIGHEST = 1e-8, 1e2

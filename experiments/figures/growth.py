@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from experiments import style
 from experiments.figures.panels import note
 from experiments.figures.selection import Drawing, by_variant, last, per_run, require
-from experiments.results import Run
+from flowjax_glow.runs.results import Run
 
 #: log10 of activations; larger ones, and what overflows, are drawn here.
 _CEILING = 6.0

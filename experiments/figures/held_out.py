@@ -17,7 +17,7 @@ from experiments.figures.selection import (
     require,
     rows_of,
 )
-from experiments.results import Run
+from flowjax_glow.runs.results import Run
 
 
 def draw(runs: Sequence[Run]) -> Drawing:

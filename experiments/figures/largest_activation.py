@@ -7,7 +7,7 @@ import numpy as np
 from experiments.figures.over_steps import draw_over_steps
 from experiments.figures.panels import logarithmic, note, power_of_ten
 from experiments.figures.selection import Drawing, with_looks
-from experiments.results import Arrays, Run
+from flowjax_glow.runs.results import Arrays, Run
 
 #: Larger ones, and those that are not finite, are drawn here.
 CEILING = 1e8

@@ -17,8 +17,8 @@ from experiments.figures.selection import (
     side_by_side,
     with_looks,
 )
-from experiments.results import Arrays, Run
-from experiments.summary import TABLE_CLIP
+from flowjax_glow.runs.results import Arrays, Run
+from flowjax_glow.runs.summary import TABLE_CLIP
 
 #: Activations beyond are drawn here.
 _CEILING = 1e6

@@ -23,7 +23,7 @@ from experiments.figures.selection import (
     rows_of,
     side_by_side,
 )
-from experiments.results import Arrays, Run
+from flowjax_glow.runs.results import Arrays, Run
 
 
 def draw_over_steps(

@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from experiments import style
 from experiments.figures.panels import OVERFLOW, logarithmic, note, power_of_ten
 from experiments.figures.selection import Drawing, by_variant, names_and_seeds, trained
-from experiments.results import Run
+from flowjax_glow.runs.results import Run
 
 #: What stays below is shown once more, enlarged.
 HEALTHY = 2e3

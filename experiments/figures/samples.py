@@ -8,7 +8,7 @@ from experiments import style
 from experiments.figures import pictures
 from experiments.figures.panels import note
 from experiments.figures.selection import Drawing, clipped_at_end, last, last_steps, of_first_seed
-from experiments.results import Run
+from flowjax_glow.runs.results import Run
 
 #: Of the eight there are; the same noise at every temperature.
 _SHOWN = 4

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from experiments import style
-from experiments.results import Arrays, Run
+from flowjax_glow.runs.results import Arrays, Run
 
 #: A figure and the arrays that are drawn in it.
 Drawing: TypeAlias = tuple[Figure, dict[str, np.ndarray]]

@@ -7,12 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import flowjax_glow as fg
-from flowjax_glow.diagnostics import (
-    THRESHOLDS,
-    data_moments,
-    redraw_permutations,
-    stability_report,
-)
+from flowjax_glow.diagnostics import THRESHOLDS, data_moments, redraw_permutations, stability_report
 from tests.diagnostics.models import CONFIG, model, pictures
 
 

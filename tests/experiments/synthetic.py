@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.presets import CLIPS, TAUS
-from experiments.results import Run
+from flowjax_glow.runs.experiment import CLIPS, TAUS
+from flowjax_glow.runs.results import Run
 
 SAMPLES, IMAGES, CLIP_IMAGES = 1024, 512, 128
 SEEDS = (0, 1, 2)

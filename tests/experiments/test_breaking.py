@@ -7,16 +7,7 @@ import math
 import pytest
 from click.testing import CliRunner
 
-from experiments.breaking import (
-    SETTINGS,
-    VARIANTS,
-    broken,
-    chain_gain,
-    changed,
-    line,
-    main,
-    search,
-)
+from experiments.breaking import SETTINGS, VARIANTS, broken, chain_gain, changed, line, main, search
 from experiments.children import Ended
 from experiments.presets import BREAKING, PRESETS
 from experiments.variants import apply_variant

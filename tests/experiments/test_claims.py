@@ -14,17 +14,8 @@ from click.testing import CliRunner
 from experiments.claims import claims_table, judge, thresholds, write_claims
 from experiments.claims.__main__ import main
 from experiments.compare import main as compare_main
-from experiments.presets import CLIPS
-from tests.experiments.synthetic import (
-    IMAGES,
-    SAMPLES,
-    SEEDS,
-    clipping,
-    look,
-    run,
-    runs,
-    shifted,
-)
+from flowjax_glow.runs.experiment import CLIPS
+from tests.experiments.synthetic import IMAGES, SAMPLES, SEEDS, clipping, look, run, runs, shifted
 
 CLAIMS = [
     *("C1", "C1-tau1", "C2", "C3", "C4", "C4-faster", "C4-tau1", "C5", "C5-lost", "C6"),

@@ -13,19 +13,7 @@ import numpy as np
 import pytest
 
 from experiments.command import choose, describe, fit_to_data, parse_seeds
-from experiments.config import differences, from_json, read_config, to_json
-from experiments.estimate import estimate
-from experiments.folders import (
-    ConfigChangedError,
-    FolderInUseError,
-    check_same,
-    claimed,
-    open_run,
-    set_aside,
-)
-from experiments.presets import PAPER, PRESETS, SMOKE, Experiment, plan
-from experiments.run import BitsPerDim, TrainingLoss, start
-from experiments.summary import summarize
+from experiments.presets import PAPER, PRESETS, SMOKE, plan
 from experiments.variants import GROUPS, VARIANTS, apply_variant, resolve
 from flowjax_glow import data
 from flowjax_glow.diagnostics import finite_difference_penalty
@@ -33,6 +21,19 @@ from flowjax_glow.files import write_json
 from flowjax_glow.glow import GlowConfig, glow
 from flowjax_glow.glowip import AS_CONTROL, GlowIPConfig
 from flowjax_glow.pixels import dequantize
+from flowjax_glow.runs.cost.estimate import estimate
+from flowjax_glow.runs.experiment import Experiment, differences, from_json, read_config, to_json
+from flowjax_glow.runs.folder import (
+    ConfigChangedError,
+    FolderInUseError,
+    check_same,
+    claimed,
+    open_run,
+    set_aside,
+)
+from flowjax_glow.runs.loss import BitsPerDim, TrainingLoss
+from flowjax_glow.runs.run import start
+from flowjax_glow.runs.summary import summarize
 from flowjax_glow.scales import DepthScaled
 from flowjax_glow.training import MetricsLog, OptimizerConfig
 

@@ -11,7 +11,6 @@ import pytest
 from click.testing import CliRunner
 
 from experiments import style
-from experiments.config import to_json
 from experiments.figures import draw_all, growth
 from experiments.figures.__main__ import main
 from experiments.figures.clips import flow_steps
@@ -22,9 +21,10 @@ from experiments.figures.pareto import FAMILIES, _front, family
 from experiments.figures.pictures import show
 from experiments.figures.selection import NoDataError
 from experiments.presets import SMOKE, plan
-from experiments.results import load_run, load_sweep
 from experiments.table import over_seeds, summary_table
 from experiments.variants import GROUPS, STUDY_ROWS, VARIANTS
+from flowjax_glow.runs.experiment import to_json
+from flowjax_glow.runs.results import load_run, load_sweep
 from tests.experiments.run_folders import write_json, write_run, write_sweep
 
 ROOT = Path(__file__).parents[2]

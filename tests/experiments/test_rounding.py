@@ -11,10 +11,10 @@ import pytest
 from click.testing import CliRunner
 
 from experiments.children import Ended, Machine
-from experiments.config import differences, from_json, to_json
-from experiments.presets import NUDGE, SMOKE
+from experiments.presets import SMOKE
 from experiments.rounding import deviation, main, spread, transposed
-from experiments.run import nudged
+from flowjax_glow.runs.experiment import NUDGE, differences, from_json, to_json
+from flowjax_glow.runs.run import nudged
 from flowjax_glow.training import MetricsLog
 
 

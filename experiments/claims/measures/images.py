@@ -5,7 +5,7 @@ import numpy as np
 from experiments.claims.measures.places import above, after
 from experiments.claims.statistics import Count
 from experiments.claims.thresholds import BROKEN_IMAGE, CLIP
-from experiments.results import Arrays, Run
+from flowjax_glow.runs.results import Arrays, Run
 
 
 def image_hits(run: Run) -> Count | None:

@@ -4,7 +4,7 @@ import math
 from typing import Literal
 
 from experiments.claims.statistics import mean
-from experiments.results import Run
+from flowjax_glow.runs.results import Run
 
 
 def late_loss_difference(variant: Run, control: Run) -> float | None:

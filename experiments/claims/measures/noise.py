@@ -8,7 +8,7 @@ import numpy as np
 from experiments.claims.measures.places import above, after, at_tau
 from experiments.claims.statistics import Count
 from experiments.claims.thresholds import ACTIVATION_CAP, BROKEN_ROUND_TRIP, CLIP, VISIBLE
-from experiments.results import Run
+from flowjax_glow.runs.results import Run
 
 #: log10 of an activation that is capped; activations below 1 do not interest.
 LOG10_ACTIVATIONS = (-math.inf, math.log10(ACTIVATION_CAP))

@@ -7,7 +7,7 @@ import numpy as np
 from experiments.claims.measures.places import after, at_tau
 from experiments.claims.statistics import kendall
 from experiments.claims.thresholds import LOW_TAU, SMALLEST_S
-from experiments.results import Run
+from flowjax_glow.runs.results import Run
 
 _QUANTILE_1E3, _BELOW_1E2 = 1, 0  # columns of s_quantiles and s_below
 _COARSEST = -1  # places run from the finest level to the coarsest

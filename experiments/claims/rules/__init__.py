@@ -8,10 +8,7 @@ from experiments.claims.rules.control import (
     zero_cannot_be_decoded,
 )
 from experiments.claims.rules.noise_path import noise_takes_a_path
-from experiments.claims.rules.randomized import (
-    lost_permutations_break,
-    randomized_splits_break,
-)
+from experiments.claims.rules.randomized import lost_permutations_break, randomized_splits_break
 from experiments.claims.rules.remedies import (
     damped_is_free_and_stable,
     depth_scaled_is_free_and_stable,
@@ -20,7 +17,7 @@ from experiments.claims.rules.remedies import (
 )
 from experiments.claims.rules.training import additive_harms, remedies_are_faster
 from experiments.claims.verdicts import Evidence, Verdict
-from experiments.results import Run
+from flowjax_glow.runs.results import Run
 
 RULES = (
     zero_cannot_be_decoded,

@@ -2,11 +2,7 @@
 
 from flowjax_glow.bijectors.actnorm import ActNorm
 from flowjax_glow.bijectors.coupling import AffineCoupling
-from flowjax_glow.bijectors.invertible_conv import (
-    ChannelMixing,
-    InvertibleConv,
-    InvertibleConvLU,
-)
+from flowjax_glow.bijectors.invertible_conv import ChannelMixing, InvertibleConv, InvertibleConvLU
 from flowjax_glow.bijectors.permutation import Permutation, Reverse
 from flowjax_glow.bijectors.split import LearnedPrior, Split
 from flowjax_glow.bijectors.squeeze import Squeeze

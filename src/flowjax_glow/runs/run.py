@@ -1,9 +1,7 @@
 """One experiment, from its folder's first file to its summary."""
 
-import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -12,25 +10,25 @@ import jax
 from jax.sharding import Mesh
 from jaxtyping import Array, Float
 
-from experiments.compilation import make_room_for_programs
-from experiments.folders import open_run
-from experiments.measure import Measurement
-from experiments.presets import NUDGE, Experiment
-from experiments.summary import summarize
 from flowjax_glow import data
 from flowjax_glow.bijector import Bijector
 from flowjax_glow.combinators import Memory
-from flowjax_glow.density import bits_per_dim
-from flowjax_glow.diagnostics import (
-    Watch,
-    drift,
-    finite_difference_penalty,
-    redraw_permutations,
-)
+from flowjax_glow.diagnostics import Watch, drift, redraw_permutations
 from flowjax_glow.files import read_json, write_arrays, write_json
 from flowjax_glow.glow import glow
 from flowjax_glow.pixels import bin_midpoints, dequantize
-from flowjax_glow.rebuild import with_memory
+from flowjax_glow.runs.compilation import make_room_for_programs
+from flowjax_glow.runs.experiment import NUDGE, Experiment
+from flowjax_glow.runs.folder import Status, is_finished, open_run
+from flowjax_glow.runs.loss import (
+    HELD_OUT_KEY,
+    BitsPerDim,
+    TrainingLoss,
+    redraws_permutations,
+    training_loss,
+)
+from flowjax_glow.runs.measure import Measurement
+from flowjax_glow.runs.summary import summarize
 from flowjax_glow.trainable import merge, trainable
 from flowjax_glow.training import (
     Checkpoints,
@@ -57,54 +55,6 @@ from flowjax_glow.types import Key, Params, Pixels
 
 #: Shows how far a run of so many steps and that name gets, while the ``with`` statement lasts.
 Show: TypeAlias = Callable[[int, str], AbstractContextManager[Progress]]
-
-HELD_OUT_KEY = 1  # the noise of the held-out bits/dim, the same for all runs and steps
-
-
-@dataclass(frozen=True)
-class BitsPerDim:
-    """The loss; a value rather than a closure, so that equal flows share compiled programs."""
-
-    flow: Bijector
-    n_bits: int
-
-    def __call__(self, params: Params, key: Key, images: Pixels) -> Float[Array, " batch"]:
-        return bits_per_dim(self.flow, params, key, images, n_bits=self.n_bits)
-
-
-@dataclass(frozen=True)
-class TrainingLoss:
-    """The mean bits/dim of a batch; with a penalty on how far both directions stretch, if any.
-
-    With `redraws` the permutations of the flow are drawn anew for every batch.
-    """
-
-    bits: BitsPerDim
-    penalty: float = 0.0
-    redraws: bool = False
-
-    def __call__(self, params: Params, key: Key, images: Pixels) -> Float[Array, ""]:
-        if self.redraws:
-            params = redraw_permutations(self.bits.flow, params, jax.random.fold_in(key, 2))
-        loss = self.bits(params, key, images).mean()
-        if not self.penalty:
-            return loss
-        flow, n_bits = self.bits.flow, self.bits.n_bits
-        x = dequantize(key, images, n_bits=n_bits)  # what the bits are of
-        stretches = finite_difference_penalty(flow, params, jax.random.fold_in(key, 1), x)
-        return loss + self.penalty * sum(stretch.mean() for stretch in stretches)
-
-
-def training_loss(experiment: Experiment, memory: Memory | None = None) -> TrainingLoss:
-    """The loss of an experiment, perhaps under another memory policy."""
-    flow = glow(experiment.model)
-    bits = BitsPerDim(flow if memory is None else with_memory(flow, memory), experiment.n_bits)
-    return TrainingLoss(bits, experiment.penalty, redraws_permutations(experiment))
-
-
-def redraws_permutations(experiment: Experiment) -> bool:
-    """Whether every batch has permutations of its own."""
-    return experiment.model.permutation == "every_batch"
 
 
 @cache
@@ -178,14 +128,6 @@ def nudged(params: Params, key: Key) -> Params:
         for key, leaf in zip(keys, leaves, strict=True)
     ]
     return merge(params, jax.tree.unflatten(structure, moved))
-
-
-def is_finished(folder: Path, experiment: Experiment) -> bool:
-    """Whether the folder's run has come to its end, be it by diverging."""
-    summary = read_json(folder / "summary.json")
-    return summary is not None and (
-        summary["status"] == "diverged" or summary["steps"] >= experiment.steps
-    )
 
 
 def run(experiment: Experiment, folder: Path, show: Show = progress) -> dict[str, Any]:
@@ -273,37 +215,3 @@ def _train(experiment: Experiment, folder: Path, status: "Status", show: Show) -
             progress=display,
         )
     return int(state.step)
-
-
-def mark_failed(folder: Path) -> None:
-    """Notes that a run has ended badly whose process could not note it."""
-    status = read_json(folder / "status.json")
-    if status is not None and status["status"] == "running":
-        write_json(folder / "status.json", status | {"status": "failed"})
-
-
-class Status:
-    """status.json: where the run stands, and how long it took over all its attempts."""
-
-    def __init__(self, folder: Path) -> None:
-        self._path = folder / "status.json"
-        self._before = (read_json(self._path) or {}).get("seconds", 0.0)
-        self._start = time.monotonic()
-        self._step = 0
-
-    def write(self, status: str, step: int) -> None:
-        self._step = step
-        seconds = self._before + time.monotonic() - self._start
-        write_json(self._path, {"status": status, "step": step, "seconds": round(seconds, 1)})
-
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        """Notes `failed` if anything but divergence ends the run."""
-        self.write("running", 0)
-        try:
-            yield
-        except Diverged:
-            raise
-        except BaseException:
-            self.write("failed", self._step)
-            raise

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
-from experiments import measure
-from experiments.measure import Measurement
-from experiments.presets import SMOKE, TAUS
+from experiments.presets import SMOKE
 from flowjax_glow.diagnostics import Watch, drift
 from flowjax_glow.diagnostics.trace import _decode
 from flowjax_glow.glow import GlowConfig
 from flowjax_glow.pixels import bin_midpoints
+from flowjax_glow.runs import measure
+from flowjax_glow.runs.experiment import TAUS
+from flowjax_glow.runs.measure import Measurement
 from flowjax_glow.training import replicate, shard_batch
 from tests.diagnostics.models import model, pictures
 from tests.training.toy import mesh_of

@@ -8,13 +8,13 @@ from pathlib import Path
 import jax
 import pytest
 
-from experiments import compilation
-from experiments.compilation import cache_folder, make_room_for_programs
+from flowjax_glow.runs import compilation
+from flowjax_glow.runs.compilation import cache_folder, make_room_for_programs
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = """
 import jax
-from experiments.compilation import keep_compiled_programs
+from flowjax_glow.runs.compilation import keep_compiled_programs
 keep_compiled_programs()
 jax.jit(lambda x: x * 2 + 1)(1.0)
 print(jax.config.jax_compilation_cache_dir)

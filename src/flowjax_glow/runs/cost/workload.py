@@ -8,12 +8,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from experiments.flops import flops
-from experiments.presets import Experiment
-from experiments.residuals import residual_bytes
-from experiments.run import BitsPerDim, compiled_step, training_loss
 from flowjax_glow.errors import expected
 from flowjax_glow.glow import glow
+from flowjax_glow.runs.cost.flops import flops
+from flowjax_glow.runs.cost.residuals import residual_bytes
+from flowjax_glow.runs.experiment import Experiment
+from flowjax_glow.runs.loss import BitsPerDim, training_loss
+from flowjax_glow.runs.run import compiled_step
 from flowjax_glow.training import StepFn, TrainState, data_mesh, initial_state, make_optimizer
 from flowjax_glow.types import Params
 

@@ -7,7 +7,6 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from experiments.presets import CLIPS, TAUS, TEMPERATURES, Experiment
 from flowjax_glow.bijector import Bijector
 from flowjax_glow.bijectors import ActNorm, AffineCoupling, ChannelMixing
 from flowjax_glow.density import sample_latents
@@ -22,6 +21,7 @@ from flowjax_glow.diagnostics import (
 )
 from flowjax_glow.numerics import event_size
 from flowjax_glow.pixels import bin_midpoints
+from flowjax_glow.runs.experiment import CLIPS, TAUS, TEMPERATURES, Experiment
 from flowjax_glow.training import data_mesh, replicate, shard_batch
 from flowjax_glow.types import Key, Latents, Params, Pixels
 

@@ -5,15 +5,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from experiments.compilation import make_room_for_programs
-from experiments.config import read_config
-from experiments.presets import Experiment
-from experiments.workload import Workload
 from flowjax_glow import data
 from flowjax_glow.combinators import MultiScale
 from flowjax_glow.errors import expected
 from flowjax_glow.files import read_json
 from flowjax_glow.glow import glow
+from flowjax_glow.runs.compilation import make_room_for_programs
+from flowjax_glow.runs.cost.workload import Workload
+from flowjax_glow.runs.experiment import Experiment, read_config
 from flowjax_glow.training import CheckpointError, TrainState, read_checkpoint
 
 

@@ -3,10 +3,10 @@
 from dataclasses import dataclass, replace
 from typing import get_args
 
-from experiments.presets import Experiment
-from experiments.workload import Workload, tree_bytes
 from flowjax_glow.combinators import Memory
 from flowjax_glow.errors import check_count, check_positive, expected
+from flowjax_glow.runs.cost.workload import Workload, tree_bytes
+from flowjax_glow.runs.experiment import Experiment
 
 SECONDS_PER_DAY = 86_400
 

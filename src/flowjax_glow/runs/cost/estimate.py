@@ -8,8 +8,8 @@ from functools import cache
 import jax
 import jax.numpy as jnp
 
-from experiments.presets import TAUS, Experiment
-from experiments.workload import Workload
+from flowjax_glow.runs.cost.workload import Workload
+from flowjax_glow.runs.experiment import TAUS, Experiment
 
 #: Share of a core's matmul peak that a run of one thread reaches (the laptop preset on AVX2 cores).
 EFFICIENCY = 0.4

@@ -4,13 +4,13 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from experiments.flops import flops
-from experiments.residuals import residual_bytes
 from flowjax_glow.bijectors import ActNorm, AffineCoupling, InvertibleConv
 from flowjax_glow.combinators import Chain, Repeat
 from flowjax_glow.convolution import convolve
 from flowjax_glow.glow import GlowConfig, glow
 from flowjax_glow.nets import CouplingNet
+from flowjax_glow.runs.cost.flops import flops
+from flowjax_glow.runs.cost.residuals import residual_bytes
 from flowjax_glow.scales import Sigmoid
 
 

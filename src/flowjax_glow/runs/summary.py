@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from experiments.config import read_config
 from flowjax_glow.diagnostics import median_slope
+from flowjax_glow.runs.experiment import read_config
 from flowjax_glow.training import read_metrics
 
 #: A latent that comes back with a relative error above this counts as broken.

@@ -1,0 +1,231 @@
+"""An experiment: a run's whole configuration, as a frozen dataclass and as JSON."""
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from flowjax_glow import scales
+from flowjax_glow.errors import check_count, check_positive, expected
+from flowjax_glow.glow import GlowConfig
+from flowjax_glow.glowip import GlowIPConfig
+from flowjax_glow.training import OptimizerConfig, make_optimizer
+
+#: Noise levels tau at which the inverse is looked at; latents are tau * N(0, I).
+TAUS = (1.0, 0.7, 0.5, 0.25, 0.1, 0.0)
+
+
+#: The paper's limits of the activations, and none.
+CLIPS = (10.0, 20.0, 30.0, 40.0, 50.0, 100.0, 500.0, 1000.0, float("inf"))
+
+
+#: Temperatures of the sample figure (openai/glow's).
+TEMPERATURES = (0.0, 0.25, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+
+
+#: Deviation of a nudge, relative to each parameter: about ten roundings of float32.
+NUDGE = 1e-6
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One run, whole: the same experiment gives the same bits on the same machine.
+
+    Attributes:
+        variant: its name; `model` already has what it changes.
+        model: a `GlowConfig`, or a configuration that builds on it, as `GlowIPConfig`.
+        seed: of the initial parameters, the data order and the dequantization.
+        dataset: as `flowjax_glow.data.load` takes it.
+        image_size: side in pixels, None for the data set's own.
+        n_bits: of the images.
+        batch: images per step, over all devices.
+        accumulate: micro-batches per step.
+        steps: how long to train; more trains on.
+        init_images: in the batch of the data-dependent init.
+        held_out: test images for bits/dim and round trips.
+        look_every: steps between looks at the inverse; also at the start and the end.
+        look_samples: per tau and look.
+        final_samples: per tau at the end, since the failure is heavy-tailed.
+        clip_samples: samples and images decoded under each clip.
+        chunk: images per compiled call of the measurements.
+        save_every: steps between checkpoints.
+        guard_every: steps between measurements of the drift, under ``memory="invert"``; more often
+            at the start.
+        watch_every: steps between cheap looks at the inverse, which go into the metrics and warn;
+            more often at the start.
+        penalty: the weight of `finite_difference_penalty`, of both directions, in the loss.
+        nudge: 0, or which of many perturbations at the size of rounding the run starts with: every
+            initial float parameter is multiplied by ``1 + NUDGE N(0, 1)``, drawn from that key.
+            What starts at zero stays there.
+    """
+
+    variant: str = "control"
+    seed: int = 0
+    model: GlowConfig = field(default_factory=GlowConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    dataset: str = "photos"
+    image_size: int | None = 16
+    n_bits: int = 5
+    batch: int = 16
+    accumulate: int = 1
+    steps: int = 400
+    init_images: int = 256
+    held_out: int = 256
+    look_every: int = 100
+    look_samples: int = 128
+    final_samples: int = 512
+    clip_samples: int = 128
+    chunk: int = 64
+    save_every: int = 100
+    guard_every: int = 100
+    watch_every: int = 50
+    penalty: float = 0.0
+    nudge: int = 0
+
+    def __post_init__(self) -> None:
+        for name in (
+            "batch",
+            "accumulate",
+            "steps",
+            "init_images",
+            "held_out",
+            "look_every",
+            "look_samples",
+            "final_samples",
+            "clip_samples",
+            "chunk",
+            "save_every",
+            "guard_every",
+            "watch_every",
+        ):
+            check_count(f"Experiment.{name}", getattr(self, name))
+        if self.penalty:
+            check_positive("Experiment.penalty", self.penalty)
+        if self.nudge:
+            check_count("Experiment.nudge", self.nudge)
+        for name in ("held_out", "look_samples", "final_samples", "clip_samples"):
+            if getattr(self, name) % self.chunk:
+                raise expected(
+                    f"Experiment.{name}",
+                    f"a multiple of the chunk of {self.chunk}",
+                    got=getattr(self, name),
+                    advice="change one of the two",
+                )
+
+        make_optimizer(self.optimizer, self.steps)  # complains of a warm-up longer than the run
+
+    @property
+    def name(self) -> str:
+        """The name of its run folder."""
+        return f"{self.variant}-seed{self.seed}" + (f"-nudge{self.nudge}" if self.nudge else "")
+
+    @property
+    def look_steps(self) -> tuple[int, ...]:
+        """The steps after which the inverse is looked at."""
+        return (*range(0, self.steps, self.look_every), self.steps)
+
+    @property
+    def watch_steps(self) -> tuple[int, ...]:
+        """The steps after which the inverse is watched."""
+        return (*_often_at_first(self.watch_every, self.steps), self.steps)
+
+    @property
+    def guard_steps(self) -> tuple[int, ...]:
+        """The steps after which the drift is measured: none unless gradients rest on it."""
+        if self.model.memory != "invert":
+            return ()
+        return _often_at_first(self.guard_every, self.steps)
+
+
+def _often_at_first(every: int, steps: int) -> tuple[int, ...]:
+    """0, powers of two up to `every` and then its multiples, below `steps`.
+
+    An inverse may break at the very first step.
+    """
+    early = [2**power for power in range(every.bit_length())]
+    return tuple(sorted({0, *early, *range(every, steps, every)} & set(range(steps))))
+
+
+#: A run goes on under these changes: more steps train on, but under a cosine schedule, which ends
+#: at the last planned one; and the rest says only how often or how much is looked at and saved.
+FREE_TO_CHANGE = (
+    "steps",
+    "look_every",
+    "look_samples",
+    "final_samples",
+    "clip_samples",
+    "chunk",
+    "save_every",
+    "watch_every",
+)
+
+#: Fields of a model that hold a scale.
+_SCALES = frozenset({"scale", "prior_scale"})
+
+#: Configurations of a model by the name in `model.type`; one without is a `GlowConfig`.
+_MODELS = {kind.__name__: kind for kind in (GlowConfig, GlowIPConfig)}
+
+
+def to_json(experiment: Experiment) -> dict[str, Any]:
+    """Plain JSON of an experiment; models and scales are `{"type": class name, ...its fields}`."""
+    fields = dataclasses.asdict(experiment)
+    fields["model"] = {"type": type(experiment.model).__name__, **fields["model"]}
+    for name in _SCALES:
+        kind = type(getattr(experiment.model, name)).__name__
+        fields["model"][name] = {"type": kind, **fields["model"][name]}
+    return fields
+
+
+def from_json(fields: dict[str, Any]) -> Experiment:
+    """The experiment that `to_json` wrote, perhaps before a field was added that has a default."""
+    model = dict(fields["model"])
+    name = model.pop("type", GlowConfig.__name__)
+    if name not in _MODELS:
+        raise expected(
+            "config.json, model.type",
+            f"one of {', '.join(_MODELS)}",
+            got=repr(name),
+            advice="read it with the version that wrote it",
+        )
+    for place in _SCALES & model.keys():
+        constants = dict(model[place])
+        model[place] = getattr(scales, constants.pop("type"))(**constants)
+    return Experiment(
+        **{
+            **fields,
+            "model": _MODELS[name](**model),
+            "optimizer": OptimizerConfig(**fields["optimizer"]),
+        }
+    )
+
+
+def read_config(folder: Path) -> Experiment:
+    """The experiment of a run folder."""
+    return from_json(json.loads((folder / "config.json").read_text()))
+
+
+def differences(old: Experiment, new: Experiment) -> list[str]:
+    """`field: old -> new` for every field that a run cannot go on with."""
+    before, after = _flat(to_json(old)), _flat(to_json(new))
+    changed = [
+        f"{name}: {before.get(name)} -> {after.get(name)}"
+        for name in sorted({*before, *after})
+        if name not in FREE_TO_CHANGE and before.get(name) != after.get(name)
+    ]
+    if old.steps != new.steps and "cosine" in (old.optimizer.schedule, new.optimizer.schedule):
+        changed.append(
+            f"steps: {old.steps} -> {new.steps} (a cosine schedule ends at the last planned step, "
+            "so more steps are another schedule from the first on)"
+        )
+    return changed
+
+
+def _flat(fields: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in fields.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = value
+    return flat

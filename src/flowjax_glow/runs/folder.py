@@ -1,0 +1,155 @@
+"""Run folders: claimed by one process, continued by the same experiment, never overwritten."""
+
+import fcntl
+import functools
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from flowjax_glow.files import read_json, write_json
+from flowjax_glow.runs.experiment import Experiment, differences, read_config, to_json
+from flowjax_glow.training import Diverged
+
+
+class FolderInUseError(RuntimeError):
+    """Another process works in the folder."""
+
+
+class ConfigChangedError(ValueError):
+    """The folder holds a run of another configuration."""
+
+
+@contextmanager
+def claimed(folder: Path) -> Iterator[None]:
+    """Makes `folder` and holds it for this process alone while the ``with`` statement lasts."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise FolderInUseError(
+                f"{folder}: expected a folder nobody works in, got one held by process "
+                f"{file.read().strip() or 'unknown'}; wait for it or choose another --output"
+            ) from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+def check_same(folder: Path, experiment: Experiment) -> None:
+    """Raises ConfigChangedError if `folder` holds a run that `experiment` cannot go on with."""
+    if not (folder / "config.json").exists():
+        return
+    earlier = read_config(folder)
+    done = (read_json(folder / "status.json") or {}).get("step", 0)
+    changed = differences(earlier, experiment)
+    if experiment.steps < done:
+        changed.append(f"steps: {done} done -> {experiment.steps}")
+    if changed:
+        raise ConfigChangedError(
+            f"{folder}: expected the configuration it was started with, got "
+            f"{'; '.join(changed)}; use --restart with this variant and seed to start over, "
+            "or --output for another folder"
+        )
+
+
+def open_run(folder: Path, experiment: Experiment) -> None:
+    """Writes down what is about to run; an old summary goes, being the last word no longer."""
+    folder.mkdir(parents=True, exist_ok=True)
+    check_same(folder, experiment)
+    (folder / "arrays").mkdir(exist_ok=True)
+    (folder / "summary.json").unlink(missing_ok=True)
+    write_json(folder / "config.json", to_json(experiment))
+    write_json(folder / "environment.json", environment())
+
+
+def set_aside(folder: Path) -> None:
+    """Renames a run folder out of the way; nothing is deleted."""
+    if folder.exists():
+        folder.rename(folder.with_name(f"{folder.name}.replaced-{time.strftime('%Y%m%d-%H%M%S')}"))
+
+
+def is_finished(folder: Path, experiment: Experiment) -> bool:
+    """Whether the folder's run has come to its end, be it by diverging."""
+    summary = read_json(folder / "summary.json")
+    return summary is not None and (
+        summary["status"] == "diverged" or summary["steps"] >= experiment.steps
+    )
+
+
+def mark_failed(folder: Path) -> None:
+    """Notes that a run has ended badly whose process could not note it."""
+    status = read_json(folder / "status.json")
+    if status is not None and status["status"] == "running":
+        write_json(folder / "status.json", status | {"status": "failed"})
+
+
+class Status:
+    """status.json: where the run stands, and how long it took over all its attempts."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "status.json"
+        self._before = (read_json(self._path) or {}).get("seconds", 0.0)
+        self._start = time.monotonic()
+        self._step = 0
+
+    def write(self, status: str, step: int) -> None:
+        self._step = step
+        seconds = self._before + time.monotonic() - self._start
+        write_json(self._path, {"status": status, "step": step, "seconds": round(seconds, 1)})
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Notes `failed` if anything but divergence ends the run."""
+        self.write("running", 0)
+        try:
+            yield
+        except Diverged:
+            raise
+        except BaseException:
+            self.write("failed", self._step)
+            raise
+
+
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+
+
+def environment() -> dict[str, Any]:
+    """Versions, devices and the git revision."""
+    return {
+        "flowjax-glow": version("flowjax-glow"),
+        "git_revision": _git_revision(),
+        "python": sys.version.split()[0],
+        "platform": platform.platform(),
+        "packages": {name: version(name) for name in PACKAGES},
+        "backend": jax.default_backend(),
+        "devices": [device.device_kind for device in jax.devices()],
+        "processes": jax.process_count(),
+    }
+
+
+@functools.cache  # the code that runs is the code that was imported, whatever comes later
+def _git_revision() -> str | None:
+    """The revision, `-dirty` if the tree differs from it, None outside of a repository."""
+    try:
+        described = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=12"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return described.stdout.strip()
