@@ -12,17 +12,17 @@ from pathlib import Path
 
 import click
 
-from experiments.claims.measures import losses, noise
+from experiments.claims import measures
 from experiments.claims.statistics import mean, mean_interval
 from experiments.claims.verdicts import Evidence, compare
 from flowjax_glow.errors import expected
 from flowjax_glow.runs.results import Run, load_sweep
 
 MEASURES: dict[str, Callable[[Run, Run], float | None]] = {
-    "late loss": losses.late_loss_difference,
-    "loss over the run": losses.run_loss_difference,
-    "held-out bits/dim": losses.held_out_difference,
-    "share of broken samples": noise.broken_share_difference,
+    "late loss": measures.late_loss_difference,
+    "loss over the run": measures.run_loss_difference,
+    "held-out bits/dim": measures.held_out_difference,
+    "share of broken samples": measures.broken_samples_difference,
 }
 
 

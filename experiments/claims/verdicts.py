@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
-from experiments.claims.parts import Part
+from experiments.claims.criteria import Part
 from experiments.claims.thresholds import FEWEST_SEEDS
 from flowjax_glow.runs.results import Run
 

@@ -2,20 +2,22 @@
 
 from collections.abc import Sequence
 
-from experiments.claims.rules.control import (
+from experiments.claims.ours import (
+    damped_is_free_and_stable,
+    depth_scaled_is_free_and_stable,
+    lost_permutations_break,
+    remedies_are_exact_at_full_noise,
     samples_cannot_be_decoded,
+)
+from experiments.claims.paper import (
+    additive_harms,
+    noise_takes_a_path,
+    randomized_splits_break,
+    remedies_are_faster,
+    remedies_are_stable,
     tail_grows_near_the_origin,
     zero_cannot_be_decoded,
 )
-from experiments.claims.rules.noise_path import noise_takes_a_path
-from experiments.claims.rules.randomized import lost_permutations_break, randomized_splits_break
-from experiments.claims.rules.remedies import (
-    damped_is_free_and_stable,
-    depth_scaled_is_free_and_stable,
-    remedies_are_exact_at_full_noise,
-    remedies_are_stable,
-)
-from experiments.claims.rules.training import additive_harms, remedies_are_faster
 from experiments.claims.verdicts import Evidence, Verdict
 from flowjax_glow.runs.results import Run
 

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from experiments.claims.measures.places import after, at_tau
+from experiments.claims.measures import after, at_tau
 from experiments.claims.statistics import kendall
 from experiments.claims.thresholds import LOW_TAU, SMALLEST_S
 from flowjax_glow.runs.results import Run

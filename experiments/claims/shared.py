@@ -2,8 +2,8 @@
 
 import math
 
-from experiments.claims.measures import images, losses, noise
-from experiments.claims.parts import Ask, Below, Part, of_every, of_mean, of_none
+from experiments.claims import measures
+from experiments.claims.criteria import Ask, Below, Part, of_every, of_mean, of_none
 from experiments.claims.thresholds import CLIP
 from experiments.claims.verdicts import Evidence, compare, measure
 
@@ -17,7 +17,7 @@ def late_loss(evidence: Evidence, variant: str, ask: Ask | None = None) -> Part:
     return of_mean(
         f"{variant}: late loss minus control",
         compare(
-            evidence.finished(variant), evidence.finished(CONTROL), losses.late_loss_difference
+            evidence.finished(variant), evidence.finished(CONTROL), measures.late_loss_difference
         ),
         ask,
         unit=UNIT,
@@ -28,7 +28,7 @@ def held_out(evidence: Evidence, variant: str) -> Part:
     """Held-out bits/dim, reported beside the training loss."""
     return of_mean(
         f"{variant}: held-out minus control",
-        compare(evidence.trained(variant), evidence.trained(CONTROL), losses.held_out_difference),
+        compare(evidence.trained(variant), evidence.trained(CONTROL), measures.held_out_difference),
         unit=UNIT,
     )
 
@@ -39,10 +39,10 @@ def stable_at_zero_and_on_images(evidence: Evidence, variant: str) -> list[Part]
     return [
         of_every(
             f"{variant}: log10 of the largest activation at z = 0",
-            measure(trained, noise.zero_activation),
+            measure(trained, measures.zero_activation),
             Below(math.log10(CLIP)),
-            limits=noise.LOG10_ACTIVATIONS,
+            limits=measures.LOG10_ACTIVATIONS,
         ),
-        of_none(f"{variant}: images that hit the clip", measure(trained, images.image_hits)),
-        of_none(f"{variant}: images not bit-exact", measure(trained, images.inexact_images)),
+        of_none(f"{variant}: images that hit the clip", measure(trained, measures.image_hits)),
+        of_none(f"{variant}: images not bit-exact", measure(trained, measures.inexact_images)),
     ]
