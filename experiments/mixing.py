@@ -37,7 +37,7 @@ def main(
     with one_line_errors(debug):
         import jax
 
-        from experiments import style
+        from experiments.figures import style
         from experiments.options import name_with_options
         from flowjax_glow.density import encode
         from flowjax_glow.diagnostics import latent_shares, mixed_images
@@ -119,7 +119,7 @@ def picture(mixed: "list[Image]") -> "Figure":
     """A square of images per latent: row i is image i, with the latent of the column's image."""
     import numpy as np
 
-    from experiments import style
+    from experiments.figures import style
     from experiments.figures.panels import note
     from experiments.figures.pictures import mosaic
 

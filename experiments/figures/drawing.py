@@ -4,24 +4,16 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from experiments import style
 from experiments.figures import (
-    activation_trace,
-    cells,
-    failing_region,
-    figure1,
-    figure1_samples,
-    figure3,
-    figure3_growth,
-    figure3_tails,
-    figure4,
-    figure5,
-    growth,
-    held_out,
-    largest_activation,
-    origin,
-    pareto,
+    along_depth,
+    clipping,
+    likelihood,
+    over_training,
+    reconstructions,
     samples,
+    scales,
+    studies,
+    style,
 )
 from experiments.figures.selection import Drawing, NoDataError
 from experiments.variants import (
@@ -39,32 +31,36 @@ from experiments.variants import (
 from flowjax_glow.runs.results import Run, load_sweep
 
 FIGURES: dict[str, Callable[[Sequence[Run]], Drawing]] = {
-    "figure1": figure1.draw,
-    "figure1_samples": figure1_samples.draw,
-    "figure3": figure3.draw,
-    "figure3_tails": figure3_tails.draw,
-    "figure3_growth": figure3_growth.draw,
-    "figure4": figure4.draw,
-    "figure5": figure5.draw,
-    "failing_region": failing_region.draw,
-    "largest_activation": largest_activation.draw,
-    "origin": origin.draw,
-    "activation_trace": activation_trace.draw,
-    "samples": samples.draw,
-    "held_out": held_out.draw,
+    "figure1": clipping.figure1,
+    "figure1_samples": clipping.figure1_samples,
+    "figure3": scales.figure3,
+    "figure3_tails": scales.figure3_tails,
+    "figure3_growth": scales.figure3_growth,
+    "figure4": likelihood.figure4,
+    "figure5": reconstructions.figure5,
+    "failing_region": over_training.failing_region,
+    "largest_activation": over_training.largest_activation,
+    "origin": over_training.origin,
+    "activation_trace": along_depth.activation_trace,
+    "samples": samples.samples,
+    "held_out": likelihood.held_out,
 }
 
 #: A study has a figure of its own: the variants that only it has, all that it shows, and how.
 STUDIES: dict[str, tuple[Sequence[str], Sequence[str], Callable[[Sequence[Run]], Drawing]]] = {
-    "scales": (tuple(SCALE_ROWS), GROUPS["scales"], pareto.draw),
+    "scales": (tuple(SCALE_ROWS), GROUPS["scales"], studies.scales),
     "growth": (
         (*DEPTH_ROWS, *FIXED_CLAMP_ROWS),
         (*GROUPS["depth"], *GROUPS["fixed-clamp"]),
-        growth.draw,
+        along_depth.growth,
     ),
-    "figure5_permutations": (tuple(FIGURE5_ROWS), GROUPS["figure5"], figure5.draw),
+    "figure5_permutations": (tuple(FIGURE5_ROWS), GROUPS["figure5"], reconstructions.figure5),
     **{
-        name.replace("-", "_"): (tuple(rows), GROUPS[name], partial(cells.draw, order=GROUPS[name]))
+        name.replace("-", "_"): (
+            tuple(rows),
+            GROUPS[name],
+            partial(studies.cells, order=GROUPS[name]),
+        )
         for name, rows in (
             ("depth", DEPTH_ROWS),
             ("alternatives", ALTERNATIVE_ROWS),

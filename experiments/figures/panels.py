@@ -11,7 +11,7 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullLocator
 
-from experiments import style
+from experiments.figures import style
 
 #: Keywords of a line about latents of data rather than noise.
 DATA_PEN: dict[str, Any] = {"color": "#D55E00", "linestyle": (0, (3, 1.5))}

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments import style
+from experiments.figures import style
 
 
 def show(images: np.ndarray) -> np.ndarray:

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from experiments import style
-from experiments.figures import pictures
+from experiments.figures import pictures, style
 from experiments.figures.panels import note
 from experiments.figures.selection import Drawing, clipped_at_end, last, last_steps, of_first_seed
 from flowjax_glow.runs.results import Run
@@ -14,7 +13,7 @@ from flowjax_glow.runs.results import Run
 _SHOWN = 4
 
 
-def draw(runs: Sequence[Run]) -> Drawing:
+def samples(runs: Sequence[Run]) -> Drawing:
     """Four samples of the first seed per variant and temperature."""
     seed, shown = of_first_seed(clipped_at_end(runs))
     files = {name: last(run.clippings) for name, run in shown.items()}

@@ -6,7 +6,7 @@ from typing import TypeAlias
 import numpy as np
 from matplotlib.figure import Figure
 
-from experiments import style
+from experiments.figures import style
 from flowjax_glow.runs.results import Arrays, Run
 
 #: A figure and the arrays that are drawn in it.

@@ -10,16 +10,15 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from experiments import style
-from experiments.figures import draw_all, growth
+from experiments.figures import along_depth, draw_all, style
 from experiments.figures.__main__ import main
-from experiments.figures.clips import flow_steps
+from experiments.figures.along_depth import _family
+from experiments.figures.clipping import flow_steps
 from experiments.figures.drawing import FIGURES, STUDIES
-from experiments.figures.growth import _family
 from experiments.figures.panels import power_of_ten
-from experiments.figures.pareto import FAMILIES, _front, family
 from experiments.figures.pictures import show
 from experiments.figures.selection import NoDataError
+from experiments.figures.studies import FAMILIES, _front, family
 from experiments.presets import SMOKE, plan
 from experiments.table import over_seeds, summary_table
 from experiments.variants import GROUPS, STUDY_ROWS, VARIANTS
@@ -127,7 +126,7 @@ def test_growth_joins_the_depths_of_a_variant():
 def test_growth_is_that_of_the_finest_level_step_by_step(tmp_path):
     folder = write_sweep(tmp_path / "sweep", [("control-depth8", 0, "done")], **SMALL)
     (run,) = load_sweep(folder)
-    _, arrays = growth.draw([run])
+    _, arrays = along_depth.growth([run])
     found = arrays["log10/control-depth8-seed0"]
     layers = max(run.clippings.items())[1]["layers"].tolist()
     ends = [i for i, name in enumerate(layers) if name.startswith("level0/") and "ActNorm" in name]

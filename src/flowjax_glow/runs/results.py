@@ -38,8 +38,8 @@ class Run:
     status: str
     config: Mapping[str, Any]
     metrics: tuple[Row, ...]
-    looks: Mapping[int, Arrays]
-    clippings: Mapping[int, Arrays]
+    looks: Mapping[int, Any]  # of `Arrays`, which a check of types must not read
+    clippings: Mapping[int, Any]
     summary: Mapping[str, Any] | None
 
     @property

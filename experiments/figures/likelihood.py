@@ -1,11 +1,13 @@
-"""Figure 4: the training loss, and its difference to the control."""
+"""Training loss and held-out bits/dim: Figure 4 and its companion."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 
-from experiments import style
+from experiments.figures import style
 from experiments.figures.panels import CROSS, band, note, say, variant_legend
 from experiments.figures.selection import (
     Drawing,
@@ -19,7 +21,7 @@ from experiments.figures.selection import (
 from flowjax_glow.runs.results import Run
 
 
-def draw(runs: Sequence[Run]) -> Drawing:
+def figure4(runs: Sequence[Run]) -> Drawing:
     """Means over windows of batches; mean over seeds with a band from lowest to highest."""
     runs = in_order(require(runs, _windows, "no window of training losses is full yet"))
     steps, losses = side_by_side([_windows(run) for run in runs])
@@ -33,7 +35,7 @@ def draw(runs: Sequence[Run]) -> Drawing:
         band(above, steps, losses[rows], np.mean, **style.pen(variant, marker=True))
         if variant != "control" and np.isfinite(differences[rows]).any():
             band(below, steps, differences[rows], np.mean, **style.pen(variant, marker=True))
-    _limit(above, losses)
+    _loss_limit(above, losses)
     _mark_diverged(above, runs, steps, losses)
     _finish_differences(below, differences)
     above.set_ylabel("training loss (bits/dim)")
@@ -69,7 +71,7 @@ def _controls(runs: Sequence[Run], losses: np.ndarray) -> np.ndarray:
     return np.array([controls.get(run.seed, missing) for run in runs])
 
 
-def _limit(axes: Axes, values: np.ndarray) -> None:
+def _loss_limit(axes: Axes, values: np.ndarray) -> None:
     """Limits from all but the first quarter: early losses may be a hundred times larger."""
     late = values[:, values.shape[1] // 4 :]
     late = late[np.isfinite(late)] if np.isfinite(late).any() else values[np.isfinite(values)]
@@ -94,7 +96,70 @@ def _mark_diverged(axes: Axes, runs: Sequence[Run], steps: np.ndarray, losses: n
 def _finish_differences(axes: Axes, differences: np.ndarray) -> None:
     axes.axhline(0.0, color=style.pen("control")["color"], linewidth=0.8)
     if np.any(differences[np.isfinite(differences)]):
-        _limit(axes, differences)
+        _loss_limit(axes, differences)
     else:
         say(axes, "a variant and the control of the same seed are needed")
         axes.set_yticks([])
+
+
+def held_out(runs: Sequence[Run]) -> Drawing:
+    """A point per seed and a bar at their mean; a cross for what is too high to be shown."""
+    runs = in_order(require(runs, lambda run: run.finished, "no run is finished yet"))
+    raw = _numbers(runs, "bits_per_dim")
+    averaged = _numbers(runs, "bits_per_dim_averaged")
+    variants = list(by_variant(runs))
+    limit = _bits_limit(np.concatenate([raw, averaged]))
+    figure = style.new_figure(2.8, width=max(4.0, 1.4 + 0.75 * len(variants)))
+    axes = figure.subplots()
+    for place, variant in enumerate(variants):
+        rows = rows_of(runs, variant)
+        _draw_seeds(axes, place - 0.15, raw[rows], variant, limit, filled=True)
+        _draw_seeds(axes, place + 0.15, averaged[rows], variant, limit, filled=False)
+    axes.set_xticks(range(len(variants)), variants, rotation=25)
+    axes.set_xlim(-0.5, len(variants) - 0.5)
+    axes.margins(y=0.12)
+    axes.set_ylabel("held-out bits/dim")
+    axes.grid(visible=False, axis="x")
+    _legend(axes)
+    note(
+        figure,
+        "Bars: mean over the seeds shown. Crosses: not finite, or above twice the median of all.",
+    )
+    return figure, {
+        "bits_per_dim": raw,
+        "bits_per_dim_averaged": averaged,
+        **names_and_seeds(runs),
+    }
+
+
+def _numbers(runs: Sequence[Run], name: str) -> np.ndarray:
+    values = [(run.summary or {}).get(name) for run in runs]
+    return np.array([np.nan if value is None else value for value in values], float)
+
+
+def _bits_limit(values: np.ndarray) -> float:
+    """Twice the median of what is finite: more would flatten the differences."""
+    finite = values[np.isfinite(values)]
+    return 2 * float(np.median(np.abs(finite))) if finite.size else 0.0
+
+
+def _draw_seeds(
+    axes: Axes, place: float, values: np.ndarray, variant: str, limit: float, *, filled: bool
+) -> None:
+    pen = style.pen(variant, marker=True) | {"linestyle": "none", "markersize": 5.5}
+    finite = values[values <= limit]
+    face = pen["color"] if filled else "white"
+    axes.plot(np.full(len(finite), place), finite, markerfacecolor=face, **pen)
+    if finite.size:
+        axes.hlines(finite.mean(), place - 0.13, place + 0.13, color=pen["color"], linewidth=1)
+    if finite.size < values.size:
+        top = axes.get_xaxis_transform()
+        axes.plot(place, 0.97, color=pen["color"], transform=top, clip_on=False, **CROSS)
+
+
+def _legend(axes: Axes) -> None:
+    pen: dict[str, Any] = {"color": "#444444", "marker": "o", "linestyle": "none"}
+    points = [Line2D([], [], **pen), Line2D([], [], markerfacecolor="white", **pen)]
+    axes.figure.legend(
+        points, ["raw weights", "averaged weights"], loc="outside upper center", ncols=2
+    )

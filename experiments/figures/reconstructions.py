@@ -10,8 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments import style
-from experiments.figures import clips, pictures
+from experiments.figures import clipping, pictures, style
 from experiments.figures.panels import band, logarithmic, note, variant_legend
 from experiments.figures.selection import (
     Drawing,
@@ -40,7 +39,7 @@ _TITLES = {
 }
 
 
-def draw(runs: Sequence[Run]) -> Drawing:
+def figure5(runs: Sequence[Run]) -> Drawing:
     """Pictures of one image and the first seed; below, errors over all images and seeds."""
     runs = in_order(
         require(
@@ -96,8 +95,8 @@ def _draw_pictures(seed: int, shown: dict[str, Run]) -> tuple[Figure, np.ndarray
     images = np.stack([row for row, _ in rows])
     errors = np.stack([error for _, error in rows])
     limits = last(next(iter(shown.values())).clippings)["clips"]
-    names = clips.clip_names(limits)
-    before = f"before\nc = {names[clips.clip_index(limits)]}"
+    names = clipping.clip_names(limits)
+    before = f"before\nc = {names[clipping.clip_index(limits)]}"
     columns = ["image", before, f"after\nc = {names[0]}", *names[1:]]
     captions = [["", *(_short(error) for error in row)] for row in errors]
     figure, axes = pictures.figure_with_mosaic(images.shape, below=2.6)
@@ -130,7 +129,7 @@ def _row(before: Arrays, after: Arrays) -> tuple[np.ndarray, np.ndarray]:
     """An image, it before training under the paper's clip and after it under all; errors."""
     index = after["originals"].std((1, 2, 3)).argmax()  # some photographs are nearly black
     image = after["originals"][index]
-    first = before["reconstructions"][clips.clip_index(before["clips"]), index]
+    first = before["reconstructions"][clipping.clip_index(before["clips"]), index]
     back = np.stack([first, *after["reconstructions"][:, index]])
     finite = np.isfinite(back).all((1, 2, 3))
     distance = np.linalg.norm(
@@ -156,7 +155,7 @@ def _draw_curves(axes: Axes, runs: Sequence[Run], limits: np.ndarray, values: np
     for variant in by_variant(runs):
         pen = style.pen(variant, marker=True)
         band(axes, places, visible[rows_of(runs, variant)], **pen)
-    axes.set_xticks(places, clips.clip_names(limits), rotation=60)
+    axes.set_xticks(places, clipping.clip_names(limits), rotation=60)
     axes.set_xlabel("clip c")
     logarithmic(axes)
     axes.margins(y=0.08)

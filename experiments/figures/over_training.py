@@ -1,0 +1,188 @@
+"""How activations, samples and z = 0 fare over training."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from experiments.figures import style
+from experiments.figures.panels import (
+    band,
+    grid_height,
+    label_lowest,
+    logarithmic,
+    note,
+    power_of_ten,
+    tau_legend,
+    tau_pen,
+    variant_grid,
+    variant_legend,
+)
+from experiments.figures.selection import (
+    Drawing,
+    by_variant,
+    in_order,
+    last,
+    names_and_seeds,
+    require,
+    rows_of,
+    side_by_side,
+    with_looks,
+)
+from flowjax_glow.runs.results import Arrays, Run
+from flowjax_glow.runs.summary import TABLE_CLIP
+
+
+def draw_over_steps(
+    runs: Sequence[Run],
+    measure: Callable[[Arrays], np.ndarray],
+    name: str,
+    ceiling: float = np.inf,
+) -> tuple[Figure, list[Axes], dict[str, np.ndarray]]:
+    """A figure, its panels, and the arrays that are drawn: `name` is (runs, steps, taus).
+
+    Args:
+        runs: with looks.
+        measure: what is drawn of a look, (taus,).
+        name: of the array.
+        ceiling: values beyond, also infinite ones, are drawn there.
+    """
+    runs = in_order(runs)
+    series = [{step: measure(look) for step, look in run.looks.items()} for run in runs]
+    steps, values = side_by_side(series)
+    taus = last(runs[0].looks)["taus"]
+    groups = by_variant(runs)
+    figure = style.new_figure(grid_height(groups))
+    panels = variant_grid(figure, list(groups), sharex=True, sharey=True)
+    for variant, axes in panels.items():
+        rows = np.minimum(values[rows_of(runs, variant)], ceiling)
+        for index in range(len(taus)):
+            band(axes, steps, rows[:, :, index], **tau_pen(index, len(taus), marker=True))
+    label_lowest(list(panels.values()), "training step")
+    tau_legend(figure, taus, marker=True)
+    return (
+        figure,
+        list(panels.values()),
+        {
+            "steps": steps,
+            "taus": taus,
+            name: values,
+            **names_and_seeds(runs),
+        },
+    )
+
+
+#: Larger ones, and those that are not finite, are drawn here.
+HIGHEST_ACTIVATION = 1e8
+
+
+def largest_activation(runs: Sequence[Run]) -> Drawing:
+    """The largest activation over all samples and sub-layers."""
+    runs = with_looks(runs)
+    figure, panels, arrays = draw_over_steps(
+        runs, _largest, "largest_activation", HIGHEST_ACTIVATION
+    )
+    logarithmic(panels[0])
+    if np.nanmax(arrays["largest_activation"]) >= HIGHEST_ACTIVATION:
+        panels[0].set_ylim(top=2 * HIGHEST_ACTIVATION)
+    figure.supylabel("largest |activation|")
+    note(
+        figure,
+        "Over all samples and all sub-layers of the inverse, without a clip. Values above "
+        f"{power_of_ten(HIGHEST_ACTIVATION)} or not finite are drawn there. Median over seeds, "
+        "band: lowest to highest.",
+    )
+    return figure, arrays
+
+
+def _largest(look: Arrays) -> np.ndarray:
+    worst = look["max_activation"].max(1)
+    return np.where(np.isnan(worst), np.inf, worst)
+
+
+#: A round trip of latents with a larger relative error is broken.
+BROKEN = 1e-2
+
+
+def failing_region(runs: Sequence[Run]) -> Drawing:
+    """The fraction of samples whose latents do not come back."""
+    runs = with_looks(runs)
+    figure, panels, arrays = draw_over_steps(runs, _broken, "broken")
+    top = max(float(np.nanmax(arrays["broken"])), 0.01)
+    panels[0].set_ylim(-0.05 * top, 1.08 * top)
+    figure.supylabel("fraction of samples broken")
+    note(
+        figure,
+        f"Broken: the round trip z, image, z has a relative error above {BROKEN:g} or is not "
+        "finite. Median over seeds, band: lowest to highest.",
+    )
+    return figure, arrays
+
+
+def _broken(look: Arrays) -> np.ndarray:
+    return np.mean(~(look["z_error"] <= BROKEN), axis=1)  # NaN is broken too
+
+
+#: Activations beyond are drawn here.
+_HIGHEST_AT_ZERO = 1e6
+
+#: Where "none up to 1" is drawn on the axis of noise levels.
+_NONE = 1.12
+
+
+def origin(runs: Sequence[Run]) -> Drawing:
+    """The largest activation from z = 0, and the critical temperature, a line per variant."""
+    runs = in_order(
+        require(
+            with_looks(runs),
+            lambda run: all("critical_temperature" in look for look in run.looks.values()),
+            "no look has a critical temperature",
+        )
+    )
+    steps, zero = _over_steps(runs, _from_zero)
+    _, critical = _over_steps(runs, lambda look: float(look["critical_temperature"]))
+    figure = style.new_figure(2.9)
+    left, right = figure.subplots(1, 2)
+    _draw(left, runs, steps, np.minimum(zero, _HIGHEST_AT_ZERO))
+    logarithmic(left)
+    left.axhline(TABLE_CLIP, color="#666666", linewidth=0.8, linestyle=":")
+    left.set_ylabel("largest |activation| from z = 0")
+    _draw(right, runs, steps, np.where(np.isinf(critical), _NONE, critical))
+    right.set_ylim(-0.05, 1.2)
+    ticks = [0, 0.25, 0.5, 0.75, 1, _NONE]
+    right.set_yticks(ticks, [*(f"{tick:g}" for tick in ticks[:-1]), "none"])
+    right.set_ylabel("critical temperature")
+    for axes in (left, right):
+        axes.set_xlabel("training step")
+    variant_legend(figure, list(by_variant(runs)), marker=True)
+    note(
+        figure,
+        f"Left: dotted, the limit of {TABLE_CLIP:g}. Right: the least noise level at which "
+        "1 % of the samples pass that limit; none: not even at tau = 1. Median over seeds, band: "
+        "lowest to highest.",
+    )
+    return figure, {
+        "steps": steps,
+        "zero_activation": zero,
+        "critical_temperature": critical,
+        **names_and_seeds(runs),
+    }
+
+
+def _over_steps(
+    runs: Sequence[Run], measure: Callable[[Arrays], float]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Steps and ``(runs, steps)``."""
+    return side_by_side([{step: measure(look) for step, look in run.looks.items()} for run in runs])
+
+
+def _from_zero(look: Arrays) -> float:
+    (row,) = np.flatnonzero(look["taus"] == 0)
+    largest = look["max_activation"][row].max()
+    return float(np.inf if np.isnan(largest) else largest)
+
+
+def _draw(axes: Axes, runs: Sequence[Run], steps: np.ndarray, values: np.ndarray) -> None:
+    for variant in by_variant(runs):
+        band(axes, steps, values[rows_of(runs, variant)], **style.pen(variant, marker=True))
