@@ -13,7 +13,7 @@ def chart(summary: Summary) -> bytes:
     """A PNG with one panel per measure."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    from experiments.figures.style import context, new_figure
+    from flowjax_glow.plotting import context, new_figure
 
     with context():
         figure = new_figure(height=0.8 + 0.28 * len(summary.contenders))

@@ -110,10 +110,10 @@ def search(
     """Trains and prints, row by row; `jobs` as of `run_in_children`."""
     from experiments.children import Job, machine, run_in_children
     from experiments.command import fit_to_data
-    from experiments.presets import BREAKING
     from experiments.variants import apply_variant
     from flowjax_glow import data
     from flowjax_glow.files import read_json, write_json
+    from flowjax_glow.runs.presets import BREAKING
 
     table = output / "table.json"
     rows = {_key(row): row for row in (read_json(table) or {"rows": []})["rows"]}

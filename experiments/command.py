@@ -15,8 +15,8 @@ from experiments.children import Job, Machine, machine, run_in_children
 from experiments.claims import claims_table, judge, write_claims
 from experiments.exit_codes import SOME_RUNS_FAILED
 from experiments.figures import draw_all
-from experiments.presets import PRESETS, plan
 from experiments.sparingly import Sparingly
+from experiments.sweeps import plan
 from experiments.table import summary_table
 from experiments.variants import GROUPS, VARIANTS, resolve
 from flowjax_glow import data
@@ -28,6 +28,7 @@ from flowjax_glow.glow import glow
 from flowjax_glow.runs.cost.estimate import estimate, matmul_peak
 from flowjax_glow.runs.experiment import Experiment, read_config
 from flowjax_glow.runs.folder import check_same, claimed, is_finished, set_aside
+from flowjax_glow.runs.presets import PRESETS
 from flowjax_glow.runs.results import load_sweep
 
 

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from flowjax_glow import plotting
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -37,7 +39,6 @@ def main(
     with one_line_errors(debug):
         import jax
 
-        from experiments.figures import style
         from experiments.options import name_with_options
         from flowjax_glow.density import encode
         from flowjax_glow.diagnostics import latent_shares, mixed_images
@@ -72,7 +73,7 @@ def main(
             write_json(
                 file, {**about, "read_channels_that_leave": leaving, "shares": shares.to_json()}
             )
-            with style.context():
+            with plotting.context():
                 picture(mixed).savefig(file.with_suffix(".png"))
             click.echo(f"{run.name}: {shares}")
             click.echo(f"  channels that the last net reads, of those that leave: {leaving}")
@@ -119,11 +120,10 @@ def picture(mixed: "list[Image]") -> "Figure":
     """A square of images per latent: row i is image i, with the latent of the column's image."""
     import numpy as np
 
-    from experiments.figures import style
     from experiments.figures.panels import note
-    from experiments.figures.pictures import mosaic
+    from flowjax_glow.plotting import mosaic
 
-    figure = style.new_figure(0.6 + style.WIDTH / len(mixed))
+    figure = plotting.new_figure(0.6 + plotting.WIDTH / len(mixed))
     panels = np.atleast_1d(figure.subplots(1, len(mixed)))
     for index, (axes, images) in enumerate(zip(panels, mixed)):
         names = [str(i) for i in range(len(images))]

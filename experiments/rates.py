@@ -93,8 +93,8 @@ def main(
 ) -> None:
     """Find the best learning rate of every candidate, and compare them at it."""
     from experiments.exit_codes import one_line_errors
-    from experiments.presets import PRESETS
     from flowjax_glow.errors import check_choice
+    from flowjax_glow.runs.presets import PRESETS
 
     with one_line_errors(debug):
         check_choice("--preset", preset, tuple(PRESETS))

@@ -55,9 +55,10 @@ def main(
     """Train runs that differ by rounding alone and print how far they end from each other."""
     from experiments.command import parse_seeds
     from experiments.exit_codes import one_line_errors
-    from experiments.presets import PRESETS, plan
+    from experiments.sweeps import plan
     from experiments.variants import resolve
     from flowjax_glow.errors import check_choice, expected
+    from flowjax_glow.runs.presets import PRESETS
 
     with one_line_errors(debug):
         check_choice("--preset", preset, tuple(PRESETS))

@@ -87,7 +87,7 @@ def save_picture(file: Path, images: "np.ndarray") -> None:
     import matplotlib.image
     import numpy as np
 
-    from experiments.figures.pictures import block
+    from flowjax_glow.plotting import block
 
     times = -(-SIDE // images.shape[1])
     tiles = np.full((ROWS * COLUMNS, *images.shape[1:3], 3), 255, np.uint8)

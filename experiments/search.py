@@ -27,8 +27,8 @@ SEED, STEPS = 100, 300
 def main(output: Path) -> None:
     """Train the control with every recipe and print what came of it."""
     from experiments.children import Job, machine, run_in_children
-    from experiments.presets import LAPTOP
     from flowjax_glow.files import read_json
+    from flowjax_glow.runs.presets import LAPTOP
     from flowjax_glow.training import OptimizerConfig
 
     recipes = {}

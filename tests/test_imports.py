@@ -16,7 +16,7 @@ MODULES = {
 #: Rooms from the ground up. Each imports from rooms below its own, never from its own row.
 ROWS = (
     {"types", "errors", "files"},
-    {"numerics", "pixels"},
+    {"numerics", "pixels", "plotting"},
     {"convolution", "trainable"},
     {"scales", "nets", "bijector", "elimination"},
     {"channels"},
@@ -49,12 +49,16 @@ def imports(tree: ast.AST, *, at_import: bool = False) -> Iterator[str]:
             yield from imports(node, at_import=at_import)
 
 
+#: Rooms that draw or talk to people: nothing that models need imports them at import time.
+WITH_EXTRAS = {"plotting", "commands"}
+
+
 def complaints(module: str, source: str) -> list[str]:
     """What is wrong with the imports of `module`, dotted and without the package's name."""
     tree, room = ast.parse(source), module.split(".")[0]
     found = []
     for name in imports(tree, at_import=True):
-        if name.split(".")[0] not in AT_IMPORT:
+        if name.split(".")[0] not in AT_IMPORT and room not in WITH_EXTRAS:
             found.append(
                 f"{name} is imported at import time; import it in the function that uses it"
             )

@@ -26,13 +26,14 @@ from experiments.figures.selection import (
     per_run,
     require,
 )
+from flowjax_glow import plotting
 from flowjax_glow.runs.results import Run
 
 
 def activation_trace(runs: Sequence[Run]) -> Drawing:
     """A line per variant along the inverse, from the latents on the left to the image."""
     runs = in_order(clipped_at_end(runs))
-    figure = style.new_figure(3.2)
+    figure = plotting.new_figure(3.2)
     axes = figure.subplots()
     logarithmic(axes)
     for variant, group in by_variant(runs).items():
@@ -76,7 +77,7 @@ def growth(runs: Sequence[Run]) -> Drawing:
     pens: dict[int, dict[str, Any]] = {
         depth: {"color": style.shade(i, len(depths))} for i, depth in enumerate(depths)
     }
-    figure = style.new_figure(4.4)
+    figure = plotting.new_figure(4.4)
     panels = figure.subplots(2, len(families), sharey=True, squeeze=False)
     for column, family in zip(panels.T, families):
         for depth in depths:

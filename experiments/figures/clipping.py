@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from experiments.figures import pictures, style
+from experiments.figures import style
 from experiments.figures.panels import CROSS, band, logarithmic, note, say, variant_legend
 from experiments.figures.selection import (
     Drawing,
@@ -22,6 +22,7 @@ from experiments.figures.selection import (
     per_run,
     rows_of,
 )
+from flowjax_glow import plotting
 from flowjax_glow.runs.results import Arrays, Run
 
 #: The paper shows this clip.
@@ -43,7 +44,7 @@ def clip_index(clips: np.ndarray) -> int:
 
 def caption(image: np.ndarray, hit: bool) -> str:
     """What a picture does not tell: whether the clip was hit, and how much is not finite."""
-    count = pictures.count_not_finite(image)
+    count = plotting.count_not_finite(image)
     if count:
         return f"{count} not finite"
     return "clip hit" if hit else ""
@@ -154,10 +155,10 @@ def _draw_decodes_of_zero(
     images = np.stack([arrays["zero_images"] for arrays in found.values()])
     hits = [arrays["zero_clipped"].max(1) > 0 for arrays in found.values()]
     captions = [[caption(*pair) for pair in zip(*row)] for row in zip(images, hits)]
-    figure, axes = pictures.figure_with_mosaic(images.shape, below=2.9)
+    figure, axes = plotting.figure_with_mosaic(images.shape, below=2.9)
     figure.subfigs[0].suptitle(f"z = 0 decoded, activations clipped to [-c, c], seed {seed}")
     columns = [f"c = {limits[0]:g}", *clip_names(limits)[1:]]
-    pictures.mosaic(axes, images, list(found), columns, captions)
+    plotting.mosaic(axes, images, list(found), columns, captions)
     return figure, limits, images
 
 
@@ -204,13 +205,13 @@ def _draw_decodes_of_a_sample(
     images = np.stack([arrays["sample_images"][:, sample] for arrays, sample in pairs])
     hits = [arrays["sample_hit"][:, sample] for arrays, sample in pairs]
     captions = [[caption(*pair) for pair in zip(*row)] for row in zip(images, hits)]
-    figure, axes = pictures.figure_with_mosaic(images.shape, below=2.9)
+    figure, axes = plotting.figure_with_mosaic(images.shape, below=2.9)
     figure.subfigs[0].suptitle(
         f"A sample at τ = 1 decoded, activations clipped to [-c, c], seed {seed}"
     )
     rows = [f"{name}\nsample {sample + 1}" for name, sample in zip(found, chosen)]
     columns = [f"c = {limits[0]:g}", *clip_names(limits)[1:]]
-    pictures.mosaic(axes, images, rows, columns, captions)
+    plotting.mosaic(axes, images, rows, columns, captions)
     return figure, limits, images, chosen
 
 

@@ -13,7 +13,6 @@ from experiments.figures import (
     samples,
     scales,
     studies,
-    style,
 )
 from experiments.figures.selection import Drawing, NoDataError
 from experiments.variants import (
@@ -28,6 +27,7 @@ from experiments.variants import (
     SCALE_ROWS,
     STUDY_ROWS,
 )
+from flowjax_glow import plotting
 from flowjax_glow.runs.results import Run, load_sweep
 
 FIGURES: dict[str, Callable[[Sequence[Run]], Drawing]] = {
@@ -90,12 +90,12 @@ def draw_all(path: str | Path) -> list[Path]:
     files: list[Path] = []
     for name, (draw, shown) in _chosen(load_sweep(path)).items():
         try:
-            with style.context():
+            with plotting.context():
                 figure, arrays = draw(shown)
         except NoDataError as reason:
             print(f"{name}: skipped, {reason}")
             continue
-        files += style.save(figure, Path(path) / "figures", name, arrays)
+        files += plotting.save(figure, Path(path) / "figures", name, arrays)
     return files
 
 

@@ -18,6 +18,7 @@ from experiments.figures.selection import (
     rows_of,
     side_by_side,
 )
+from flowjax_glow import plotting
 from flowjax_glow.runs.results import Run
 
 
@@ -28,7 +29,7 @@ def figure4(runs: Sequence[Run]) -> Drawing:
     differences = losses - _controls(runs, losses)
     variants = list(by_variant(runs))
 
-    figure = style.new_figure(4.6)
+    figure = plotting.new_figure(4.6)
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 2])
     for variant in variants:
         rows = rows_of(runs, variant)
@@ -109,7 +110,7 @@ def held_out(runs: Sequence[Run]) -> Drawing:
     averaged = _numbers(runs, "bits_per_dim_averaged")
     variants = list(by_variant(runs))
     limit = _bits_limit(np.concatenate([raw, averaged]))
-    figure = style.new_figure(2.8, width=max(4.0, 1.4 + 0.75 * len(variants)))
+    figure = plotting.new_figure(2.8, width=max(4.0, 1.4 + 0.75 * len(variants)))
     axes = figure.subplots()
     for place, variant in enumerate(variants):
         rows = rows_of(runs, variant)

@@ -30,6 +30,7 @@ from experiments.figures.selection import (
     side_by_side,
     with_looks,
 )
+from flowjax_glow import plotting
 from flowjax_glow.runs.results import Arrays, Run
 from flowjax_glow.runs.summary import TABLE_CLIP
 
@@ -53,7 +54,7 @@ def draw_over_steps(
     steps, values = side_by_side(series)
     taus = last(runs[0].looks)["taus"]
     groups = by_variant(runs)
-    figure = style.new_figure(grid_height(groups))
+    figure = plotting.new_figure(grid_height(groups))
     panels = variant_grid(figure, list(groups), sharex=True, sharey=True)
     for variant, axes in panels.items():
         rows = np.minimum(values[rows_of(runs, variant)], ceiling)
@@ -142,7 +143,7 @@ def origin(runs: Sequence[Run]) -> Drawing:
     )
     steps, zero = _over_steps(runs, _from_zero)
     _, critical = _over_steps(runs, lambda look: float(look["critical_temperature"]))
-    figure = style.new_figure(2.9)
+    figure = plotting.new_figure(2.9)
     left, right = figure.subplots(1, 2)
     _draw(left, runs, steps, np.minimum(zero, _HIGHEST_AT_ZERO))
     logarithmic(left)

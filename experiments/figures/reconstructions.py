@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments.figures import clipping, pictures, style
+from experiments.figures import clipping, style
 from experiments.figures.panels import band, logarithmic, note, variant_legend
 from experiments.figures.selection import (
     Drawing,
@@ -24,6 +24,7 @@ from experiments.figures.selection import (
     require,
     rows_of,
 )
+from flowjax_glow import plotting
 from flowjax_glow.runs.results import Arrays, Run
 
 #: Relative errors outside are drawn at the edge; above 1 no image is left.
@@ -99,11 +100,11 @@ def _draw_pictures(seed: int, shown: dict[str, Run]) -> tuple[Figure, np.ndarray
     before = f"before\nc = {names[clipping.clip_index(limits)]}"
     columns = ["image", before, f"after\nc = {names[0]}", *names[1:]]
     captions = [["", *(_short(error) for error in row)] for row in errors]
-    figure, axes = pictures.figure_with_mosaic(images.shape, below=2.6)
+    figure, axes = plotting.figure_with_mosaic(images.shape, below=2.6)
     figure.subfigs[0].suptitle(
         f"Image, latents, image, activations clipped to [-c, c], seed {seed}"
     )
-    pictures.mosaic(axes, images, _row_names(shown), columns, captions)
+    plotting.mosaic(axes, images, _row_names(shown), columns, captions)
     return figure, images, errors
 
 

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from experiments.figures import pictures, style
 from experiments.figures.panels import note
 from experiments.figures.selection import Drawing, clipped_at_end, last, last_steps, of_first_seed
+from flowjax_glow import plotting
 from flowjax_glow.runs.results import Run
 
 #: Of the eight there are; the same noise at every temperature.
@@ -19,13 +19,13 @@ def samples(runs: Sequence[Run]) -> Drawing:
     files = {name: last(run.clippings) for name, run in shown.items()}
     temperatures = next(iter(files.values()))["temperatures"]
     images = np.stack([arrays["temperature_images"][:, :_SHOWN] for arrays in files.values()])
-    blocks = np.stack([[pictures.block(each, 2) for each in row] for row in images])
+    blocks = np.stack([[plotting.block(each, 2) for each in row] for row in images])
     aspect = images.shape[3] / images.shape[4]
-    height = pictures.mosaic_height(len(files), len(temperatures), aspect)
-    figure = style.new_figure(height + 0.6)
+    height = plotting.mosaic_height(len(files), len(temperatures), aspect)
+    figure = plotting.new_figure(height + 0.6)
     figure.suptitle(f"Samples by temperature, seed {seed}")
     columns = [f"T = {temperatures[0]:g}", *(f"{each:g}" for each in temperatures[1:])]
-    pictures.mosaic(figure.subplots(), blocks, list(files), columns)
+    plotting.mosaic(figure.subplots(), blocks, list(files), columns)
     note(
         figure,
         f"After {last_steps([run.clippings for run in shown.values()])}, without a clip; the same "

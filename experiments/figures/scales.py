@@ -33,6 +33,7 @@ from experiments.figures.selection import (
     with_looks,
     with_split,
 )
+from flowjax_glow import plotting
 from flowjax_glow.runs.results import Arrays, Run
 
 #: Enough to see a shape, few enough to see a tail through the noise.
@@ -93,7 +94,7 @@ def figure3(runs: Sequence[Run]) -> Drawing:
     runs = with_split(looked_at_end(runs))
     groups = by_variant(runs)
     taus = last(runs[0].looks)["taus"]
-    figure = style.new_figure(grid_height(groups))
+    figure = plotting.new_figure(grid_height(groups))
     drawn: dict[str, np.ndarray] = {"taus": taus}
     for variant, axes in variant_grid(figure, list(groups)).items():
         files = [last(run.looks) for run in groups[variant]]
@@ -132,7 +133,7 @@ def figure3_tails(runs: Sequence[Run]) -> Drawing:
     runs = in_order(with_split(looked_at_end(runs)))
     measures = _measures(runs)
     taus = last(runs[0].looks)["taus"]
-    figure = style.new_figure(4.6)
+    figure = plotting.new_figure(4.6)
     panels = figure.subplots(2, 2, sharex=True)
     for axes, (label, values) in zip(panels.ravel(), measures.items()):
         _draw_tails(axes, runs, taus, values)

@@ -7,9 +7,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from experiments.figures import style
 from experiments.figures.panels import OVERFLOW, logarithmic, note, power_of_ten
 from experiments.figures.selection import Drawing, by_variant, names_and_seeds, trained
+from flowjax_glow import plotting
 from flowjax_glow.runs.results import Run
 
 #: Larger activations, and what is not finite, are drawn here.
@@ -31,7 +31,7 @@ def cells(runs: Sequence[Run], order: Sequence[str]) -> Drawing:
         ],
     }
     arrays = {name: np.array(values) for name, values in columns.items()}
-    figure = style.new_figure(0.9 + 0.19 * len(names))
+    figure = plotting.new_figure(0.9 + 0.19 * len(names))
     panels = figure.subplots(1, len(arrays), sharey=True)
     places = np.array([names.index(run.variant) for run in runs])
     for axes, (label, values) in zip(panels, arrays.items()):
@@ -84,7 +84,7 @@ def scales(runs: Sequence[Run]) -> Drawing:
     runs = trained(runs)
     groups = by_variant(runs)
     points = {name: _point(group) for name, group in groups.items()}
-    figure = style.new_figure(4.2)
+    figure = plotting.new_figure(4.2)
     panels = figure.subplots(1, 2)
     front = _front(np.array([[p[0, 0], p[1, 0]] for p in points.values()]))
     names = list(points)

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.presets import SMOKE, plan
+from experiments.sweeps import plan
 from experiments.variants import VARIANTS
 from flowjax_glow.runs.experiment import to_json
+from flowjax_glow.runs.presets import SMOKE
 from flowjax_glow.training.metrics import MetricsLog
 
 CLIPS = np.array([10.0, 20, 30, 40, 50, 100, 500, 1000, np.inf])

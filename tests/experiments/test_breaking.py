@@ -9,9 +9,9 @@ from click.testing import CliRunner
 
 from experiments.breaking import SETTINGS, VARIANTS, broken, chain_gain, changed, line, main, search
 from experiments.children import Ended
-from experiments.presets import BREAKING, PRESETS
 from experiments.variants import apply_variant
 from flowjax_glow.glow import glow
+from flowjax_glow.runs.presets import BREAKING, PRESETS
 from flowjax_glow.training import MetricsLog
 
 

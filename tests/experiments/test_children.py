@@ -14,8 +14,8 @@ import pytest
 
 from experiments import children
 from experiments.children import Ended, Job, Machine, machine, run_in_children
-from experiments.presets import SMOKE
 from flowjax_glow.runs.experiment import to_json
+from flowjax_glow.runs.presets import SMOKE
 from tests.experiments import pretending_child as pretend
 
 ROOT = Path(__file__).parents[2]

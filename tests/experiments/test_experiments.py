@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from experiments.command import choose, describe, fit_to_data, parse_seeds
-from experiments.presets import PAPER, PRESETS, SMOKE, plan
+from experiments.sweeps import plan
 from experiments.variants import GROUPS, VARIANTS, apply_variant, resolve
 from flowjax_glow import data
 from flowjax_glow.diagnostics import finite_difference_penalty
@@ -32,6 +32,7 @@ from flowjax_glow.runs.folder import (
     set_aside,
 )
 from flowjax_glow.runs.loss import BitsPerDim, TrainingLoss
+from flowjax_glow.runs.presets import PAPER, PRESETS, SMOKE
 from flowjax_glow.runs.run import start
 from flowjax_glow.runs.summary import summarize
 from flowjax_glow.scales import DepthScaled

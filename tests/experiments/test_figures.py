@@ -16,13 +16,14 @@ from experiments.figures.along_depth import _family
 from experiments.figures.clipping import flow_steps
 from experiments.figures.drawing import FIGURES, STUDIES
 from experiments.figures.panels import power_of_ten
-from experiments.figures.pictures import show
 from experiments.figures.selection import NoDataError
 from experiments.figures.studies import FAMILIES, _front, family
-from experiments.presets import SMOKE, plan
+from experiments.sweeps import plan
 from experiments.table import over_seeds, summary_table
 from experiments.variants import GROUPS, STUDY_ROWS, VARIANTS
+from flowjax_glow.plotting import show
 from flowjax_glow.runs.experiment import to_json
+from flowjax_glow.runs.presets import SMOKE
 from flowjax_glow.runs.results import load_run, load_sweep
 from tests.experiments.run_folders import write_json, write_run, write_sweep
 

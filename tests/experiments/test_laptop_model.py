@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import flowjax_glow as fg
-from experiments.presets import LAPTOP
 from flowjax_glow.numerics import TOLERANCES, event_size
+from flowjax_glow.runs.presets import LAPTOP
 from tests.library.cases import perturbed
 from tests.library.compare import relative_error
 

@@ -14,12 +14,12 @@ from click.testing import CliRunner
 
 from experiments.command import choose
 from experiments.plan import main, to_text
-from experiments.presets import LAPTOP, OPENAI_CIFAR10, SMOKE
 from flowjax_glow.combinators import Memory
 from flowjax_glow.data import DataError
 from flowjax_glow.glow import glow
 from flowjax_glow.runs.cost.planning import Devices, make_plan
 from flowjax_glow.runs.cost.workload import Workload
+from flowjax_glow.runs.presets import LAPTOP, OPENAI_CIFAR10, SMOKE
 
 POLICIES = get_args(Memory)
 CIFAR10 = (32, 32, 3)

@@ -8,10 +8,10 @@ from click.testing import CliRunner
 
 from experiments import rates
 from experiments.children import Ended, Machine
-from experiments.presets import SMOKE
 from experiments.rates import CANDIDATES, RATES, STAGES, Study, best_rate, compare, main
 from experiments.variants import VARIANTS
 from flowjax_glow.glow import glow
+from flowjax_glow.runs.presets import SMOKE
 
 DIVERGES = 3e-3
 

@@ -11,9 +11,9 @@ import pytest
 from click.testing import CliRunner
 
 from experiments.children import Ended, Machine
-from experiments.presets import SMOKE
 from experiments.rounding import deviation, main, spread, transposed
 from flowjax_glow.runs.experiment import NUDGE, differences, from_json, to_json
+from flowjax_glow.runs.presets import SMOKE
 from flowjax_glow.runs.run import nudged
 from flowjax_glow.training import MetricsLog
 

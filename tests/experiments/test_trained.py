@@ -12,10 +12,10 @@ from click.testing import CliRunner
 
 from experiments import attack, diagnose, gradients, mixing, repair, sample
 from experiments.options import name_with_options
-from experiments.presets import SMOKE
 from flowjax_glow import data
 from flowjax_glow.glow import GlowConfig, glow
 from flowjax_glow.runs.load import load_trained, run_folders, trained_runs
+from flowjax_glow.runs.presets import SMOKE
 from flowjax_glow.runs.run import guarded_step, run, start
 from flowjax_glow.scales import DepthScaled
 from flowjax_glow.training import CheckpointError, OptimizerConfig, data_mesh, read_metrics

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
-from experiments.presets import SMOKE
 from flowjax_glow.diagnostics import Watch, drift
 from flowjax_glow.diagnostics.trace import _decode
 from flowjax_glow.glow import GlowConfig
@@ -16,6 +15,7 @@ from flowjax_glow.pixels import bin_midpoints
 from flowjax_glow.runs import measure
 from flowjax_glow.runs.experiment import TAUS
 from flowjax_glow.runs.measure import Measurement
+from flowjax_glow.runs.presets import SMOKE
 from flowjax_glow.training import replicate, shard_batch
 from tests.diagnostics.models import model, pictures
 from tests.training.toy import mesh_of

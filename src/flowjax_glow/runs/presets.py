@@ -3,7 +3,6 @@
 import dataclasses
 from dataclasses import dataclass
 
-from experiments.variants import apply_variant
 from flowjax_glow.glow import GlowConfig
 from flowjax_glow.runs.experiment import Experiment
 from flowjax_glow.training import OptimizerConfig
@@ -154,14 +153,3 @@ PRESETS: dict[str, Preset] = {
     "openai-cifar10": Preset(OPENAI_CIFAR10, 3, "Kingma & Dhariwal's CIFAR-10 size"),
     "paper": Preset(PAPER, 3, "CelebA 64x64, size and recipe of the author's public code"),
 }
-
-
-def plan(control: Experiment, variants: list[str], seeds: list[int]) -> list[Experiment]:
-    """One experiment per variant and seed, seed by seed: all variants stand after the first."""
-    return [
-        dataclasses.replace(
-            control, variant=variant, seed=seed, model=apply_variant(variant, control.model)
-        )
-        for seed in seeds
-        for variant in variants
-    ]

@@ -1,20 +1,99 @@
-"""Small images as one mosaic with labels and captions."""
+"""Figures: their look, how they are saved, and small images as one mosaic."""
 
+import io
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
 
+import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from experiments.figures import style
+from flowjax_glow.files import write_atomically
+
+#: Width of a figure in inches: the text of a page.
+WIDTH = 7.0
+
+#: What is not finite, in pictures; no photograph has it.
+MAGENTA = (1.0, 0.0, 1.0)
+
+_SETTINGS: Any = {
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.labelsize": 8,
+    "figure.titlesize": 9,
+    "figure.labelsize": 8,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "legend.fontsize": 7,
+    "legend.frameon": False,
+    "legend.handlelength": 2.6,
+    "lines.linewidth": 1.2,
+    "lines.markersize": 4,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#e4e4e4",
+    "grid.linewidth": 0.6,
+    "axes.axisbelow": True,
+    "figure.dpi": 150,
+    "svg.hashsalt": "flowjax_glow",  # the same arrays give the same file
+}
+
+
+def context() -> AbstractContextManager[None]:
+    """Fonts, lines and grids; figures are made and saved inside."""
+    return matplotlib.rc_context(_SETTINGS)
+
+
+def new_figure(height: float, width: float = WIDTH) -> Figure:
+    """An empty figure in inches, whose parts keep clear of each other."""
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def save(figure: Figure, folder: Path, name: str, arrays: Mapping[str, np.ndarray]) -> list[Path]:
+    """Writes ``name.png``, ``name.svg`` and ``name.npz`` with the arrays that are drawn."""
+    with context():
+        contents = {
+            folder / f"{name}.png": _png(figure),
+            folder / f"{name}.svg": _svg(figure),
+            folder / f"{name}.npz": _archive(arrays),
+        }
+    folder.mkdir(parents=True, exist_ok=True)
+    for path, content in contents.items():
+        write_atomically(path, content)
+    return list(contents)
+
+
+def _png(figure: Figure) -> bytes:
+    stream = io.BytesIO()
+    FigureCanvasAgg(figure).print_png(stream, metadata={"Software": None})
+    figure.set_layout_engine("none")  # laid out by now, and the same for the other format
+    return stream.getvalue()
+
+
+def _svg(figure: Figure) -> bytes:
+    stream = io.BytesIO()
+    FigureCanvasSVG(figure).print_svg(stream, metadata={"Date": None, "Creator": None})
+    return stream.getvalue()
+
+
+def _archive(arrays: Mapping[str, np.ndarray]) -> bytes:
+    stream = io.BytesIO()
+    np.savez_compressed(stream, allow_pickle=False, **arrays)
+    return stream.getvalue()
 
 
 def show(images: np.ndarray) -> np.ndarray:
     """Images around zero as RGB in [0, 1], clipped; pixels that are not finite are magenta."""
     finite = np.isfinite(images).all(-1, keepdims=True)
     visible = np.clip(np.where(finite, images, 0.0), -0.5, 0.5) + 0.5
-    return np.where(finite, visible, style.MAGENTA)  # the three colors make gray images RGB too
+    return np.where(finite, visible, MAGENTA)  # the three colors make gray images RGB too
 
 
 def count_not_finite(image: np.ndarray) -> int:
@@ -72,7 +151,7 @@ def _narrow(label: str) -> str:
 
 def mosaic_height(rows: int, columns: int, aspect: float = 1.0, *, captions: bool = False) -> float:
     """The height in inches of a mosaic as wide as the page; `aspect` is height over width."""
-    cell = (style.WIDTH - 1.1) / columns
+    cell = (WIDTH - 1.1) / columns
     return rows * cell * aspect * (1.17 if captions else 1.0) + 0.3
 
 
@@ -84,6 +163,6 @@ def figure_with_mosaic(shape: Sequence[int], below: float) -> tuple[Figure, Axes
         below: the height in inches of the lower subfigure.
     """
     above = mosaic_height(shape[0], shape[1], shape[2] / shape[3], captions=True) + 0.25
-    figure = style.new_figure(above + below)
+    figure = new_figure(above + below)
     figure.subfigures(2, 1, height_ratios=[above, below])
     return figure, figure.subfigs[0].subplots()
