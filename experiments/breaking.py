@@ -11,153 +11,151 @@ grew per 100 steps. The same command again trains only what is missing.
 
 import dataclasses
 import itertools
+import sys
+from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, NoReturn
 
-import click
-
-if TYPE_CHECKING:
-    from flowjax_glow.runs.experiment import Experiment
+from experiments.children import Job, machine, run_in_children
+from experiments.sweeps import parse_seeds
+from experiments.variants import apply_variant
+from flowjax_glow.commands.command import Command, run_command
+from flowjax_glow.diagnostics import median_slope
+from flowjax_glow.errors import expected
+from flowjax_glow.files import read_json, write_json
+from flowjax_glow.runs.images import fit_to_data, source_of
+from flowjax_glow.runs.presets import BREAKING
+from flowjax_glow.runs.settings import with_settings
+from flowjax_glow.training import read_metrics
 
 VARIANTS = ("control", "bounded", "damped")
 
-#: What is changed, in the experiment, its model or its optimizer.
-SETTINGS: dict[str, dict[str, Any]] = {
-    "as it is": {},
-    "rate 1.5e-3": {"learning_rate": 1.5e-3},
-    "rate 2e-3": {"learning_rate": 2e-3},
-    "rate 3e-3": {"learning_rate": 3e-3},
-    "rate 3e-3, 1 step": {"learning_rate": 3e-3, "steps": 1},
-    "rate 1e-2": {"learning_rate": 1e-2},
-    "rate 3e-4": {"learning_rate": 3e-4},
-    "warm-up over 10 steps": {"warmup_steps": 10},
-    "warm-up over 20 steps": {"warmup_steps": 20},
-    "warm-up over 30 steps": {"warmup_steps": 30},
-    "gradients clipped at 1": {"clip_norm": 1.0},
-    "openai/glow's wiring": {"reads": "signal", "split_prior": "learned"},
-    "openai/glow's wiring, rate 2e-3": {
-        "reads": "signal",
-        "split_prior": "learned",
-        "learning_rate": 2e-3,
-    },
-    "openai/glow's wiring, rate 3e-3": {
-        "reads": "signal",
-        "split_prior": "learned",
-        "learning_rate": 3e-3,
-    },
-    "randomized splits": {"permutation": "every_step"},
-    "randomized splits, rate 1.5e-3": {"permutation": "every_step", "learning_rate": 1.5e-3},
-    "randomized splits, rate 2e-3": {"permutation": "every_step", "learning_rate": 2e-3},
-    "randomized splits, rate 3e-3": {"permutation": "every_step", "learning_rate": 3e-3},
-    "randomized splits, rate 2e-3, 1 step": {
-        "permutation": "every_step",
-        "learning_rate": 2e-3,
-        "steps": 1,
-    },
-    "randomized splits, rate 3e-3, 1 step": {
-        "permutation": "every_step",
-        "learning_rate": 3e-3,
-        "steps": 1,
-    },
-    "randomized splits, rate 3e-3, 2 steps": {
-        "permutation": "every_step",
-        "learning_rate": 3e-3,
-        "steps": 2,
-    },
-    "nets without actnorms": {"net_actnorm": False},
-    "nets without actnorms, rate 3e-3": {"net_actnorm": False, "learning_rate": 3e-3},
-    "depth 16": {"depth": 16},
-    "depth 48": {"depth": 48},
-    "depth 64": {"depth": 64},
-    "8 bits": {"n_bits": 8},
-    "smooth images (digits)": {"dataset": "digits", "image_size": 8},
-    "240 steps": {"steps": 240},
+#: What is changed, as `with_settings` takes it.
+SETTINGS: dict[str, list[str]] = {
+    "as it is": [],
+    "rate 1.5e-3": ["optimizer.learning_rate=0.0015"],
+    "rate 2e-3": ["optimizer.learning_rate=0.002"],
+    "rate 3e-3": ["optimizer.learning_rate=0.003"],
+    "rate 3e-3, 1 step": ["optimizer.learning_rate=0.003", "steps=1"],
+    "rate 1e-2": ["optimizer.learning_rate=0.01"],
+    "rate 3e-4": ["optimizer.learning_rate=0.0003"],
+    "warm-up over 10 steps": ["optimizer.warmup_steps=10"],
+    "warm-up over 20 steps": ["optimizer.warmup_steps=20"],
+    "warm-up over 30 steps": ["optimizer.warmup_steps=30"],
+    "gradients clipped at 1": ["optimizer.clip_norm=1"],
+    "openai/glow's wiring": ["model.reads=signal", "model.split_prior=learned"],
+    "openai/glow's wiring, rate 2e-3": [
+        "model.reads=signal",
+        "model.split_prior=learned",
+        "optimizer.learning_rate=0.002",
+    ],
+    "openai/glow's wiring, rate 3e-3": [
+        "model.reads=signal",
+        "model.split_prior=learned",
+        "optimizer.learning_rate=0.003",
+    ],
+    "randomized splits": ["model.permutation=every_step"],
+    "randomized splits, rate 1.5e-3": [
+        "model.permutation=every_step",
+        "optimizer.learning_rate=0.0015",
+    ],
+    "randomized splits, rate 2e-3": [
+        "model.permutation=every_step",
+        "optimizer.learning_rate=0.002",
+    ],
+    "randomized splits, rate 3e-3": [
+        "model.permutation=every_step",
+        "optimizer.learning_rate=0.003",
+    ],
+    "randomized splits, rate 2e-3, 1 step": [
+        "model.permutation=every_step",
+        "optimizer.learning_rate=0.002",
+        "steps=1",
+    ],
+    "randomized splits, rate 3e-3, 1 step": [
+        "model.permutation=every_step",
+        "optimizer.learning_rate=0.003",
+        "steps=1",
+    ],
+    "randomized splits, rate 3e-3, 2 steps": [
+        "model.permutation=every_step",
+        "optimizer.learning_rate=0.003",
+        "steps=2",
+    ],
+    "nets without actnorms": ["model.net_actnorm=False"],
+    "nets without actnorms, rate 3e-3": [
+        "model.net_actnorm=False",
+        "optimizer.learning_rate=0.003",
+    ],
+    "depth 16": ["model.depth=16"],
+    "depth 48": ["model.depth=48"],
+    "depth 64": ["model.depth=64"],
+    "8 bits": ["n_bits=8"],
+    "smooth images (digits)": ["dataset=digits", "image_size=8"],
+    "240 steps": ["steps=240"],
 }
 
 HEAD = f"{'setting':<37}  seed  variant  bits/dim  samples   z=0  images     gain, growth"
 
 
-@click.command(context_settings={"max_content_width": 100})
-@click.option(
-    "--output", type=click.Path(path_type=Path), default=Path("runs/breaking"), show_default=True
-)
-@click.option("--seeds", default="1", show_default=True, help="A count, or seeds with commas.")
-@click.option("--only", help="A part of the names of the settings to try; default all.")
-@click.option("--jobs", type=int, help="Runs at a time; default one per core, or one on GPU, TPU.")
-@click.option("--debug", is_flag=True, help="Show tracebacks.")
-def main(output: Path, seeds: str, only: str | None, jobs: int | None, debug: bool) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Breaking(Command):
     """Train control, bounded and damped with every setting and print what broke."""
-    from experiments.command import parse_seeds
-    from experiments.exit_codes import one_line_errors
-    from flowjax_glow.errors import expected
 
-    with one_line_errors(debug):
-        settings = {k: v for k, v in SETTINGS.items() if only is None or only in k}
+    output: Path = Path("runs/breaking")
+    """Folder of the runs."""
+
+    seeds: str = "1"
+    """A count, or seeds with commas."""
+
+    only: str | None = None
+    """A part of the names of the settings to try; all by default."""
+
+    jobs: int | None = None
+    """Runs at a time; by default one per core, or one on a GPU or TPU."""
+
+    def __call__(self) -> None:
+        settings = {k: v for k, v in SETTINGS.items() if self.only is None or self.only in k}
         if not settings:
             raise expected(
                 "--only",
                 "a part of a setting's name",
-                got=repr(only),
+                got=repr(self.only),
                 advice=f"of {', '.join(SETTINGS)}",
             )
-        search(output, settings, parse_seeds(seeds, 1), jobs)
+        search(self.output, settings, parse_seeds(self.seeds, 1), self.jobs)
 
 
 def search(
-    output: Path, settings: dict[str, dict[str, Any]], seeds: list[int], jobs: int | None = None
+    output: Path, settings: dict[str, list[str]], seeds: list[int], jobs: int | None = None
 ) -> None:
     """Trains and prints, row by row; `jobs` as of `run_in_children`."""
-    from experiments.children import Job, machine, run_in_children
-    from experiments.command import fit_to_data
-    from experiments.variants import apply_variant
-    from flowjax_glow import data
-    from flowjax_glow.files import read_json, write_json
-    from flowjax_glow.runs.presets import BREAKING
-
     table = output / "table.json"
     rows = {_key(row): row for row in (read_json(table) or {"rows": []})["rows"]}
     named: dict[Job, dict[str, Any]] = {}
     for (name, changes), seed, variant in itertools.product(settings.items(), seeds, VARIANTS):
-        setting = changed(BREAKING, changes | {"seed": seed})
-        setting = fit_to_data(setting, data.load(setting.dataset, size=setting.image_size))
+        setting = with_settings(dataclasses.replace(BREAKING, seed=seed), changes)
+        setting = fit_to_data(setting, source_of(setting))
         model = apply_variant(variant, setting.model)
         experiment = dataclasses.replace(setting, variant=variant, model=model)
         folder = output / name.replace("/", "-").replace(" ", "-") / experiment.name
         named[Job(experiment, folder)] = {"setting": name, "seed": seed, "variant": variant}
-    click.echo(HEAD)
+    print(HEAD)
     with closing(run_in_children(list(named), machine(), jobs)) as children:
         for job, status in children:
             if status == "failed":
-                click.echo(f"{job.folder}: failed", err=True)
+                print(f"{job.folder}: failed", file=sys.stderr)
                 continue
             row = named[job] | broken(read_json(job.folder / "summary.json"), job.folder)
             rows[_key(row)] = row
-            click.echo(line(row))
+            print(line(row))
             write_json(table, {"rows": list(rows.values())})
 
 
 def _key(row: dict[str, Any]) -> tuple[str, int, str]:
     return row["setting"], row.get("seed", 0), row["variant"]
-
-
-def changed(experiment: "Experiment", changes: dict[str, Any]) -> "Experiment":
-    """`experiment` with every change in the part that has a field of its name."""
-    from flowjax_glow.glow import GlowConfig
-    from flowjax_glow.training import OptimizerConfig
-
-    def of(kind: type) -> dict[str, Any]:
-        names = {field.name for field in dataclasses.fields(kind)}
-        return {name: value for name, value in changes.items() if name in names}
-
-    model, optimizer = of(GlowConfig), of(OptimizerConfig)
-    own = {k: v for k, v in changes.items() if k not in model and k not in optimizer}
-    return dataclasses.replace(
-        experiment,
-        model=dataclasses.replace(experiment.model, **model),
-        optimizer=dataclasses.replace(experiment.optimizer, **optimizer),
-        **own,
-    )
 
 
 def broken(summary: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -176,9 +174,6 @@ def broken(summary: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 def chain_gain(folder: Path) -> dict[str, float]:
     """The watched chain gain in nats: the last one, and the median of its slopes per 100 steps."""
-    from flowjax_glow.diagnostics import median_slope
-    from flowjax_glow.training import read_metrics
-
     rows = [row for row in read_metrics(folder / "metrics.jsonl") if "chain_gain" in row]
     gains = [float(row["chain_gain"]) for row in rows]
     growth = 100 * median_slope([row["step"] for row in rows], gains)
@@ -193,6 +188,11 @@ def line(row: dict[str, Any]) -> str:
     shares = "  ".join(f"{100 * float(row[name]):5.1f}%" for name in ("samples", "zero", "images"))
     gains = f"{row['chain_gain']:7.1f} {row['chain_gain_per_100_steps']:+7.1f}"
     return f"{start} {float(row['bits_per_dim']):8.3f}  {shares}  {gains}"
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Runs the command and exits; by default with the arguments of this process."""
+    run_command(Breaking, arguments, prog="python -m experiments.breaking")
 
 
 if __name__ == "__main__":

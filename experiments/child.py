@@ -19,7 +19,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from experiments.exit_codes import FOR_THE_USER, exit_code, one_line, one_line_warnings
+from flowjax_glow.commands.errors import FOR_THE_USER, exit_code, one_line, one_line_warnings
 from flowjax_glow.runs.compilation import keep_compiled_programs
 from flowjax_glow.runs.experiment import from_json
 from flowjax_glow.runs.run import run

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from experiments.child import SEPARATOR
-from experiments.exit_codes import CHECKPOINT, DATA, SOME_RUNS_FAILED, USAGE
+from flowjax_glow.commands.errors import CHECKPOINT, DATA, SOME_RUNS_FAILED, USAGE
 from flowjax_glow.files import read_json
 from flowjax_glow.runs.experiment import Experiment, to_json
 from flowjax_glow.runs.folder import is_finished, mark_failed

@@ -7,14 +7,16 @@ docs/claims.md defines them) and the share of samples at tau = 1 that do not com
 over the seeds that both have, and Student's 95 % interval.
 """
 
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NoReturn
 
-import click
+import tyro
 
 from experiments.claims import measures
 from experiments.claims.statistics import mean, mean_interval
 from experiments.claims.verdicts import Evidence, compare
+from flowjax_glow.commands.command import OnRuns, run_command
 from flowjax_glow.errors import expected
 from flowjax_glow.runs.results import Run, load_sweep
 
@@ -26,32 +28,38 @@ MEASURES: dict[str, Callable[[Run, Run], float | None]] = {
 }
 
 
-@click.command(context_settings={"max_content_width": 100})
-@click.argument("folder", metavar="RUN", type=click.Path(path_type=Path))
-@click.argument("variant")
-@click.argument("than")
-@click.option("--debug", is_flag=True, help="Show tracebacks.")
-def main(folder: Path, variant: str, than: str, debug: bool) -> None:
-    """Print VARIANT minus THAN of the sweep folder RUN."""
-    from experiments.exit_codes import one_line_errors
+@dataclass(frozen=True, kw_only=True)
+class Compare(OnRuns):
+    """Print what a variant has more than another in a sweep folder, over the seeds of both."""
 
-    with one_line_errors(debug):
-        evidence = Evidence(load_sweep(folder))
-        ours, theirs = (evidence.finished(name) for name in (variant, than))
+    variant: tyro.conf.Positional[str]
+    """A variant."""
+
+    than: tyro.conf.Positional[str]
+    """The other, which is subtracted."""
+
+    def __call__(self) -> None:
+        evidence = Evidence(load_sweep(self.run))
+        ours, theirs = (evidence.finished(name) for name in (self.variant, self.than))
         if not ours.keys() & theirs.keys():
             raise expected(
-                f"{folder}",
-                f"a seed that {variant} and {than} have both finished",
+                f"{self.run}",
+                f"a seed that {self.variant} and {self.than} have both finished",
                 got="none",
                 advice="train both with python -m experiments.sweep --variant=...",
             )
-        click.echo(f"{variant} minus {than}, mean over seeds [95 % interval]")
+        print(f"{self.variant} minus {self.than}, mean over seeds [95 % interval]")
         for name, measure in MEASURES.items():
             values = compare(ours, theirs, measure)
             low, high = mean_interval(list(values.values()))
             shown = f"{mean(values.values()):+.3f} [{low:+.3f}, {high:+.3f}]"
             each = ", ".join(f"{seed}: {value:+.3f}" for seed, value in values.items())
-            click.echo(f"  {name:<24} {shown}   {each}")
+            print(f"  {name:<24} {shown}   {each}")
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Runs the command and exits; by default with the arguments of this process."""
+    run_command(Compare, arguments, prog="python -m experiments.compare")
 
 
 if __name__ == "__main__":

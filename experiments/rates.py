@@ -23,16 +23,22 @@ docs/protocol.md has the cost.
 import dataclasses
 import itertools
 import math
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, Literal, NamedTuple, NoReturn
 
-import click
-
-if TYPE_CHECKING:
-    from experiments.children import Job
-    from flowjax_glow.runs.experiment import Experiment
+from experiments.children import Job, machine, run_in_children
+from experiments.claims.statistics import clopper_pearson, mean, mean_interval
+from experiments.variants import apply_variant
+from flowjax_glow.commands.command import Command, run_command
+from flowjax_glow.errors import check_choice
+from flowjax_glow.files import read_json, write_json
+from flowjax_glow.runs.experiment import Experiment
+from flowjax_glow.runs.folder import is_finished
+from flowjax_glow.runs.presets import PRESETS
 
 RATES = (3e-4, 1e-3, 3e-3)
 
@@ -72,56 +78,53 @@ class Place(NamedTuple):
     seed: int
 
 
-@click.command(context_settings={"max_content_width": 100})
-@click.option("--preset", default="laptop", show_default=True, help="Sizes and recipe.")
-@click.option(
-    "--output", type=click.Path(path_type=Path), help="Folder; default runs/rates-PRESET."
-)
-@click.option("--only", help="Names of candidates, with commas; default all.")
-@click.option("--stage", type=click.Choice(["1", "2"]), help="Train this stage alone.")
-@click.option("--than", default="control", show_default=True, help="What is subtracted.")
-@click.option("--jobs", type=int, help="Runs at a time; default one per core, or one on GPU, TPU.")
-@click.option("--debug", is_flag=True, help="Show tracebacks.")
-def main(
-    preset: str,
-    output: Path | None,
-    only: str | None,
-    stage: str | None,
-    than: str,
-    jobs: int | None,
-    debug: bool,
-) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Rates(Command):
     """Find the best learning rate of every candidate, and compare them at it."""
-    from experiments.exit_codes import one_line_errors
-    from flowjax_glow.errors import check_choice
-    from flowjax_glow.runs.presets import PRESETS
 
-    with one_line_errors(debug):
-        check_choice("--preset", preset, tuple(PRESETS))
-        names = [name.strip() for name in only.split(",")] if only else list(CANDIDATES)
+    preset: str = "laptop"
+    """Sizes and recipe."""
+
+    output: Path | None = None
+    """Folder; runs/rates-PRESET by default."""
+
+    only: str | None = None
+    """Names of candidates, with commas; all by default."""
+
+    stage: Literal["1", "2"] | None = None
+    """Train this stage alone."""
+
+    than: str = "control"
+    """What is subtracted."""
+
+    jobs: int | None = None
+    """Runs at a time; by default one per core, or one on a GPU or TPU."""
+
+    def __call__(self) -> None:
+        check_choice("--preset", self.preset, tuple(PRESETS))
+        only = self.only.split(",") if self.only else list(CANDIDATES)
+        names = [name.strip() for name in only]
         for name in names:
             check_choice("--only", name, tuple(CANDIDATES))
-        check_choice("--than", than, tuple(CANDIDATES))
-        chosen = PRESETS[preset]
-        study = Study(output or Path(f"runs/rates-{preset}"), chosen.control, chosen.brief)
-        for number in [int(stage)] if stage else STAGES:
-            study.train(number, names, jobs)
-        study.report(than)
+        check_choice("--than", self.than, tuple(CANDIDATES))
+        chosen = PRESETS[self.preset]
+        folder = self.output or Path(f"runs/rates-{self.preset}")
+        study = Study(folder, chosen.control, chosen.brief)
+        for number in [int(self.stage)] if self.stage else STAGES:
+            study.train(number, names, self.jobs)
+        study.report(self.than)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Study:
     """The runs of this study in a folder; what is known is read from their summaries."""
 
     folder: Path
-    base: "Experiment"
+    base: Experiment
     brief: bool = False
 
-    def job(self, place: Place) -> "Job":
+    def job(self, place: Place) -> Job:
         """The run of a place."""
-        from experiments.children import Job
-        from experiments.variants import apply_variant
-
         variant, changes = CANDIDATES[place.candidate]
         steps = STAGES[place.stage].times * self.base.steps
         experiment = dataclasses.replace(
@@ -160,23 +163,18 @@ class Study:
 
     def train(self, stage: int, names: Sequence[str], jobs: int | None) -> None:
         """Runs what is missing of a stage."""
-        from experiments.children import machine, run_in_children
-
         if stage == 2:
             missing = [name for name in names if name not in self.best_rates(names)]
             for name in missing:
-                click.echo(f"left out: {name}, whose stage 1 has not ended well", err=True)
+                print(f"left out: {name}, whose stage 1 has not ended well", file=sys.stderr)
         todo = [self.job(place) for place in self.places(stage, names)]
         with closing(run_in_children(todo, machine(), jobs, brief=self.brief)) as children:
             for job, status in children:
                 if status == "failed":
-                    click.echo(f"{job.folder}: failed", err=True)
+                    print(f"{job.folder}: failed", file=sys.stderr)
 
     def rows(self, places: Iterable[Place]) -> list[dict[str, Any]]:
         """What is known of the finished runs among `places`."""
-        from flowjax_glow.files import read_json
-        from flowjax_glow.runs.folder import is_finished
-
         rows = []
         for place in places:
             experiment, folder = self.job(place)
@@ -187,13 +185,11 @@ class Study:
 
     def report(self, than: str = "control") -> None:
         """Prints both stages as far as they are known, and writes table.json."""
-        from flowjax_glow.files import write_json
-
         first = {name: self.rows(self.places(1, [name])) for name in CANDIDATES}
         best = self.best_rates(CANDIDATES)
         second = {name: self.rows(self.places(2, [name])) for name in best}
         compared = [compare(name, rows, second.get(than, [])) for name, rows in second.items()]
-        click.echo("\n".join([*first_table(first, best), "", *second_table(compared, than)]))
+        print("\n".join([*first_table(first, best), "", *second_table(compared, than)]))
         write_json(
             self.folder / "table.json",
             {
@@ -224,8 +220,6 @@ def measured(summary: dict[str, Any], samples: int) -> dict[str, Any]:
 
 def best_rate(rows: Iterable[dict[str, Any]]) -> float | None:
     """The rate of the lowest mean `averaged`; None if every rate has a run that is not finite."""
-    from experiments.claims.statistics import mean
-
     rates: dict[float, list[float]] = {}
     for row in rows:
         rates.setdefault(row["rate"], []).append(row["averaged"])
@@ -239,8 +233,6 @@ def compare(
     name: str, rows: Sequence[dict[str, Any]], others: Sequence[dict[str, Any]]
 ) -> dict[str, Any]:
     """A candidate in stage 2: over its seeds, and minus another over those that both have."""
-    from experiments.claims.statistics import clopper_pearson, mean, mean_interval
-
     theirs = {row["seed"]: row["averaged"] for row in others}
     pairs = {
         row["seed"]: row["averaged"] - theirs[row["seed"]] for row in rows if row["seed"] in theirs
@@ -300,6 +292,11 @@ def second_table(compared: Iterable[dict[str, Any]], than: str) -> list[str]:
             f"{row['largest']:>9.3g}" + (f"  {row['diverged']} diverged" if row["diverged"] else "")
         )
     return lines
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Runs the command and exits; by default with the arguments of this process."""
+    run_command(Rates, arguments, prog="python -m experiments.rates")
 
 
 if __name__ == "__main__":

@@ -20,13 +20,20 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, NoReturn
 
-import click
-
-if TYPE_CHECKING:
-    from flowjax_glow.runs.experiment import Experiment
+from experiments.children import Job, machine, run_in_children
+from experiments.claims.statistics import mean
+from experiments.sweeps import parse_seeds, plan
+from experiments.variants import resolve
+from flowjax_glow.commands.command import Command, run_command
+from flowjax_glow.errors import check_choice, expected
+from flowjax_glow.files import read_json, write_json
+from flowjax_glow.runs.experiment import Experiment
+from flowjax_glow.runs.presets import PRESETS
+from flowjax_glow.training import read_metrics
 
 #: What is measured of a run, by its name in the table.
 MEASURES = ("bits_per_dim", "late_loss", "lost")
@@ -35,47 +42,45 @@ MEASURES = ("bits_per_dim", "late_loss", "lost")
 Values = Mapping[int, Mapping[int, float]]
 
 
-@click.command(context_settings={"max_content_width": 100})
-@click.option("--variant", default="control,bounded,damped", show_default=True)
-@click.option("--seeds", default="0,1", show_default=True, help="A count, or seeds with commas.")
-@click.option("--nudges", default=4, show_default=True, help="Runs per seed, the run itself first.")
-@click.option("--preset", default="laptop", show_default=True, help="Sizes and recipe.")
-@click.option("--output", type=click.Path(path_type=Path), help="Folder; runs/rounding-PRESET.")
-@click.option("--jobs", type=int, help="Runs at a time; default one per core, or one on GPU, TPU.")
-@click.option("--debug", is_flag=True, help="Show tracebacks.")
-def main(
-    variant: str,
-    seeds: str,
-    nudges: int,
-    preset: str,
-    output: Path | None,
-    jobs: int | None,
-    debug: bool,
-) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Rounding(Command):
     """Train runs that differ by rounding alone and print how far they end from each other."""
-    from experiments.command import parse_seeds
-    from experiments.exit_codes import one_line_errors
-    from experiments.sweeps import plan
-    from experiments.variants import resolve
-    from flowjax_glow.errors import check_choice, expected
-    from flowjax_glow.runs.presets import PRESETS
 
-    with one_line_errors(debug):
-        check_choice("--preset", preset, tuple(PRESETS))
-        if nudges < 2:
-            raise expected("--nudges", "at least 2", got=nudges, advice="one run has no spread")
-        runs = plan(PRESETS[preset].control, resolve(variant), parse_seeds(seeds, 2))
-        nudged = [dataclasses.replace(run, nudge=nudge) for run in runs for nudge in range(nudges)]
-        measure(output or Path(f"runs/rounding-{preset}"), nudged, jobs, PRESETS[preset].brief)
+    variant: str = "control,bounded,damped"
+    """Names or groups, with commas."""
+
+    seeds: str = "0,1"
+    """A count, or seeds with commas."""
+
+    nudges: int = 4
+    """Runs per seed, the run itself first."""
+
+    preset: str = "laptop"
+    """Sizes and recipe."""
+
+    output: Path | None = None
+    """Folder; runs/rounding-PRESET by default."""
+
+    jobs: int | None = None
+    """Runs at a time; by default one per core, or one on a GPU or TPU."""
+
+    def __call__(self) -> None:
+        check_choice("--preset", self.preset, tuple(PRESETS))
+        if self.nudges < 2:
+            raise expected("--nudges", "at least 2", got=self.nudges, advice="one has no spread")
+        preset = PRESETS[self.preset]
+        runs = plan(preset.control, resolve(self.variant), parse_seeds(self.seeds, 2))
+        nudged = [
+            dataclasses.replace(run, nudge=nudge) for run in runs for nudge in range(self.nudges)
+        ]
+        output = self.output or Path(f"runs/rounding-{self.preset}")
+        measure(output, nudged, self.jobs, preset.brief)
 
 
 def measure(
-    output: Path, experiments: Sequence["Experiment"], jobs: int | None = None, brief: bool = False
+    output: Path, experiments: Sequence[Experiment], jobs: int | None = None, brief: bool = False
 ) -> None:
     """Trains what is missing, prints and writes table.json; `jobs` as of `run_in_children`."""
-    from experiments.children import Job, machine, run_in_children
-    from flowjax_glow.files import read_json, write_json
-
     todo = [Job(experiment, output / experiment.name) for experiment in experiments]
     rows = []
     with closing(run_in_children(todo, machine(), jobs, brief=brief)) as children:
@@ -88,15 +93,12 @@ def measure(
     rows.sort(key=lambda row: (row["variant"], row["seed"], row["nudge"]))
     variants = dict.fromkeys(experiment.variant for experiment in experiments)
     spreads = [spread(variant, rows) for variant in variants]
-    click.echo("\n".join(table(spreads)))
+    print("\n".join(table(spreads)))
     write_json(output / "table.json", {"rows": rows, "spreads": spreads})
 
 
 def measured(folder: Path, summary: Mapping[str, Any]) -> dict[str, float]:
     """The measures of a run."""
-    from experiments.claims.statistics import mean
-    from flowjax_glow.training import read_metrics
-
     rows = read_metrics(folder / "metrics.jsonl")
     windows = [float(row["window_loss"]) for row in rows if "window_loss" in row]
     return {
@@ -108,8 +110,6 @@ def measured(folder: Path, summary: Mapping[str, Any]) -> dict[str, float]:
 
 def spread(variant: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Means and standard deviations of a variant, over the seeds all of whose runs are done."""
-    from experiments.claims.statistics import mean
-
     own = [row for row in rows if row["variant"] == variant]
     unfinished = {row["seed"] for row in own if row["status"] != "done"}
     whole = [row for row in own if row["seed"] not in unfinished]
@@ -161,11 +161,11 @@ def table(spreads: Sequence[Mapping[str, Any]]) -> list[str]:
     for row in spreads:
         cells = []
         for name, factor, digits in zip(MEASURES, (1, 1, 100), (3, 3, 1)):
-            mean, *deviations = (
+            center, *deviations = (
                 factor * row[name][key] for key in ("mean", "over_nudges", "over_seeds")
             )
             parts = ", ".join(f"{value:.{digits + 1}f}" for value in deviations)
-            cells.append(f"{mean:.{digits}f}; {parts}")
+            cells.append(f"{center:.{digits}f}; {parts}")
         start = f"{row['variant']:<20}"
         lines.append(start + "".join(f"{cell:>25}" for cell in cells) + _left_out(row))
     return lines
@@ -175,6 +175,11 @@ def _left_out(row: Mapping[str, Any]) -> str:
     if not row["left_out"]:
         return ""
     return f"  without seeds {', '.join(map(str, row['left_out']))}, which did not end well"
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Runs the command and exits; by default with the arguments of this process."""
+    run_command(Rounding, arguments, prog="python -m experiments.rounding")
 
 
 if __name__ == "__main__":

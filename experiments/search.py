@@ -8,51 +8,57 @@ beside it and does not enter. About 5 minutes on 2 cores.
 """
 
 import dataclasses
+from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
-import click
+from experiments.children import Job, machine, run_in_children
+from flowjax_glow.commands.command import Command, run_command
+from flowjax_glow.files import read_json
+from flowjax_glow.runs.presets import LAPTOP
+from flowjax_glow.training import OptimizerConfig
 
 RECIPES = ((2e-3, 0), (2e-3, 50), (1e-3, 0), (1e-3, 50), (5e-4, 0))
 SEED, STEPS = 100, 300
 
 
-@click.command()
-@click.option(
-    "--output",
-    type=click.Path(path_type=Path),
-    default=Path("runs/laptop-search"),
-    show_default=True,
-)
-def main(output: Path) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Search(Command):
     """Train the control with every recipe and print what came of it."""
-    from experiments.children import Job, machine, run_in_children
-    from flowjax_glow.files import read_json
-    from flowjax_glow.runs.presets import LAPTOP
-    from flowjax_glow.training import OptimizerConfig
 
-    recipes = {}
-    for learning_rate, warmup_steps in RECIPES:
-        experiment = dataclasses.replace(
-            LAPTOP,
-            seed=SEED,
-            steps=STEPS,
-            look_every=STEPS,
-            optimizer=OptimizerConfig(learning_rate=learning_rate, warmup_steps=warmup_steps),
-        )
-        folder = output / f"lr{learning_rate:g}-warmup{warmup_steps}"
-        recipes[Job(experiment, folder)] = (learning_rate, warmup_steps)
-    click.echo("learning rate  warm-up  held-out bits/dim  broken at tau = 1, 0.7, 0")
-    with closing(run_in_children(list(recipes), machine())) as children:
-        for job, status in children:
-            learning_rate, warmup_steps = recipes[job]
-            if status != "done":
-                click.echo(f"{learning_rate:13g}  {warmup_steps:7d}  {status}")
-                continue
-            summary = read_json(job.folder / "summary.json")
-            broken = "  ".join(f"{summary['broken'][tau]:.2f}" for tau in ("1", "0.7", "0"))
-            bits = float(summary["bits_per_dim"])
-            click.echo(f"{learning_rate:13g}  {warmup_steps:7d}  {bits:17.3f}  {broken}")
+    output: Path = Path("runs/laptop-search")
+    """Folder of the runs."""
+
+    def __call__(self) -> None:
+        recipes = {}
+        for learning_rate, warmup_steps in RECIPES:
+            experiment = dataclasses.replace(
+                LAPTOP,
+                seed=SEED,
+                steps=STEPS,
+                look_every=STEPS,
+                optimizer=OptimizerConfig(learning_rate=learning_rate, warmup_steps=warmup_steps),
+            )
+            folder = self.output / f"lr{learning_rate:g}-warmup{warmup_steps}"
+            recipes[Job(experiment, folder)] = (learning_rate, warmup_steps)
+        print("learning rate  warm-up  held-out bits/dim  broken at tau = 1, 0.7, 0")
+        with closing(run_in_children(list(recipes), machine())) as children:
+            for job, status in children:
+                learning_rate, warmup_steps = recipes[job]
+                if status != "done":
+                    print(f"{learning_rate:13g}  {warmup_steps:7d}  {status}")
+                    continue
+                summary = read_json(job.folder / "summary.json")
+                broken = "  ".join(f"{summary['broken'][tau]:.2f}" for tau in ("1", "0.7", "0"))
+                bits = float(summary["bits_per_dim"])
+                print(f"{learning_rate:13g}  {warmup_steps:7d}  {bits:17.3f}  {broken}")
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Runs the command and exits; by default with the arguments of this process."""
+    run_command(Search, arguments, prog="python -m experiments.search")
 
 
 if __name__ == "__main__":

@@ -7,51 +7,83 @@ first figures of all variants stand after the first seed. The same command again
 interrupted and does nothing where all is done.
 """
 
+import dataclasses
 import signal
-import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import NoReturn
 
-import click
+import jax
+
+from experiments.sweeps import Sweep, describe, parse_seeds
+from experiments.variants import resolve
+from flowjax_glow.commands.command import run_command
+from flowjax_glow.commands.configure import OnExperiment
+from flowjax_glow.runs.presets import PRESETS
 
 
-@click.command(context_settings={"max_content_width": 100})
-@click.option("--variant", default="all", show_default=True, help="Names or groups, with commas.")
-@click.option("--preset", default="laptop", show_default=True, help="Sizes and recipe.")
-@click.option("--dataset", help="photos, digits, KIND:PATH, tfds:NAME; see --list.")
-@click.option("--size", type=int, help="Side of the images in pixels.")
-@click.option("--steps", type=int, help="Training steps; more than before train on.")
-@click.option("--seeds", help="How many (3: seeds 0, 1, 2), or which (5,6,7; 5, for one alone).")
-@click.option("--batch", type=int, help="Images per step.")
-@click.option("--penalty", type=float, help="Weight of a term against stretches; default 0.")
-@click.option("--jobs", type=int, help="Runs at a time; default one per core, or one on GPU, TPU.")
-@click.option("--output", type=click.Path(path_type=Path), help="Folder; default runs/PRESET-DATA.")
-@click.option("--restart", is_flag=True, help="Set old runs of this sweep aside and start over.")
-@click.option("--list", "show", is_flag=True, help="Describe variants, presets and data sets.")
-@click.option("--dry-run", is_flag=True, help="Print the runs with estimates of time and disk.")
-@click.option("--debug", is_flag=True, help="Show tracebacks.")
-def main(
-    show: bool, dry_run: bool, debug: bool, restart: bool, jobs: int | None, **choices: Any
-) -> None:
-    """Train GLOW with every coupling remedy and redraw the paper's figures."""
-    # they import jax; --help does not need it
-    import jax
+@dataclass(frozen=True, kw_only=True)
+class SweepCommand(OnExperiment):
+    """Train GLOW with every coupling remedy and redraw the paper's figures.
 
-    from experiments import command
-    from experiments.exit_codes import one_line_errors
+    The same command again resumes what was interrupted and does nothing where all is done.
+    """
 
-    with one_line_errors(debug):
-        if show:
-            click.echo(command.describe())
-            return
-        sweep = command.choose(**choices)
-        if dry_run:
-            click.echo(sweep.describe(jobs))
-            return
+    variant: str = "all"
+    """Names or groups, with commas."""
+
+    seeds: str | None = None
+    """How many (3: seeds 0, 1, 2), or which (5,6,7; 5, for one alone)."""
+
+    penalty: float | None = None
+    """Weight of a term against stretches."""
+
+    jobs: int | None = None
+    """Runs at a time; by default one per core, or one on a GPU or TPU."""
+
+    output: Path | None = None
+    """Folder; runs/PRESET-DATA by default."""
+
+    restart: bool = False
+    """Set old runs of this sweep aside and start over."""
+
+    list: bool = False
+    """Describe variants, presets and data sets."""
+
+    dry_run: bool = False
+    """Print the runs with estimates of time and disk."""
+
+    def __call__(self) -> int | None:
+        if self.list:
+            print(describe())
+            return None
+        sweep = self.sweep()
+        if self.dry_run:
+            print(sweep.describe(self.jobs))
+            return None
         jax.config.update("jax_platforms", "cpu")  # accelerators belong to the runs' processes
         signal.signal(signal.SIGTERM, _stop)
-        sys.exit(sweep.run(restart=restart, jobs=jobs))
+        return sweep.run(restart=self.restart, jobs=self.jobs)
+
+    def sweep(self) -> Sweep:
+        """What the options ask for."""
+        control = self.experiment()
+        if self.penalty is not None:
+            control = dataclasses.replace(control, penalty=self.penalty)
+        return Sweep(
+            self.preset,
+            control,
+            resolve(self.variant),
+            parse_seeds(self.seeds, PRESETS[self.preset].seeds),
+            self.output or self.folder(control),
+        )
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Runs the command and exits; by default with the arguments of this process."""
+    run_command(SweepCommand, arguments, prog="python -m experiments.sweep")
 
 
 def _stop(signum: int, frame: FrameType | None) -> None:

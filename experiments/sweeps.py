@@ -1,9 +1,33 @@
-"""Sweeps: variants of one control, run on the same seeds."""
+"""Sweeps: variants of one control, run on the same seeds in one folder."""
 
 import dataclasses
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
 
-from experiments.variants import apply_variant
-from flowjax_glow.runs.experiment import Experiment
+import jax
+import jax.numpy as jnp
+
+from experiments.children import Job, Machine, machine, run_in_children
+from experiments.claims import claims_table, judge, write_claims
+from experiments.figures.drawing import draw_all
+from experiments.table import summary_table
+from experiments.variants import GROUPS, VARIANTS, apply_variant
+from flowjax_glow import data
+from flowjax_glow.commands.errors import SOME_RUNS_FAILED
+from flowjax_glow.errors import check_count, expected
+from flowjax_glow.files import read_json, write_json
+from flowjax_glow.glow import glow
+from flowjax_glow.runs.cost.estimate import estimate, matmul_peak
+from flowjax_glow.runs.experiment import Experiment, read_config
+from flowjax_glow.runs.folder import check_same, claimed, is_finished, set_aside
+from flowjax_glow.runs.images import fit_to_data, image_shape, source_of
+from flowjax_glow.runs.presets import PRESETS
+from flowjax_glow.runs.results import load_sweep
 
 
 def plan(control: Experiment, variants: list[str], seeds: list[int]) -> list[Experiment]:
@@ -15,3 +39,206 @@ def plan(control: Experiment, variants: list[str], seeds: list[int]) -> list[Exp
         for seed in seeds
         for variant in variants
     ]
+
+
+def describe() -> str:
+    """The text of --list."""
+    groups = {name: ", ".join(members) for name, members in GROUPS.items()}
+    return "\n\n".join(
+        f"{title}:\n" + "\n".join(f"  {name:<22} {about}" for name, about in rows.items())
+        for title, rows in {
+            "Variants": {name: about for name, (_, about) in VARIANTS.items()},
+            "Groups": groups,
+            "Presets": {name: preset.about for name, preset in PRESETS.items()},
+            "Data sets": data.names(),
+        }.items()
+    )
+
+
+def parse_seeds(text: str | None, default: int) -> list[int]:
+    """`3` is seeds 0, 1, 2; `5,6` and `5,` are those seeds; None is the preset's number."""
+    parts = [part.strip() for part in (text or str(default)).split(",")]
+    try:
+        numbers = [int(part) for part in parts if part]
+    except ValueError:
+        numbers = []
+    seeds = numbers if len(parts) > 1 else list(range(sum(numbers)))
+    if not seeds or min(seeds) < 0 or len(set(seeds)) < len(seeds):
+        raise expected(
+            "--seeds",
+            "a count, or different seeds with commas",
+            got=repr(text),
+            advice="3 means 0,1,2; write 5, for seed 5 alone",
+        )
+    return seeds
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Variants of one control, run on the same seeds in one folder."""
+
+    preset: str
+    control: Experiment
+    variants: list[str]
+    seeds: list[int]
+    folder: Path
+
+    @property
+    def experiments(self) -> list[Experiment]:
+        """One per variant and seed, seed by seed."""
+        return plan(self.control, self.variants, self.seeds)
+
+    def describe(self, jobs: int | None = None) -> str:
+        """One line per run, and the sum; needs no data if the images' size is known."""
+        shape = image_shape(self.control)
+        jobs = jobs or machine().jobs
+        peak = matmul_peak() / jobs  # a run has one core of several, or all accelerators
+        rows = [(e.name, estimate(e, shape, peak)) for e in self.experiments]
+        lines = [
+            f"{name:<28} {e.parameters:>12,} parameters  {e.train_flops:9.2e} FLOPs  "
+            f"{e.seconds / 60:8.1f} min  {e.megabytes:8.1f} MB"
+            for name, e in rows
+        ]
+        minutes = sum(e.seconds for _, e in rows) / 60 / min(jobs, len(rows))
+        megabytes = sum(e.megabytes for _, e in rows)
+        return "\n".join(
+            [
+                f"{self.folder}: {shape} images, {jobs} runs at a time, matmul peak of each "
+                f"{peak / 1e9:.0f} GFLOP/s",
+                *lines,
+                f"in all about {minutes:.0f} min on this machine and {megabytes:.0f} MB",
+            ]
+        )
+
+    def run(self, *, restart: bool = False, jobs: int | None = None) -> int:
+        """Runs what is not finished, redraws after runs, judges; returns the exit code.
+
+        Args:
+            restart: whether to set old runs aside and start over.
+            jobs: runs at a time; by default one per core, or one on accelerators.
+        """
+        if jobs is not None:
+            check_count("--jobs", jobs)
+        sweep = dataclasses.replace(
+            self, control=fit_to_data(self.control, source_of(self.control))
+        )
+        on = machine()
+        sweep._check_shapes(on.devices)  # complains before anything is written
+        with claimed(self.folder):
+            return sweep._run_all(restart, on, jobs or on.jobs)
+
+    def _run_all(self, restart: bool, on: Machine, jobs: int) -> int:
+        ours = {experiment.name for experiment in self.experiments}
+        self._check_comparable(but=ours if restart else set())
+        if restart:
+            for name in ours:
+                set_aside(self.folder / name)
+        self._write_index()
+        draw, failed = Sparingly(self._draw), set()
+        todo = [Job(e, self.folder / e.name) for e in self.experiments]
+        new = {job for job in todo if not is_finished(job.folder, job.experiment)}
+        print(self._what_runs(len(new), jobs), file=sys.stderr)
+        with closing(
+            run_in_children(todo, on, jobs, brief=PRESETS[self.preset].brief)
+        ) as children:  # closed here, so that an interruption ends them
+            for job, status in children:
+                if status != "done":
+                    failed.add(job.experiment.name)
+                if job in new:
+                    draw()
+        if draw.pending or not (self.folder / "figures").exists():
+            self._draw()
+        return self._report([e.name for e in self.experiments if e.name in failed])
+
+    def _what_runs(self, new: int, jobs: int) -> str:
+        """In a line, so that a count of seeds that was meant as a seed is seen at once."""
+        seeds = ", ".join(map(str, self.seeds))
+        plural = "s" if len(self.seeds) > 1 else ""
+        return (
+            f"{self.folder}: {', '.join(self.variants)}; seed{plural} {seeds}; "
+            f"{new} of {len(self.experiments)} runs to do, {jobs} at a time"
+        )
+
+    def _check_shapes(self, devices: int) -> None:
+        """Builds every variant on shapes alone, so that a size that cannot work is told at once."""
+        for name in ("batch", "chunk"):
+            if getattr(self.control, name) % devices:
+                raise expected(
+                    f"Experiment.{name}",
+                    f"a multiple of the {devices} devices",
+                    got=getattr(self.control, name),
+                    advice="change --batch, or use fewer devices",
+                )
+        images = jax.ShapeDtypeStruct((2, *source_of(self.control).shape), jnp.float32)
+        for experiment in self.experiments:
+            jax.eval_shape(glow(experiment.model).init, jax.random.key(0), images)
+
+    def _check_comparable(self, but: set[str]) -> None:
+        """Every run in the folder, `but` those, must differ from ours in variant and seed alone."""
+        for name in self._earlier_runs():
+            folder = self.folder / name
+            if name not in but and (folder / "config.json").exists():
+                earlier = read_config(folder)
+                (same,) = plan(self.control, [earlier.variant], [earlier.seed])
+                check_same(folder, same)
+
+    def _earlier_runs(self) -> list[str]:
+        index = read_json(self.folder / "sweep.json")
+        return index["runs"] if index else []
+
+    def _write_index(self) -> None:
+        """Lists the runs of the folder, those of earlier sweeps included."""
+        ours = [experiment.name for experiment in self.experiments]
+        write_json(
+            self.folder / "sweep.json",
+            {
+                "preset": self.preset,
+                "dataset": self.control.dataset,
+                "runs": list(dict.fromkeys([*self._earlier_runs(), *ours])),
+            },
+        )
+
+    def _draw(self) -> None:
+        """A figure that cannot be drawn is a fault of the figure's, not of the runs'."""
+        try:
+            draw_all(self.folder)
+        except Exception:
+            traceback.print_exc()
+
+    def _report(self, failed: list[str]) -> int:
+        runs = load_sweep(self.folder)
+        verdicts = judge(runs)
+        write_claims(self.folder / "claims.json", verdicts)
+        print(summary_table([run for run in runs if run.variant in self.variants]))
+        print(claims_table(verdicts))
+        print(f"figures: {self.folder / 'figures'}")
+        if failed:
+            print(f"did not end well: {', '.join(failed)}", file=sys.stderr)
+        return SOME_RUNS_FAILED if failed else 0
+
+
+class Sparingly:
+    """Calls `action` at once the first time, and later where it took less than `share` of the time.
+
+    `pending` tells that it was asked for and has not been done since.
+    """
+
+    def __init__(
+        self,
+        action: Callable[[], None],
+        share: float = 0.1,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.pending = False
+        self._action = action
+        self._share = share
+        self._clock = clock
+        self._start = clock()
+        self._spent = 0.0
+
+    def __call__(self) -> None:
+        begin = self._clock()
+        self.pending = self._spent > self._share * (begin - self._start)
+        if not self.pending:
+            self._action()
+            self._spent += self._clock() - begin

@@ -27,6 +27,8 @@ ROWS = (
     {"glowip"},
     {"training", "diagnostics", "data"},
     {"runs"},
+    {"commands"},
+    {"__main__"},
 )
 ROW = {room: row for row, rooms in enumerate(ROWS) for room in rooms}
 

@@ -90,7 +90,7 @@ def test_the_package_comes_without_the_extras():
     output = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, check=True, text=True
     ).stdout
-    extra = {"matplotlib", "skimage", "sklearn", "PIL", "tensorflow_datasets", "click", "pytest"}
+    extra = {"matplotlib", "skimage", "sklearn", "PIL", "tensorflow_datasets", "tyro", "pytest"}
     assert not extra & set(output.split())
 
 

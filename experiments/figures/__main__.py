@@ -1,28 +1,30 @@
 """``python -m experiments.figures RUN`` draws the figures of a sweep or a run again."""
 
-import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NoReturn
 
-import click
+from experiments.figures.drawing import draw_all
+from flowjax_glow.commands.command import OnRuns, run_command
 
-from experiments.figures import draw_all
 
-
-@click.command()
-@click.argument("run")
-def main(run: str) -> None:
-    """Draw the figures of RUN, a sweep folder or a run folder, again.
+@dataclass(frozen=True, kw_only=True)
+class Figures(OnRuns):
+    """Draw the figures of a sweep folder or a run folder again.
 
     Nothing is trained and no device is used. The figures go to RUN/figures, each as .png, .svg and
     the arrays that are drawn (.npz).
     """
-    try:
-        files = draw_all(run)
-    except ValueError as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
-    for file in files:
-        if file.suffix == ".png":
-            print(file)
+
+    def __call__(self) -> None:
+        for file in draw_all(self.run):
+            if file.suffix == ".png":
+                print(file)
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Runs the command and exits; by default with the arguments of this process."""
+    run_command(Figures, arguments, prog="python -m experiments.figures")
 
 
 if __name__ == "__main__":

@@ -8,14 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from experiments.figures import style
-from experiments.figures.panels import (
-    OVERFLOW,
-    band,
-    logarithmic,
-    note,
-    power_of_ten,
-    variant_legend,
-)
+from experiments.figures.panels import OVERFLOW, band, logarithmic, power_of_ten, variant_legend
 from experiments.figures.selection import (
     Drawing,
     by_variant,
@@ -27,6 +20,7 @@ from experiments.figures.selection import (
     require,
 )
 from flowjax_glow import plotting
+from flowjax_glow.plotting import note
 from flowjax_glow.runs.results import Run
 
 

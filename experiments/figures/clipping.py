@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from experiments.figures import style
-from experiments.figures.panels import CROSS, band, logarithmic, note, say, variant_legend
+from experiments.figures.panels import CROSS, band, logarithmic, say, variant_legend
 from experiments.figures.selection import (
     Drawing,
     by_variant,
@@ -23,6 +23,7 @@ from experiments.figures.selection import (
     rows_of,
 )
 from flowjax_glow import plotting
+from flowjax_glow.plotting import note
 from flowjax_glow.runs.results import Arrays, Run
 
 #: The paper shows this clip.

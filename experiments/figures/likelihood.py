@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from experiments.figures import style
-from experiments.figures.panels import CROSS, band, note, say, variant_legend
+from experiments.figures.panels import CROSS, band, say, variant_legend
 from experiments.figures.selection import (
     Drawing,
     by_variant,
@@ -19,6 +19,7 @@ from experiments.figures.selection import (
     side_by_side,
 )
 from flowjax_glow import plotting
+from flowjax_glow.plotting import note
 from flowjax_glow.runs.results import Run
 
 

@@ -12,7 +12,6 @@ from experiments.figures.panels import (
     grid_height,
     label_lowest,
     logarithmic,
-    note,
     power_of_ten,
     tau_legend,
     tau_pen,
@@ -31,6 +30,7 @@ from experiments.figures.selection import (
     with_looks,
 )
 from flowjax_glow import plotting
+from flowjax_glow.plotting import note
 from flowjax_glow.runs.results import Arrays, Run
 from flowjax_glow.runs.summary import TABLE_CLIP
 

@@ -1,7 +1,6 @@
 """What several figures draw: bands over seeds, grids of panels, legends, notes."""
 
 import math
-import textwrap
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
@@ -137,12 +136,6 @@ def tau_pen(index: int, count: int, *, marker: bool = False) -> dict[str, Any]:
     """Keywords of the line of one of `count` noise levels."""
     pen = {"color": style.shade(index, count), "linestyle": "-"}
     return pen | {"marker": "os^vDPX<>h"[index % 10]} if marker else pen
-
-
-def note(figure: Figure | SubFigure, text: str) -> None:
-    """Small print below all panels."""
-    columns = int(20 * figure.bbox.width / figure.dpi)
-    figure.supxlabel(textwrap.fill(text, columns), fontsize=6.5, x=0.01, ha="left", color="#444444")
 
 
 def say(axes: Axes, text: str) -> None:

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.figures import clipping, style
-from experiments.figures.panels import band, logarithmic, note, variant_legend
+from experiments.figures.panels import band, logarithmic, variant_legend
 from experiments.figures.selection import (
     Drawing,
     by_variant,
@@ -25,6 +25,7 @@ from experiments.figures.selection import (
     rows_of,
 )
 from flowjax_glow import plotting
+from flowjax_glow.plotting import note
 from flowjax_glow.runs.results import Arrays, Run
 
 #: Relative errors outside are drawn at the edge; above 1 no image is left.

@@ -13,7 +13,6 @@ from experiments.figures.panels import (
     band,
     grid_height,
     logarithmic,
-    note,
     power_of_ten,
     say,
     tau_legend,
@@ -34,6 +33,7 @@ from experiments.figures.selection import (
     with_split,
 )
 from flowjax_glow import plotting
+from flowjax_glow.plotting import note
 from flowjax_glow.runs.results import Arrays, Run
 
 #: Enough to see a shape, few enough to see a tail through the noise.

@@ -7,9 +7,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from experiments.figures.panels import OVERFLOW, logarithmic, note, power_of_ten
+from experiments.figures.panels import OVERFLOW, logarithmic, power_of_ten
 from experiments.figures.selection import Drawing, by_variant, names_and_seeds, trained
 from flowjax_glow import plotting
+from flowjax_glow.plotting import note
 from flowjax_glow.runs.results import Run
 
 #: Larger activations, and what is not finite, are drawn here.

@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 
 from flowjax_glow.files import write_atomically
 
@@ -166,3 +166,9 @@ def figure_with_mosaic(shape: Sequence[int], below: float) -> tuple[Figure, Axes
     figure = new_figure(above + below)
     figure.subfigures(2, 1, height_ratios=[above, below])
     return figure, figure.subfigs[0].subplots()
+
+
+def note(figure: Figure | SubFigure, text: str) -> None:
+    """Small print below all panels."""
+    columns = int(20 * figure.bbox.width / figure.dpi)
+    figure.supxlabel(textwrap.fill(text, columns), fontsize=6.5, x=0.01, ha="left", color="#444444")

@@ -448,7 +448,7 @@ class Blend(Scale):
     """``log s = (1 - weight) log s_start + weight log s_end``: a way from one scale to another.
 
     Both read the same raw number, so a trained net can be led from one to the other (see
-    `experiments.repair`). `weight` may be traced; such a blend cannot be a static argument.
+    `flowjax-glow repair`). `weight` may be traced; such a blend cannot be a static argument.
     """
 
     start: Scale

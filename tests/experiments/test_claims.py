@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 
 from experiments.claims import claims_table, judge, thresholds, write_claims
-from experiments.claims.__main__ import main
-from experiments.compare import main as compare_main
+from experiments.claims.__main__ import Claims
+from experiments.compare import Compare
 from flowjax_glow.runs.experiment import CLIPS
+from tests.commands import invoke
 from tests.experiments.synthetic import IMAGES, SAMPLES, SEEDS, clipping, look, run, runs, shifted
 
 CLAIMS = [
@@ -473,10 +473,10 @@ def test_the_page_has_a_rule_per_claim():
 
 @pytest.mark.parametrize("name", ["nowhere", "."])
 def test_the_command_refuses_other_folders_in_one_line(tmp_path, name):
-    answer = CliRunner().invoke(main, [str(tmp_path / name)])
-    assert answer.exit_code == 2
-    assert answer.stderr.startswith("error: ")
-    assert answer.stderr.count("\n") == 1
+    code, output = invoke(Claims, tmp_path / name)
+    assert code == 2
+    assert output.startswith("error: ")
+    assert output.count("\n") == 1
 
 
 def sweep_folder(path):
@@ -489,26 +489,26 @@ def sweep_folder(path):
 
 def test_the_command_judges_a_sweep_again(tmp_path):
     sweep_folder(tmp_path)
-    answer = CliRunner().invoke(main, [str(tmp_path)])
-    assert answer.exit_code == 0, answer.output
-    assert "inconclusive" in answer.output
+    code, output = invoke(Claims, tmp_path)
+    assert code == 0, output
+    assert "inconclusive" in output
     assert len(json.loads((tmp_path / "claims.json").read_text())["claims"]) == len(CLAIMS)
 
 
 def test_two_variants_are_compared_seed_by_seed(monkeypatch):
     everything = [*runs(), *runs("additive", shifts=HARM)]
     monkeypatch.setattr("experiments.compare.load_sweep", lambda _: everything)
-    answer = CliRunner().invoke(compare_main, ["somewhere", "additive", "control"])
-    assert answer.exit_code == 0, answer.output
-    late = next(line for line in answer.output.splitlines() if "late loss" in line)
+    code, output = invoke(Compare, "somewhere", "additive", "control")
+    assert code == 0, output
+    late = next(line for line in output.splitlines() if "late loss" in line)
     assert late.split()[2:5] == ["+0.053", "[+0.039,", "+0.068]"]
     assert late.endswith("0: +0.050, 1: +0.060, 2: +0.050")
-    answer = CliRunner().invoke(compare_main, ["somewhere", "additive", "signal"])
-    assert answer.exit_code == 2
-    assert "expected a seed that additive and signal have both finished, got none" in answer.stderr
+    code, output = invoke(Compare, "somewhere", "additive", "signal")
+    assert code == 2
+    assert "expected a seed that additive and signal have both finished, got none" in output
 
 
 def test_the_command_writes_nothing_into_a_run_folder(tmp_path):
     folder = sweep_folder(tmp_path)
-    assert CliRunner().invoke(main, [str(folder)]).exit_code == 0
+    assert invoke(Claims, folder)[0] == 0
     assert [file.name for file in folder.iterdir()] == ["config.json"]

@@ -10,28 +10,23 @@ import jax
 import jax.export
 import jax.numpy as jnp
 import pytest
-from click.testing import CliRunner
 
-from experiments.command import choose
-from experiments.plan import main, to_text
 from flowjax_glow.combinators import Memory
+from flowjax_glow.commands.plan import to_text
 from flowjax_glow.data import DataError
 from flowjax_glow.glow import glow
 from flowjax_glow.runs.cost.planning import Devices, make_plan
 from flowjax_glow.runs.cost.workload import Workload
+from flowjax_glow.runs.images import image_shape
 from flowjax_glow.runs.presets import LAPTOP, OPENAI_CIFAR10, SMOKE
+from tests.commands import invoke
 
 POLICIES = get_args(Memory)
 CIFAR10 = (32, 32, 3)
 
 
-def invoke(*arguments):
-    result = CliRunner().invoke(main, arguments)
-    return result.exit_code, result.output
-
-
 def plan_json(*arguments):
-    code, output = invoke("--json", *arguments)
+    code, output = invoke("plan", "--json", *arguments)
     assert code == 0, output
     return json.loads(output)
 
@@ -53,7 +48,7 @@ def multiply_adds(params, shape):
 
 
 def test_the_full_size_plan():
-    code, text = invoke("--preset=openai-cifar10", "--devices=8")
+    code, text = invoke("plan", "--preset=openai-cifar10", "--devices=8")
     assert code == 0, text
     assert "batches of 64 on 8 devices (8 each), 1,000,000 steps" in text
     assert "30% of a peak of 156 TFLOP/s" in text
@@ -130,18 +125,16 @@ def test_the_options_change_the_experiment():
     ],
 )
 def test_complaints_take_one_line(arguments, message):
-    code, output = invoke(*arguments)
+    code, output = invoke("plan", *arguments)
     assert code == 2
     assert re.fullmatch(rf"error: {message}.*\n", output), output
 
 
 def test_a_size_that_only_the_data_knows_is_asked_for(monkeypatch, tmp_path):
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
-    sweep = choose(variant="control", preset="openai-cifar10")
-    assert sweep.shape() == CIFAR10
-    unknown = dataclasses.replace(sweep.control, image_size=None)
+    assert image_shape(OPENAI_CIFAR10) == CIFAR10
     with pytest.raises(DataError, match="cifar10"):
-        dataclasses.replace(sweep, control=unknown).shape()
+        image_shape(dataclasses.replace(OPENAI_CIFAR10, image_size=None))
 
 
 def lowered(work, platform):

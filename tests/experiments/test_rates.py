@@ -4,14 +4,14 @@ import json
 import math
 
 import pytest
-from click.testing import CliRunner
 
 from experiments import rates
 from experiments.children import Ended, Machine
-from experiments.rates import CANDIDATES, RATES, STAGES, Study, best_rate, compare, main
+from experiments.rates import CANDIDATES, RATES, STAGES, Rates, Study, best_rate, compare
 from experiments.variants import VARIANTS
 from flowjax_glow.glow import glow
 from flowjax_glow.runs.presets import SMOKE
+from tests.commands import invoke
 
 DIVERGES = 3e-3
 
@@ -42,15 +42,15 @@ def trained(monkeypatch):
             (job.folder / "summary.json").write_text(json.dumps(summary(job.experiment)))
             yield Ended(job, "done")
 
-    monkeypatch.setattr("experiments.children.run_in_children", run_in_children)
-    monkeypatch.setattr("experiments.children.machine", lambda: Machine("cpu", 1))
+    monkeypatch.setattr("experiments.rates.run_in_children", run_in_children)
+    monkeypatch.setattr("experiments.rates.machine", lambda: Machine("cpu", 1))
     return names
 
 
 def test_the_stages_and_their_choice(tmp_path, trained):
     options = ["--preset=smoke", "--only=control, damped", f"--output={tmp_path}"]
-    result = CliRunner().invoke(main, options)
-    assert result.exit_code == 0, result.output
+    code, output = invoke(Rates, *options)
+    assert code == 0, output
     assert len(set(trained)) == len(trained) == 2 * len(RATES) * 2 + 2 * 5
     table = json.loads((tmp_path / "table.json").read_text())
     assert table["best_rates"] == {"control": 1e-3, "damped": 1e-3}
@@ -61,19 +61,19 @@ def test_the_stages_and_their_choice(tmp_path, trained):
     assert damped["interval"] == pytest.approx([-0.05, -0.05])
     assert damped["lost"] == [5 * SMOKE.final_samples // 4, 5 * SMOKE.final_samples]
     assert damped["largest"] == "Infinity"
-    assert "-0.050 [-0.050, -0.050]" in result.output
-    result = CliRunner().invoke(main, [*options, "--than=damped"])
-    assert "+0.050 [+0.050, +0.050]" in result.output
+    assert "-0.050 [-0.050, -0.050]" in output
+    _, output = invoke(Rates, *options, "--than=damped")
+    assert "+0.050 [+0.050, +0.050]" in output
 
 
 def test_a_stage_alone_and_candidates_one_by_one(tmp_path, trained):
     def run(*options):
-        return CliRunner().invoke(main, ["--preset=smoke", f"--output={tmp_path}", *options])
+        return invoke(Rates, "--preset=smoke", f"--output={tmp_path}", *options)
 
-    assert run("--stage=1", "--only=control").exit_code == 0
+    assert run("--stage=1", "--only=control")[0] == 0
     assert len(trained) == 6
-    result = run("--stage=2", "--only=control,damped")
-    assert "left out: damped, whose stage 1 has not ended well" in result.output
+    _, output = run("--stage=2", "--only=control,damped")
+    assert "left out: damped, whose stage 1 has not ended well" in output
     assert len(trained) == 11
     table = json.loads((tmp_path / "table.json").read_text())
     assert [row["candidate"] for row in table["compared"]] == ["control"]
@@ -133,7 +133,7 @@ def test_an_end_of_the_grid_is_marked():
 
 @pytest.mark.parametrize("option", ["--only=nonsense", "--preset=nonsense", "--than=nonsense"])
 def test_what_is_not_there_is_refused(tmp_path, option):
-    result = CliRunner().invoke(main, [option, f"--output={tmp_path / 'none'}"])
-    assert result.exit_code == 2
-    assert "expected one of" in result.output
+    code, output = invoke(Rates, option, f"--output={tmp_path / 'none'}")
+    assert code == 2
+    assert "expected one of" in output
     assert not (tmp_path / "none").exists()

@@ -8,14 +8,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from click.testing import CliRunner
 
 from experiments.children import Ended, Machine
-from experiments.rounding import deviation, main, spread, transposed
+from experiments.rounding import Rounding, deviation, spread, transposed
 from flowjax_glow.runs.experiment import NUDGE, differences, from_json, to_json
 from flowjax_glow.runs.presets import SMOKE
 from flowjax_glow.runs.run import nudged
 from flowjax_glow.training import MetricsLog
+from tests.commands import invoke
 
 
 def test_a_nudge_moves_every_float_by_rounding_and_nothing_else():
@@ -84,11 +84,11 @@ def test_every_run_is_trained_printed_and_written(tmp_path, monkeypatch):
                     log.append(step, {"window_loss": loss})
             yield Ended(job, "done")
 
-    monkeypatch.setattr("experiments.children.run_in_children", run_in_children)
-    monkeypatch.setattr("experiments.children.machine", lambda: Machine("cpu", 1))
+    monkeypatch.setattr("experiments.rounding.run_in_children", run_in_children)
+    monkeypatch.setattr("experiments.rounding.machine", lambda: Machine("cpu", 1))
     options = ["--variant=control,damped", "--seeds=0,7", "--nudges=3", "--preset=smoke"]
-    result = CliRunner().invoke(main, [*options, f"--output={tmp_path}"])
-    assert result.exit_code == 0, result.output
+    code, output = invoke(Rounding, *options, f"--output={tmp_path}")
+    assert code == 0, output
     table = json.loads((tmp_path / "table.json").read_text())
     assert len(table["rows"]) == 12
     control, damped = table["spreads"]
@@ -96,12 +96,12 @@ def test_every_run_is_trained_printed_and_written(tmp_path, monkeypatch):
     assert control["bits_per_dim"]["over_nudges"] == pytest.approx(0.01)
     assert control["bits_per_dim"]["over_seeds"] == pytest.approx(0.7 / math.sqrt(2))
     assert control["late_loss"] == {"mean": 1.5, "over_nudges": 0.0, "over_seeds": 0.0}
-    assert "2.360; 0.0100, 0.4950" in result.output
+    assert "2.360; 0.0100, 0.4950" in output
 
 
 @pytest.mark.parametrize("option", ["--nudges=1", "--preset=nonsense", "--variant=nonsense"])
 def test_what_makes_no_sense_is_refused(tmp_path, option):
-    result = CliRunner().invoke(main, [option, f"--output={tmp_path / 'none'}"])
-    assert result.exit_code == 2
-    assert "expected" in result.output
+    code, output = invoke(Rounding, option, f"--output={tmp_path / 'none'}")
+    assert code == 2
+    assert "expected" in output
     assert not (tmp_path / "none").exists()

@@ -1,6 +1,6 @@
 """Drawing after runs, without a run or a figure."""
 
-from experiments.sparingly import Sparingly
+from experiments.sweeps import Sparingly
 
 
 def test_it_acts_at_once_and_then_takes_a_tenth_of_the_time():

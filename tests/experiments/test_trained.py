@@ -3,22 +3,22 @@
 import dataclasses
 import json
 
-import click
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from tyro.conf import UseAppendAction
 
-from experiments import attack, diagnose, gradients, mixing, repair, sample
-from experiments.options import name_with_options
 from flowjax_glow import data
+from flowjax_glow.commands import diagnose, mixing, repair
+from flowjax_glow.commands.command import OnRuns, name_with_options
 from flowjax_glow.glow import GlowConfig, glow
 from flowjax_glow.runs.load import load_trained, run_folders, trained_runs
 from flowjax_glow.runs.presets import SMOKE
-from flowjax_glow.runs.run import guarded_step, run, start
+from flowjax_glow.runs.run import Training, run
 from flowjax_glow.scales import DepthScaled
 from flowjax_glow.training import CheckpointError, OptimizerConfig, data_mesh, read_metrics
+from tests.commands import invoke
 
 TINY = dataclasses.replace(
     SMOKE,
@@ -44,11 +44,6 @@ def trained(tmp_path_factory):
     return folder
 
 
-def invoke(command, *arguments):
-    result = CliRunner().invoke(command, [str(argument) for argument in arguments])
-    return result.exit_code, result.output
-
-
 def test_the_drift_is_measured_early_and_recorded(trained):
     rows = [row for row in read_metrics(trained / "metrics.jsonl") if "drift" in row]
     assert [row["step"] for row in rows] == [0, 1, 2]
@@ -60,8 +55,8 @@ def test_the_drift_is_measured_early_and_recorded(trained):
 
 def test_a_broken_inverse_goes_on_without_it():
     source = data.load(TINY.dataset, size=TINY.image_size)
-    guard = guarded_step(TINY, data_mesh(), source.examples("test", 8))
-    state = start(TINY, source)
+    guard = Training(TINY).guarded_step(data_mesh(), source.examples("test", 8))
+    state = Training(TINY).start(source)
     squeeze, (actnorm, conv, net) = state.params["levels"][0]
     weight = conv["weight"]
     near_singular = weight.at[..., 0].set(weight[..., 1] + 1e-6 * weight[..., 0])
@@ -91,21 +86,21 @@ def test_a_save_under_way_is_left_alone(trained):
 
 
 def test_samples_are_drawn_and_never_overwritten(trained):
-    code, output = invoke(sample.main, trained, "--count=11", "--temperature=0.7", "--chunk=4")
+    code, output = invoke("sample", trained, "--count=11", "--temperature=0.7", "--chunk=4")
     assert code == 0, output
     file = trained / "samples/temperature-0.7-seed-0.npz"
     images = np.load(file)["images"]
     assert images.shape == (11, 8, 8, 3)
     assert images.dtype == np.uint8
     assert file.with_suffix(".png").exists()
-    code, output = invoke(sample.main, trained, "--temperature=0.7")
+    code, output = invoke("sample", trained, "--temperature=0.7")
     assert code == 2
     assert "expected no such file yet, got one; move it away" in output
-    assert invoke(sample.main, trained, "--temperature=0.7", "--averaged")[0] == 0
+    assert invoke("sample", trained, "--temperature=0.7", "--averaged")[0] == 0
 
 
 def test_levels_of_a_trained_run_are_mixed(trained):
-    code, output = invoke(mixing.main, trained, "--images=3", "--samples=16")
+    code, output = invoke("mixing", trained, "--images=3", "--samples=16")
     assert code == 0, output
     told = json.loads((trained / "mixing/000003-images-3-samples-16.json").read_text())
     assert told["read_channels_that_leave"] == [[6, 6]]  # the noise is what the last net read
@@ -128,7 +123,7 @@ def test_which_channels_leave_is_read_off_the_last_permutation(placement, reads,
 
 
 def test_inverted_gradients_are_compared_with_exact_ones(trained):
-    code, output = invoke(gradients.main, trained, "--images=8")
+    code, output = invoke("gradients", trained, "--images=8")
     assert code == 0, output
     name, step, relative_error, angle, *drift = output.splitlines()[-1].split()
     assert (name, step) == ("control-seed0", "3")
@@ -137,7 +132,7 @@ def test_inverted_gradients_are_compared_with_exact_ones(trained):
     assert len(drift) == 2
 
 
-@pytest.mark.parametrize("command", [sample.main, gradients.main])
+@pytest.mark.parametrize("command", ["sample", "gradients"])
 def test_a_folder_without_runs_is_refused(command, tmp_path):
     code, output = invoke(command, tmp_path)
     assert code == 2
@@ -161,14 +156,14 @@ def test_runs_of_a_sweep_without_a_checkpoint_are_named_and_left_out(trained, tm
     assert "biased-seed0: expected a checkpoint, got none" in said
     with pytest.raises(CheckpointError):
         next(trained_runs(empty))
-    code, output = invoke(sample.main, tmp_path, "--count=4", "--temperature=0.25")
+    code, output = invoke("sample", tmp_path, "--count=4", "--temperature=0.25")
     assert code == 0, output
     assert (trained / "samples/temperature-0.25-seed-0.npz").exists()
 
 
 def test_a_trained_run_is_attacked(trained):
     options = ("--images=4", "--steps=1", "--objective=smallest scale")
-    code, output = invoke(attack.main, trained, *options)
+    code, output = invoke("attack", trained, *options)
     assert code == 0, output
     name = "000003-images-4-objective-smallest-scale-steps-1.json"
     told = json.loads((trained / "attack" / name).read_text())
@@ -178,19 +173,20 @@ def test_a_trained_run_is_attacked(trained):
 
 
 def test_files_are_named_after_the_options_that_are_not_at_their_defaults():
-    @click.command()
-    @click.argument("folder")
-    @click.option("--tier", default="full")
-    @click.option("--taus", default="0,1")
-    @click.option("--seed", default=0)
-    @click.option("--objective", multiple=True)
-    @click.option("--averaged", is_flag=True)
-    @click.option("--tables", is_flag=True)
-    def command(folder, tier, **options):
-        click.echo(name_with_options(f"{tier}-7", but=("--tier",)))
+    @dataclasses.dataclass(frozen=True, kw_only=True)
+    class Some(OnRuns):
+        tier: str = "full"
+        taus: str = "0,1"
+        seed: int = 0
+        objective: UseAppendAction[tuple[str, ...]] = ()
+        averaged: bool = False
+        tables: bool = False
+
+        def __call__(self):
+            print(name_with_options(self, f"{self.tier}-7", but=("tier", "tables")))
 
     def name(*options):
-        return invoke(command, "run", *options)[1].strip()
+        return invoke(Some, "run", *options)[1].strip()
 
     assert name() == name("--seed=0", "--taus=0,1", "--tables") == "full-7"
     assert name("--tier=fast", "--taus=0,0.5") == "fast-7-taus-0-0.5"
@@ -202,17 +198,17 @@ def test_files_are_named_after_the_options_that_are_not_at_their_defaults():
 
 
 def test_one_noise_level_is_diagnosed_in_a_file_of_its_own(trained):
-    code, output = invoke(diagnose.main, trained, "--tier=fast", "--count=8", "--taus=0.5")
+    code, output = invoke("diagnose", trained, "--tier=fast", "--count=8", "--taus=0.5")
     report = json.loads((trained / "diagnosis/fast-000003-count-8-taus-0.5.json").read_text())
     assert report["taus"] == report["tables"]["samples"]["tau"] == [0.5]
     assert code == diagnose.EXIT_CODES[report["verdict"]]
-    code, output = invoke(diagnose.main, trained, "--taus=1,hot")
+    code, output = invoke("diagnose", trained, "--taus=1,hot")
     assert code == 2
     assert "--taus: expected noise levels with commas, got '1,hot'; write 0,0.5,1" in output
 
 
 def test_a_trained_run_is_diagnosed(trained):
-    exit_code, output = invoke(diagnose.main, trained, "--tier=fast", "--count=8")
+    exit_code, output = invoke("diagnose", trained, "--tier=fast", "--count=8")
     report = json.loads((trained / "diagnosis/fast-000003-count-8.json").read_text())
     assert exit_code == diagnose.EXIT_CODES[report["verdict"]]
     assert f"verdict: {report['verdict']}" in output
@@ -224,7 +220,7 @@ def test_a_trained_run_is_led_to_another_scale(trained, tmp_path):
     before = (trained / "metrics.jsonl").read_bytes()
     output = tmp_path / "repaired"
     options = ("--scale=depth-scaled:1", "--steps=4", "--count=8", f"--output={output}")
-    code, text = invoke(repair.main, trained, *options)
+    code, text = invoke("repair", trained, *options)
     assert code == 0, text
     assert text.startswith("before: ")
     told = json.loads((output / "repair.json").read_text())
@@ -235,17 +231,21 @@ def test_a_trained_run_is_led_to_another_scale(trained, tmp_path):
     assert len([r for r in read_metrics(output / "metrics.jsonl") if "loss" in r]) == 4
     assert (trained / "metrics.jsonl").read_bytes() == before
 
-    code, text = invoke(repair.main, trained, *options)
+    code, text = invoke("repair", trained, *options)
     assert code == 2
     assert "expected no such folder yet, got one; choose --output" in text
 
 
-def test_scales_move_in_equal_parts_and_then_stay():
+def test_scales_move_in_equal_parts_and_then_stay(trained):
     source = data.load(TINY.dataset, size=TINY.image_size)
     punished = dataclasses.replace(TINY, penalty=0.1)
     experiment = repair.repaired(
         punished, DepthScaled(), "depth-scaled", steps=8, learning_rate=1e-4
     )
     assert experiment.penalty == 0  # as the loss of the fine-tuning has none
-    weights = [repair.blended_batch(source, experiment, 3, i)["weight"][0] for i in range(8)]
+    trained = load_trained(trained)
+    repairing = repair.Repairing(experiment, trained)
+    weights = [repairing.batch(source, step)["weight"][0] for step in range(8)]
     assert weights == [0.25, 0.5, 0.75, 1, 1, 1, 1, 1]
+    images = source.batch("train", seed=experiment.seed, step=3 + 2, size=experiment.batch)
+    np.testing.assert_array_equal(repairing.batch(source, 2)["images"], images)

@@ -51,7 +51,7 @@ def run_folders(folder: Path) -> list[Path]:
             f"{folder}",
             "a run folder or a sweep folder",
             got="no config.json and no sweep.json with runs",
-            advice="train one with python -m experiments.sweep",
+            advice="train one with flowjax-glow train",
         )
     return begun
 

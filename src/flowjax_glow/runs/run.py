@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -20,20 +21,17 @@ from flowjax_glow.pixels import bin_midpoints, dequantize
 from flowjax_glow.runs.compilation import make_room_for_programs
 from flowjax_glow.runs.experiment import NUDGE, Experiment
 from flowjax_glow.runs.folder import Status, is_finished, open_run
-from flowjax_glow.runs.loss import (
-    HELD_OUT_KEY,
-    BitsPerDim,
-    TrainingLoss,
-    redraws_permutations,
-    training_loss,
-)
+from flowjax_glow.runs.images import source_of
+from flowjax_glow.runs.loss import HELD_OUT_KEY, BitsPerDim, redraws_permutations, training_loss
 from flowjax_glow.runs.measure import Measurement
 from flowjax_glow.runs.summary import summarize
 from flowjax_glow.trainable import merge, trainable
 from flowjax_glow.training import (
+    Batch,
     Checkpoints,
     Diverged,
     DriftGuard,
+    LossFn,
     MetricsLog,
     OptimizerConfig,
     Progress,
@@ -59,7 +57,7 @@ Show: TypeAlias = Callable[[int, str], AbstractContextManager[Progress]]
 
 @cache
 def compiled_step(
-    loss: TrainingLoss, optimizer: OptimizerConfig, steps: int, accumulate: int, mesh: Mesh
+    loss: LossFn, optimizer: OptimizerConfig, steps: int, accumulate: int, mesh: Mesh
 ) -> StepFn:
     """One compiled step for all seeds of a variant."""
     return make_train_step(
@@ -74,48 +72,11 @@ def compiled_step(
 _drift = jax.jit(drift, static_argnums=0)
 
 
-def guarded_step(experiment: Experiment, mesh: Mesh, images: Pixels) -> DriftGuard:
-    """The step of an experiment; the drift is that of `images`, at the midpoints of their bins."""
-    flow = glow(experiment.model)
-
-    def step(memory: Memory) -> StepFn:
-        return compiled_step(
-            training_loss(experiment, memory),
-            experiment.optimizer,
-            experiment.steps,
-            experiment.accumulate,
-            mesh,
-        )
-
-    def measure(state: TrainState) -> Float[Array, " levels"]:
-        return _drift(flow, state.params, bin_midpoints(images, n_bits=experiment.n_bits))
-
-    return DriftGuard(step(experiment.model.memory), lambda: step("remat"), measure)
-
-
 # It runs once, so compiling it fast matters more than running it fast.
 @partial(jax.jit, static_argnums=(0, 3), compiler_options={"xla_backend_optimization_level": 0})
 def _init(flow: Bijector, key: Key, images: Pixels, n_bits: int) -> Params:
     init_key, noise_key = jax.random.split(key)
     return flow.init(init_key, dequantize(noise_key, images, n_bits=n_bits))
-
-
-def start(experiment: Experiment, source: data.Source) -> TrainState:
-    """The state before the first step; a function of the experiment alone."""
-    key = jax.random.key(experiment.seed)
-    # Steps draw batches 0, 1, ...; a seed beyond every run's keeps this batch apart from them.
-    images = source.batch(
-        "train", seed=2**31 + experiment.seed, step=0, size=experiment.init_images
-    )
-    flow = glow(experiment.model)
-    params = _init(flow, jax.random.fold_in(key, 0), images, experiment.n_bits)
-    if redraws_permutations(experiment):
-        # what is evaluated is a draw like those of the batches, not the one that params started on
-        params = redraw_permutations(flow, params, jax.random.fold_in(key, 3))
-    if experiment.nudge:
-        params = nudged(params, jax.random.key(experiment.nudge))
-    optimizer = make_optimizer(experiment.optimizer, experiment.steps)
-    return initial_state(params, optimizer, jax.random.fold_in(key, 1))
 
 
 @jax.jit
@@ -130,12 +91,73 @@ def nudged(params: Params, key: Key) -> Params:
     return merge(params, jax.tree.unflatten(structure, moved))
 
 
-def run(experiment: Experiment, folder: Path, show: Show = progress) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Training:
+    """What a run trains with: where it starts, its loss, its batches.
+
+    A run of another kind subclasses this and answers anew.
+    """
+
+    experiment: Experiment
+
+    def start(self, source: data.Source) -> TrainState:
+        """The state before the first step; a function of the experiment alone."""
+        experiment = self.experiment
+        key = jax.random.key(experiment.seed)
+        # Steps draw batches 0, 1, ...; a seed beyond every run's keeps this batch apart from them.
+        images = source.batch(
+            "train", seed=2**31 + experiment.seed, step=0, size=experiment.init_images
+        )
+        flow = glow(experiment.model)
+        params = _init(flow, jax.random.fold_in(key, 0), images, experiment.n_bits)
+        if redraws_permutations(experiment):
+            # what is evaluated is a draw like those of the batches, not the one params started on
+            params = redraw_permutations(flow, params, jax.random.fold_in(key, 3))
+        if experiment.nudge:
+            params = nudged(params, jax.random.key(experiment.nudge))
+        optimizer = make_optimizer(experiment.optimizer, experiment.steps)
+        return initial_state(params, optimizer, jax.random.fold_in(key, 1))
+
+    def loss(self, memory: Memory) -> LossFn:
+        """The loss under a memory policy; equal ones are one value, so that programs are shared."""
+        return training_loss(self.experiment, memory)
+
+    def batch(self, source: data.Source, step: int) -> Batch:
+        """What the step after `step` others trains on."""
+        size, seed = self.experiment.batch, self.experiment.seed
+        return source.batch("train", seed=seed, step=step, size=size)
+
+    def guarded_step(self, mesh: Mesh, images: Pixels) -> DriftGuard:
+        """The step; the drift is that of `images`, at the midpoints of their bins."""
+        experiment = self.experiment
+        flow = glow(experiment.model)
+
+        def step(memory: Memory) -> StepFn:
+            return compiled_step(
+                self.loss(memory),
+                experiment.optimizer,
+                experiment.steps,
+                experiment.accumulate,
+                mesh,
+            )
+
+        def measure(state: TrainState) -> Float[Array, " levels"]:
+            return _drift(flow, state.params, bin_midpoints(images, n_bits=experiment.n_bits))
+
+        return DriftGuard(step(experiment.model.memory), lambda: step("remat"), measure)
+
+
+def run(
+    experiment: Experiment, folder: Path, show: Show = progress, training: Training | None = None
+) -> dict[str, Any]:
     """Trains, looks at the inverse on the way, and returns the summary it wrote last.
 
     A run that was interrupted goes on; one that is finished returns its summary at once. A run
     whose loss diverges ends with the status `diverged`; anything else that goes wrong is raised,
     with the status `failed`.
+
+    Args:
+        training: of `experiment`; by default that of a run from the start.
     """
     if is_finished(folder, experiment):
         return read_json(folder / "summary.json")
@@ -144,7 +166,7 @@ def run(experiment: Experiment, folder: Path, show: Show = progress) -> dict[str
     status = Status(folder)
     try:
         with status.running():
-            status.write("done", _train(experiment, folder, status, show))
+            status.write("done", _train(training or Training(experiment), folder, status, show))
     except Diverged as error:
         status.write("diverged", error.step)
         print(f"{folder.name}: {error}")
@@ -153,8 +175,9 @@ def run(experiment: Experiment, folder: Path, show: Show = progress) -> dict[str
     return summary
 
 
-def _train(experiment: Experiment, folder: Path, status: "Status", show: Show) -> int:
-    source = data.load(experiment.dataset, size=experiment.image_size)
+def _train(training: Training, folder: Path, status: "Status", show: Show) -> int:
+    experiment = training.experiment
+    source = source_of(experiment)
     held_out = source.examples("test", experiment.held_out)
     batches = [
         held_out[i : i + experiment.chunk] for i in range(0, len(held_out), experiment.chunk)
@@ -162,7 +185,7 @@ def _train(experiment: Experiment, folder: Path, status: "Status", show: Show) -
     flow, mesh = glow(experiment.model), data_mesh()
     loss = BitsPerDim(flow, experiment.n_bits)
     watched = shard_batch(mesh, held_out[: experiment.chunk])
-    guard = guarded_step(experiment, mesh, watched)
+    guard = training.guarded_step(mesh, watched)
     watch = Watch(
         flow,
         watched,
@@ -188,7 +211,7 @@ def _train(experiment: Experiment, folder: Path, status: "Status", show: Show) -
         Checkpoints(folder / "checkpoints") as checkpoints,
         show(experiment.steps, experiment.name) as display,
     ):
-        state = start(experiment, source)
+        state = training.start(source)
         state = checkpoints.restore(state) or state
         earlier = read_metrics(log.path) if log.path.exists() else ()
         guard.resume(earlier, int(state.step))
@@ -196,9 +219,7 @@ def _train(experiment: Experiment, folder: Path, status: "Status", show: Show) -
         state = train(
             state,
             guard,
-            lambda step: source.batch(
-                "train", seed=experiment.seed, step=step, size=experiment.batch
-            ),
+            lambda step: training.batch(source, step),
             steps=experiment.steps,
             mesh=mesh,
             log=log,

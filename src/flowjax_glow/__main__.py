@@ -1,0 +1,24 @@
+"""``flowjax-glow``, also ``python -m flowjax_glow``: the commands of the extra `experiments`."""
+
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Runs a subcommand and exits; by default with the arguments of this process."""
+    try:
+        from flowjax_glow.commands.catalog import dispatch
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.split(".")[0] == "flowjax_glow":
+            raise
+        sys.exit(
+            f"flowjax-glow: expected the packages of the extra `experiments`, got no {error.name}; "
+            "install them: pip install 'flowjax-glow[experiments]', in a clone pip install "
+            "'.[experiments]', from a file pip install 'FILE.whl[experiments]'"
+        )
+    dispatch(sys.argv[1:] if arguments is None else arguments, "flowjax-glow")
+
+
+if __name__ == "__main__":
+    main()

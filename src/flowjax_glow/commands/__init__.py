@@ -1,0 +1,1 @@
+"""`flowjax-glow`: what people do with trained models and before there are any, a file each."""

@@ -1,0 +1,66 @@
+"""`flowjax-glow attack`: searches for points where the inverse of a trained model fails."""
+
+from dataclasses import dataclass
+
+from tyro.conf import UseAppendAction
+
+from flowjax_glow.commands.command import OnRuns
+from flowjax_glow.diagnostics import attack, out_of_distribution
+from flowjax_glow.errors import check_count
+from flowjax_glow.files import write_json
+from flowjax_glow.runs.compilation import keep_compiled_programs
+from flowjax_glow.runs.load import trained_runs
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attack(OnRuns):
+    """Search for points where the inverse of trained models fails.
+
+    Prints what searches find within the bins of held-out images and around samples, beside as many
+    random points, and round trips of images of other kinds. Writes both as RUN/attack/STEP.json;
+    options other than the defaults join the name.
+    """
+
+    images: int = 64
+    """Held-out images to start from."""
+
+    objective: UseAppendAction[tuple[str, ...]] = ()
+    """What a search climbs; may be repeated; all four by default."""
+
+    steps: int = 20
+    """Of every search."""
+
+    temperature: float = 1.0
+    """Of the samples."""
+
+    seed: int = 0
+    """Of samples and searches."""
+
+    def __call__(self) -> None:
+        check_count("--images", self.images)
+        check_count("--steps", self.steps)
+        keep_compiled_programs()
+        for trained in trained_runs(self.run):
+            flow, params, n_bits = trained.flow, trained.state.params, trained.experiment.n_bits
+            pixels = trained.source.examples("test", self.images)
+            found = attack(
+                flow,
+                params,
+                pixels,
+                n_bits=n_bits,
+                objectives=self.objective or None,
+                steps=self.steps,
+                temperature=self.temperature,
+                seed=self.seed,
+            )
+            unusual = out_of_distribution(flow, params, pixels, n_bits=n_bits, seed=self.seed)
+            file = self.file(trained.folder, "attack", f"{int(trained.state.step):06}")
+            about = {
+                "images": self.images,
+                "steps": self.steps,
+                "temperature": self.temperature,
+                "seed": self.seed,
+            }
+            tables = {"searches": found.to_json(), "other_images": unusual.to_json()}
+            write_json(file, {**about, **tables})
+            print(f"{trained.folder.name}: {found}\n\n{unusual}\n  {file}\n")

@@ -1,0 +1,104 @@
+"""`flowjax-glow diagnose`: can the inverse of a trained model be trusted?"""
+
+import math
+import sys
+from dataclasses import dataclass
+
+from flowjax_glow import data
+from flowjax_glow.commands.command import OnRuns
+from flowjax_glow.diagnostics import StabilityReport, stability_report
+from flowjax_glow.diagnostics.report import Tier, Verdict
+from flowjax_glow.errors import check_count, expected
+from flowjax_glow.files import write_json
+from flowjax_glow.runs.compilation import keep_compiled_programs
+from flowjax_glow.runs.load import Trained, trained_runs
+from flowjax_glow.training import averaged_params, keep_freed_memory
+
+#: Exit codes by verdict.
+EXIT_CODES: dict[Verdict, int] = {"trustworthy": 0, "at risk": 10, "broken": 11}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Diagnose(OnRuns):
+    """Judge whether the inverse of trained models can be trusted.
+
+    Prints a verdict, what it rests on and the layer to blame, and writes the whole report as
+    RUN/diagnosis/TIER-STEP.json and a figure beside it; options other than the defaults join the
+    name. Exits with 0 if every inverse is trustworthy, with 10 if one is at risk, with 11 if one
+    is broken.
+    """
+
+    images: str | None = None
+    """A data set, as `train` takes it; the run's own if none."""
+
+    count: int = 256
+    """Held-out images to measure on."""
+
+    samples: int = 256
+    """Samples at every noise level."""
+
+    taus: str = "0,0.1,0.25,0.5,0.7,1"
+    """Noise levels, with commas."""
+
+    tier: Tier = "full"
+    """Fast takes seconds, full minutes."""
+
+    averaged: bool = False
+    """Use the moving average of the parameters."""
+
+    tables: bool = False
+    """Print every table, not the measurements alone."""
+
+    seed: int = 0
+    """Of the samples."""
+
+    def __call__(self) -> int:
+        check_count("--count", self.count)
+        check_count("--samples", self.samples)
+        parse_taus(self.taus)  # complains before anything is read
+        keep_compiled_programs()
+        keep_freed_memory()
+        return max(EXIT_CODES[self._judge(trained).verdict] for trained in trained_runs(self.run))
+
+    def _judge(self, trained: Trained) -> StabilityReport:
+        experiment, source, taus = trained.experiment, trained.source, parse_taus(self.taus)
+        if self.images is not None:
+            source = data.load(self.images, size=experiment.image_size)
+        report = stability_report(
+            trained.flow,
+            averaged_params(trained.state) if self.averaged else trained.state.params,
+            source.examples("test", self.count),
+            n_bits=experiment.n_bits,
+            tier=self.tier,
+            samples=self.samples,
+            taus=taus,
+            seed=self.seed,
+            on_part=lambda part: print(f"  {part} ...", file=sys.stderr),
+        )
+        first = f"{self.tier}-{int(trained.state.step):06}"
+        file = self.file(trained.folder, "diagnosis", first, but=("tier", "tables"))
+        about = {
+            "images": self.images or experiment.dataset,
+            "count": self.count,
+            "samples": self.samples,
+            "taus": taus,
+            "seed": self.seed,
+        }
+        write_json(file, {**about, **report.to_json()})
+        report.plot().savefig(file.with_suffix(".png"), dpi=100)
+        print(f"{trained.folder.name}: {report}")
+        if self.tables:
+            print("\n" + "\n\n".join(str(table) for table in report.tables.values()))
+        print(f"  {file}\n")
+        return report
+
+
+def parse_taus(text: str) -> list[float]:
+    """`0,0.5,1` as numbers."""
+    try:
+        levels = [float(part) for part in text.split(",")]
+    except ValueError:
+        levels = []
+    if not levels or not all(0 <= tau < math.inf for tau in levels):
+        raise expected("--taus", "noise levels with commas", got=repr(text), advice="write 0,0.5,1")
+    return levels

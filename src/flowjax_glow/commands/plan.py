@@ -1,0 +1,110 @@
+"""`flowjax-glow plan`: what a run will take, before there is anything to run it on."""
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from typing import Annotated
+
+import jax
+import tyro
+
+from flowjax_glow.commands.configure import OnExperiment
+from flowjax_glow.runs.cost.planning import Devices, Plan, make_plan
+from flowjax_glow.runs.images import image_shape
+
+#: An NVIDIA A100's peak in TF32, which nets multiply in with `net_precision="default"`: TFLOP/s.
+PEAK = 156.0
+
+NOTES = """\
+FLOPs are of matrix products and convolutions. Kept: residuals stored between the forward and the
+backward pass, as the program is written; what a step needs while it runs comes on top."""
+
+COMPILED = "Temporary: all that the step holds beside state and batch, as compiled for a CPU."
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanRun(OnExperiment):
+    """Say what a run will take, without an accelerator, without data, without running the model.
+
+    Parameters, FLOPs and the memory of every memory policy are counted in the programs that a run
+    compiles; the time is what they take at a stated share of a stated peak.
+    """
+
+    preset: str = "openai-cifar10"
+    """Sizes and recipe."""
+
+    devices: int = 1
+    """Devices that every batch is split over."""
+
+    peak: float = PEAK
+    """TFLOP/s of a device; the default is an A100's in TF32."""
+
+    efficiency: float = 0.3
+    """Share of the peak that a step reaches."""
+
+    compiled: Annotated[bool, tyro.conf.arg(name="compile")] = False
+    """Compile the steps, too, for a CPU."""
+
+    json: bool = False
+    """Print JSON."""
+
+    def __call__(self) -> None:
+        jax.config.update("jax_platforms", "cpu")  # before its first use: leave accelerators alone
+        experiment = self.experiment()
+        hardware = Devices(self.devices, self.peak * 1e12, self.efficiency)
+        plan = make_plan(experiment, image_shape(experiment), hardware, compiled=self.compiled)
+        print(to_json(plan) if self.json else f"{self.preset}: {to_text(plan)}")
+
+
+def to_json(plan: Plan) -> str:
+    """All of it, bytes and FLOPs as they are."""
+    return json.dumps(dataclasses.asdict(plan), indent=2)
+
+
+def to_text(plan: Plan) -> str:
+    """All of it for a reader; the policy of the preset has a star."""
+    height, width, channels = plan.shape
+    devices = plan.devices
+    compiled = any(policy.temporary_bytes is not None for policy in plan.policies)
+    lines = [
+        f"{height}x{width}x{channels} images of {plan.dataset}, batches of {plan.batch} on "
+        f"{devices.count} devices ({plan.batch // devices.count} each), {plan.steps:,} steps",
+        f"{plan.parameters:,} parameters, {_mebibytes(plan.parameter_bytes)}; with optimizer and "
+        f"average {_mebibytes(plan.state_bytes)} on every device",
+        "",
+        *_table(plan, compiled),
+        "",
+        f"Time at {devices.efficiency:.0%} of a peak of {devices.peak / 1e12:g} TFLOP/s per "
+        "device, training alone, communication not counted.",
+        NOTES,
+    ]
+    return "\n".join([*lines, COMPILED] if compiled else lines)
+
+
+def _table(plan: Plan, compiled: bool) -> list[str]:
+    """One line per policy under a heading."""
+    heading = ["memory", "GFLOP/image", "GFLOP/image", "kept", "temporary", "steps", "days"]
+    second = ["", "forward", "train step", "per device", "per device", "per s", ""]
+    rows = [heading, second]
+    for policy in plan.policies:
+        star = "*" if policy.memory == plan.memory else ""
+        rows.append(
+            [
+                policy.memory + star,
+                f"{policy.forward_flops / 1e9:.3f}",
+                f"{policy.train_flops / 1e9:.3f}",
+                _mebibytes(policy.residual_bytes),
+                _mebibytes(policy.temporary_bytes or 0),
+                f"{policy.steps_per_second:.1f}",
+                f"{policy.days:.3g}",
+            ]
+        )
+    if not compiled:
+        rows = [[*row[:4], *row[5:]] for row in rows]
+    return [
+        f"{first:<8}" + "".join(f"{cell:>13}" for cell in rest).rstrip() for first, *rest in rows
+    ]
+
+
+def _mebibytes(count: int) -> str:
+    return f"{count / 2**20:,.1f} MiB"
