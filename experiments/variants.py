@@ -9,7 +9,7 @@ import math
 from typing import Any
 
 from flowjax_glow.errors import expected
-from flowjax_glow.glow import GlowConfig
+from flowjax_glow.glow import RECOMMENDED, GlowConfig
 from flowjax_glow.glowip import AS_CONTROL, GlowIPConfig
 from flowjax_glow.scales import (
     Additive,
@@ -28,7 +28,7 @@ from flowjax_glow.scales import (
 Row = tuple[dict[str, Any], str]
 
 #: Our remedy: bounds and a pace that know the depth, and a bound on the learned prior, too.
-DAMPED = {"scale": DepthScaled(4.0), "damped": True, "prior_scale": DepthScaled(2.0, steps=1)}
+DAMPED = RECOMMENDED
 
 #: Name, what it changes, and one line about it.
 VARIANTS: dict[str, Row] = {

@@ -1,7 +1,8 @@
 """GLOW, its remedies and its wirings: the model on one screen."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from flowjax_glow.bijector import Bijector
 from flowjax_glow.bijectors import (
@@ -19,12 +20,23 @@ from flowjax_glow.combinators import Chain, Memory, MultiScale, Repeat
 from flowjax_glow.convolution import Precision
 from flowjax_glow.errors import check_choice, check_count, check_positive, expected
 from flowjax_glow.nets import CouplingNet
-from flowjax_glow.scales import SCALES, Exponential, Scale, Sigmoid
+from flowjax_glow.scales import SCALES, DepthScaled, Exponential, Scale, Sigmoid
+
+#: The remedy that is recommended, as fields of `GlowConfig`: bounds and a pace that know the depth,
+#: and a bound on a learned prior, too (docs/depth.md).
+RECOMMENDED: dict[str, Any] = {
+    "scale": DepthScaled(4.0),
+    "damped": True,
+    "prior_scale": DepthScaled(2.0, steps=1),
+}
 
 
 @dataclass(frozen=True)
 class GlowConfig:
     """What a GLOW is made of.
+
+    The defaults are GLOW as it is in the literature, whose trained inverse may blow up: the control
+    of the experiments. `recommended` is what we advise.
 
     Attributes:
         levels: resolutions; images must be divisible by ``2 ** levels``. The last does not split.
@@ -74,6 +86,44 @@ class GlowConfig:
     damped: Literal[False, True, "sqrt"] = False
     net_actnorm: bool = True
     shift_limit: float | None = None
+
+    @classmethod
+    def recommended(cls, shape: Sequence[int], **changes: Any) -> "GlowConfig":
+        """Our remedy against inverses that blow up, at a size that suits the images.
+
+        The coarsest level has sides of 4 or more, over at most four levels. Depth and width grow
+        with the images: 16 steps of width 64 up to a side of 16, 32 of 128 up to 32, 32 of 256
+        beyond; they are a judgement, not a measurement. The backward pass computes each step again
+        (`memory="remat"`).
+
+        >>> config = GlowConfig.recommended((32, 32, 3))
+        >>> config.levels, config.depth, config.width, config.damped
+        (3, 32, 128, True)
+
+        Args:
+            shape: of one image, (height, width, channels).
+            changes: fields that are not to be as recommended.
+
+        Raises:
+            ValueError: if no level fits the images.
+        """
+        height, width, _ = shape
+        fits = [n for n in range(1, 5) if not (height % 2**n or width % 2**n)]
+        roomy = [n for n in fits if min(height, width) >= 4 * 2**n]
+        if not fits:
+            raise expected(
+                "GlowConfig.recommended",
+                "even height and width",
+                got=(height, width),
+                advice="pad or crop the images first",
+            )
+        side = max(height, width)
+        size = {
+            "levels": max(roomy, default=1),
+            "depth": 16 if side <= 16 else 32,
+            "width": 64 if side <= 16 else 128 if side <= 32 else 256,
+        }
+        return cls(**{**RECOMMENDED, **size, "memory": "remat", **changes})
 
     def __post_init__(self) -> None:
         for name in ("levels", "depth", "width"):

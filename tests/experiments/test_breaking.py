@@ -12,7 +12,7 @@ from flowjax_glow.glow import glow
 from flowjax_glow.runs.presets import BREAKING, PRESETS
 from flowjax_glow.runs.settings import with_settings
 from flowjax_glow.training import MetricsLog
-from tests.commands import invoke
+from tests.commands.invoke import invoke
 
 
 @pytest.mark.parametrize("name", SETTINGS)

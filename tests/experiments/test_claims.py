@@ -14,7 +14,7 @@ from experiments.claims import claims_table, judge, thresholds, write_claims
 from experiments.claims.__main__ import Claims
 from experiments.compare import Compare
 from flowjax_glow.runs.experiment import CLIPS
-from tests.commands import invoke
+from tests.commands.invoke import invoke
 from tests.experiments.synthetic import IMAGES, SAMPLES, SEEDS, clipping, look, run, runs, shifted
 
 CLAIMS = [

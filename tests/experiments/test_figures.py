@@ -24,7 +24,7 @@ from flowjax_glow.plotting import show
 from flowjax_glow.runs.experiment import to_json
 from flowjax_glow.runs.presets import SMOKE
 from flowjax_glow.runs.results import load_run, load_sweep
-from tests.commands import invoke
+from tests.commands.invoke import invoke
 from tests.experiments.run_folders import write_json, write_run, write_sweep
 
 ROOT = Path(__file__).parents[2]

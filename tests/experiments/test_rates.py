@@ -11,7 +11,7 @@ from experiments.rates import CANDIDATES, RATES, STAGES, Rates, Study, best_rate
 from experiments.variants import VARIANTS
 from flowjax_glow.glow import glow
 from flowjax_glow.runs.presets import SMOKE
-from tests.commands import invoke
+from tests.commands.invoke import invoke
 
 DIVERGES = 3e-3
 

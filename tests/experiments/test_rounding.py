@@ -15,7 +15,7 @@ from flowjax_glow.runs.experiment import NUDGE, differences, from_json, to_json
 from flowjax_glow.runs.presets import SMOKE
 from flowjax_glow.runs.run import nudged
 from flowjax_glow.training import MetricsLog
-from tests.commands import invoke
+from tests.commands.invoke import invoke
 
 
 def test_a_nudge_moves_every_float_by_rounding_and_nothing_else():

@@ -87,6 +87,6 @@ def test_all_are_set_at_once():
     ],
 )
 def test_mistakes(setting, message):
-    with pytest.raises(ValueError, match=".*") as refused:
+    with pytest.raises(ValueError, match=r".*") as refused:
         with_settings(Experiment(), [setting])
     assert message in str(refused.value)

@@ -14,9 +14,11 @@ from flowjax_glow.commands.mixing import Mixing
 from flowjax_glow.commands.plan import PlanRun
 from flowjax_glow.commands.repair import Repair
 from flowjax_glow.commands.sample import Sample
+from flowjax_glow.commands.train import Train
 
 #: By name, in the order of the help.
 COMMANDS: dict[str, type[Command]] = {
+    "train": Train,
     "sample": Sample,
     "diagnose": Diagnose,
     "repair": Repair,

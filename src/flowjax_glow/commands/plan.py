@@ -8,7 +8,7 @@ from typing import Annotated
 import jax
 import tyro
 
-from flowjax_glow.commands.configure import OnExperiment
+from flowjax_glow.commands.configure import OnOneModel
 from flowjax_glow.runs.cost.planning import Devices, Plan, make_plan
 from flowjax_glow.runs.images import image_shape
 
@@ -23,7 +23,7 @@ COMPILED = "Temporary: all that the step holds beside state and batch, as compil
 
 
 @dataclass(frozen=True, kw_only=True)
-class PlanRun(OnExperiment):
+class PlanRun(OnOneModel):
     """Say what a run will take, without an accelerator, without data, without running the model.
 
     Parameters, FLOPs and the memory of every memory policy are counted in the programs that a run

@@ -46,18 +46,16 @@ class Sample(OnRuns):
     def __call__(self) -> None:
         check_count("--count", self.count)
         check_count("--chunk", self.chunk)
-        averaged = "-averaged" if self.averaged else ""
-        name = f"samples/temperature-{self.temperature:g}-seed-{self.seed}{averaged}.npz"
         for run in run_folders(self.run):
-            if (run / name).exists():
+            if self.file_of(run).exists():
                 raise expected(
-                    f"{run / name}",
+                    f"{self.file_of(run)}",
                     "no such file yet",
                     got="one",
                     advice="move it away, or use another --seed",
                 )
         for trained in trained_runs(self.run):
-            file = trained.folder / name
+            file = self.file_of(trained.folder)
             with Progress(console=Console(stderr=True), transient=True) as bars:
                 bar = bars.add_task(trained.folder.name, total=self.count)
                 drawn = sample_pixels(
@@ -76,6 +74,12 @@ class Sample(OnRuns):
             write_arrays(file, {"images": images})
             save_picture(file.with_suffix(".png"), images[: COLUMNS * ROWS])
             print(file)
+
+    def file_of(self, run: Path) -> Path:
+        """What is written into a run folder."""
+        averaged = "-averaged" if self.averaged else ""
+        name = f"temperature-{self.temperature:g}-seed-{self.seed}{averaged}.npz"
+        return run / "samples" / name
 
 
 def save_picture(file: Path, images: np.ndarray) -> None:

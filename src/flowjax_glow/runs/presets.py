@@ -1,6 +1,7 @@
 """An experiment is a frozen dataclass; a preset is a control experiment that variants change."""
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from flowjax_glow.glow import GlowConfig
@@ -153,3 +154,22 @@ PRESETS: dict[str, Preset] = {
     "openai-cifar10": Preset(OPENAI_CIFAR10, 3, "Kingma & Dhariwal's CIFAR-10 size"),
     "paper": Preset(PAPER, 3, "CelebA 64x64, size and recipe of the author's public code"),
 }
+
+
+def recommended(shape: Sequence[int], steps: int = 2_000) -> Experiment:
+    """A training of `GlowConfig.recommended` on images of a shape, (height, width, channels).
+
+    8 bits, batches of 32, Adam at 1e-3 after a warm-up of 100 steps, or of a quarter of fewer.
+    """
+    every = max(1, steps // 5)
+    return Experiment(
+        variant="recommended",
+        model=GlowConfig.recommended(shape),
+        optimizer=OptimizerConfig(learning_rate=1e-3, warmup_steps=min(100, steps // 4)),
+        image_size=None,
+        n_bits=8,
+        batch=32,
+        steps=steps,
+        look_every=every,
+        save_every=every,
+    )

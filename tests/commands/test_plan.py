@@ -19,7 +19,7 @@ from flowjax_glow.runs.cost.planning import Devices, make_plan
 from flowjax_glow.runs.cost.workload import Workload
 from flowjax_glow.runs.images import image_shape
 from flowjax_glow.runs.presets import LAPTOP, OPENAI_CIFAR10, SMOKE
-from tests.commands import invoke
+from tests.commands.invoke import invoke
 
 POLICIES = get_args(Memory)
 CIFAR10 = (32, 32, 3)

@@ -18,7 +18,7 @@ from flowjax_glow.runs.presets import SMOKE
 from flowjax_glow.runs.run import Training, run
 from flowjax_glow.scales import DepthScaled
 from flowjax_glow.training import CheckpointError, OptimizerConfig, data_mesh, read_metrics
-from tests.commands import invoke
+from tests.commands.invoke import invoke
 
 TINY = dataclasses.replace(
     SMOKE,

@@ -1,0 +1,109 @@
+"""`flowjax-glow train`: one model on one's own images, and what can be said of it."""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from flowjax_glow.commands.configure import OnOneModel
+from flowjax_glow.commands.diagnose import Diagnose
+from flowjax_glow.commands.sample import Sample
+from flowjax_glow.runs.compilation import keep_compiled_programs
+from flowjax_glow.runs.experiment import Experiment
+from flowjax_glow.runs.folder import check_same, claimed, set_aside
+from flowjax_glow.runs.images import fit_to_data, source_of
+from flowjax_glow.runs.results import Run, load_run
+from flowjax_glow.runs.run import run
+from flowjax_glow.training import keep_freed_memory
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True, kw_only=True)
+class Train(OnOneModel):
+    """Train a model on images, draw samples and judge its inverse.
+
+    The same command again goes on where it was interrupted, and does nothing where all is done.
+    OUTPUT becomes a run folder: `sample`, `diagnose` and the other commands take it. In it are the
+    curves of the training (training.png), samples, and a stability report. Exits as `diagnose`
+    does, and with 1 if the training diverged.
+    """
+
+    seed: int = 0
+    """Of the initial parameters, the order of the images and their noise."""
+
+    output: Path | None = None
+    """The run folder; runs/PRESET-DATA-seedS by default."""
+
+    restart: bool = False
+    """Set the old run aside and start over."""
+
+    def __call__(self) -> int:
+        wanted = dataclasses.replace(self.experiment(), seed=self.seed)
+        experiment = fit_to_data(wanted, source_of(wanted))
+        output = self.output or self.folder(experiment).with_name(
+            f"{self.folder(experiment).name}-seed{self.seed}"
+        )
+        keep_compiled_programs()
+        keep_freed_memory()
+        if self.restart:
+            set_aside(output)
+        with claimed(output):
+            check_same(output, experiment)  # a finished run would be taken as it is
+            print(f"{output}: {described(experiment)}")
+            summary = run(experiment, output)
+        draw(load_run(output)).savefig(output / "training.png", dpi=150)
+        if summary["status"] != "done":
+            return 1
+        print(
+            f"{output}: {summary['steps']} steps, {summary['bits_per_dim']:.3f} bits/dim on "
+            f"{experiment.held_out} held-out images ({experiment.n_bits} bits)"
+        )
+        samples = Sample(run=output)
+        if not samples.file_of(output).exists():
+            samples()
+        return Diagnose(run=output, tier="fast", count=experiment.held_out)()
+
+
+def described(experiment: Experiment) -> str:
+    """The model and its recipe in a line."""
+    model = experiment.model
+    return (
+        f"{model.levels} levels of {model.depth} steps, width {model.width}, "
+        f"{experiment.dataset}, {experiment.steps} steps of {experiment.batch} images"
+    )
+
+
+def draw(trained: Run) -> "Figure":
+    """The loss, and how the inverse fared, over training."""
+    from flowjax_glow import plotting
+
+    with plotting.context():
+        figure = plotting.new_figure(2.6)
+        loss, inverse = figure.subplots(1, 2)
+        _line(loss, trained.metrics, "window_loss", "training, mean of 30 steps")
+        _line(loss, trained.metrics, "held_out", "held out", marker="o")
+        _line(loss, trained.metrics, "held_out_averaged", "held out, averaged weights", marker="s")
+        loss.set(xlabel="step", ylabel="bits/dim")
+        loss.legend()
+        for name, label in (
+            ("latent_error", "error of a sample, there and back"),
+            ("image_error", "error of an image, there and back"),
+            ("largest_activation", "largest activation"),
+        ):
+            _line(inverse, trained.metrics, name, label, marker=".")
+        inverse.set(xlabel="step", yscale="log", title="the inverse: worst of a fixed batch")
+        inverse.legend()
+    return figure
+
+
+def _line(axes: "Axes", rows: Sequence[Any], name: str, label: str, **style: Any) -> None:
+    """One quantity over steps; what is not finite is left out."""
+    known = [(row["step"], float(row[name])) for row in rows if name in row]
+    steps, values = np.array(known).reshape(-1, 2).T
+    axes.plot(steps, np.where(np.isfinite(values), values, np.nan), label=label, **style)

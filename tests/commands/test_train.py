@@ -1,0 +1,145 @@
+"""`flowjax-glow train` from options to a verdict, and how a command line is read."""
+
+import json
+
+import pytest
+
+from flowjax_glow.commands.catalog import COMMANDS
+from flowjax_glow.commands.configure import OnOneModel
+from flowjax_glow.glow import RECOMMENDED, GlowConfig
+from flowjax_glow.runs.experiment import read_config
+from flowjax_glow.runs.presets import SMOKE, recommended
+from tests.commands.invoke import invoke
+
+#: Small enough for a test; a user sets these as well as any others.
+TINY = [
+    f"--set={setting}"
+    for setting in (
+        "model.depth=1",
+        "model.width=4",
+        "init_images=16",
+        "held_out=8",
+        "look_samples=8",
+        "final_samples=8",
+        "clip_samples=8",
+        "chunk=8",
+    )
+]
+
+
+def train(folder):
+    options = ("--data=digits", "--steps=4", "--batch=8", "--seed=3", f"--output={folder}")
+    return invoke("train", *options, *TINY)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("train") / "r"
+    code, output = train(folder)
+    return folder, code, output
+
+
+def test_a_model_is_trained_sampled_and_judged(trained):
+    folder, code, output = trained
+    (report,) = folder.glob("diagnosis/*.json")
+    verdict = json.loads(report.read_text())["verdict"]
+    assert code == {"trustworthy": 0, "at risk": 10, "broken": 11}[verdict]
+    assert f"{folder}: 1 levels of 1 steps, width 4, digits, 4 steps of 8 images" in output
+    assert "bits/dim on 8 held-out images (8 bits)" in output
+    assert f"verdict: {verdict}" in output
+    for name in ("training.png", "samples/temperature-1-seed-0.png", "summary.json"):
+        assert (folder / name).exists()
+    experiment = read_config(folder)
+    assert (experiment.seed, experiment.dataset, experiment.model.depth) == (3, "digits", 1)
+    assert experiment.model.scale == RECOMMENDED["scale"]
+
+
+def test_the_same_command_again_trains_nothing(trained):
+    folder, _, _ = trained
+    before = (folder / "metrics.jsonl").read_bytes()
+    samples = (folder / "samples/temperature-1-seed-0.npz").stat().st_mtime_ns
+    invoke(
+        "train", "--data=digits", "--steps=4", "--batch=8", "--seed=3", f"--output={folder}", *TINY
+    )
+    assert (folder / "metrics.jsonl").read_bytes() == before
+    assert (folder / "samples/temperature-1-seed-0.npz").stat().st_mtime_ns == samples
+
+
+def test_another_configuration_is_refused(trained):
+    folder, _, _ = trained
+    code, output = invoke(
+        "train", f"--config={folder}", "--set=model.width=8", "--seed=3", f"--output={folder}"
+    )
+    assert code == 2
+    assert "model.width: 4 -> 8" in output
+
+
+def test_a_configuration_stands_in_for_a_preset(trained):
+    folder, _, _ = trained
+    for path in (folder, folder / "config.json"):
+        assert OnOneModel(config=path).experiment() == read_config(folder)
+
+
+def test_a_preset_and_what_is_set():
+    chosen = OnOneModel(preset="smoke", data="digits", size=8, set=("model.depth=3",)).experiment()
+    assert chosen.dataset == "digits"
+    assert chosen.model == GlowConfig(levels=2, depth=3, width=16)
+    assert chosen.optimizer == SMOKE.optimizer
+    assert OnOneModel(data="digits", steps=8).experiment().steps == 8
+
+
+@pytest.mark.parametrize(
+    ("shape", "sizes"),
+    [
+        ((8, 8, 1), (1, 16, 64)),
+        ((16, 16, 3), (2, 16, 64)),
+        ((28, 28, 1), (2, 32, 128)),
+        ((32, 32, 3), (3, 32, 128)),
+        ((64, 64, 3), (4, 32, 256)),
+        ((256, 128, 3), (4, 32, 256)),
+        ((2, 2, 1), (1, 16, 64)),
+        ((6, 10, 3), (1, 16, 64)),
+    ],
+)
+def test_the_recommended_model_fits_its_images(shape, sizes):
+    model = recommended(shape).model
+    assert (model.levels, model.depth, model.width) == sizes
+    assert (model.scale, model.damped) == (RECOMMENDED["scale"], True)
+
+
+def test_odd_images_have_no_model():
+    with pytest.raises(
+        ValueError, match=r"expected even height and width, got \(7, 8\)"
+    ):
+        GlowConfig.recommended((7, 8, 3))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["trian"], 2, "error: flowjax-glow: expected a command, got 'trian'; did you mean train?"),
+        (["xyzzy"], 2, "see flowjax-glow --help"),
+        (["train", "--preset=huge"], 2, "--preset: expected one of recommended, smoke, laptop"),
+        (["train", "--stepz", "3"], 2, "--steps"),
+        (["train", "--steps=many"], 2, "--steps"),
+        (["train", "--set=stepz=3"], 2, "did you mean steps"),
+        (["train", "--data=folder:/none", "--size=8"], 3, "error: "),
+        (["train", "--config=/none"], 2, "error: "),
+        (["train", "--help"], 0, "FIELD=VALUE"),
+        (["--help"], 0, "flowjax-glow COMMAND --help tells more."),
+        ([], 0, "usage: flowjax-glow COMMAND"),
+    ],
+)
+def test_command_lines(arguments, code, message):
+    if not arguments:
+        arguments = ["-h"]
+    ended, output = invoke(*arguments)
+    assert (ended, message in output) == (code, True), output
+    assert "Traceback" not in output
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help(name):
+    code, output = invoke(name, "--help")
+    assert code == 0
+    assert (COMMANDS[name].__doc__ or "").splitlines()[0].rstrip(".") in " ".join(output.split())
