@@ -28,10 +28,10 @@ import jax
 import numpy as np
 
 from benchmarks.contenders.ours import openai_glow
+from flowjax_glow.config import glow
 from flowjax_glow.data import Images, Source, load
 from flowjax_glow.density import bits_per_dim
 from flowjax_glow.errors import expected
-from flowjax_glow.glow import glow
 from flowjax_glow.pixels import dequantize
 from flowjax_glow.training import (
     OptimizerConfig,

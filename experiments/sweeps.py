@@ -19,9 +19,9 @@ from experiments.table import summary_table
 from experiments.variants import GROUPS, VARIANTS, apply_variant
 from flowjax_glow import data
 from flowjax_glow.commands.errors import SOME_RUNS_FAILED
+from flowjax_glow.config import glow
 from flowjax_glow.errors import check_count, expected
 from flowjax_glow.files import read_json, write_json
-from flowjax_glow.glow import glow
 from flowjax_glow.runs.cost.estimate import estimate, matmul_peak
 from flowjax_glow.runs.experiment import Experiment, read_config
 from flowjax_glow.runs.folder import check_same, claimed, is_finished, set_aside

@@ -8,8 +8,8 @@ import dataclasses
 import math
 from typing import Any
 
+from flowjax_glow.config import RECOMMENDED, GlowConfig
 from flowjax_glow.errors import expected
-from flowjax_glow.glow import RECOMMENDED, GlowConfig
 from flowjax_glow.glowip import AS_CONTROL, GlowIPConfig
 from flowjax_glow.scales import (
     Additive,

@@ -7,7 +7,6 @@ import re
 import subprocess
 import sys
 import tomllib
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -101,29 +100,6 @@ def test_the_version_is_the_same_everywhere():
     citation = (ROOT / "CITATION.cff").read_text()
     assert f"\nversion: {version}\n" in citation
     assert f"\nlicense: {PROJECT['license']}\n" in citation
-
-
-def test_the_wheel_holds_the_package_and_its_license_alone(tmp_path):
-    if importlib.util.find_spec("hatchling") is None:
-        pytest.skip("needs hatchling, which is part of the extra `dev`")
-    subprocess.run(
-        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)],
-        cwd=ROOT,
-        capture_output=True,
-        check=True,
-    )
-    (wheel,) = tmp_path.glob("*.whl")
-    with zipfile.ZipFile(wheel) as archive:
-        contents = archive.namelist()
-    folder = f"flowjax_glow-{flowjax_glow.__version__}.dist-info"
-    assert {name.partition("/")[0] for name in contents} == {"flowjax_glow", folder}
-    assert "flowjax_glow/py.typed" in contents
-    assert f"{folder}/licenses/LICENSE" in contents
-    source = ROOT / "src"
-    modules = {str(path.relative_to(source)) for path in source.rglob("*.py")}
-    assert modules <= set(contents)
-    others = {name for name in contents if not name.startswith(folder)} - modules
-    assert others == {"flowjax_glow/py.typed"}
 
 
 def test_pre_commit_and_the_extra_pin_the_same_linters():

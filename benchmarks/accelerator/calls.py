@@ -15,7 +15,7 @@ from benchmarks.accelerator.right import Right
 from benchmarks.accelerator.study import Plan
 from benchmarks.accelerator.trials import LostPermutations, Trials
 from benchmarks.workloads import Workload
-from flowjax_glow.glow import GlowConfig
+from flowjax_glow.config import GlowConfig
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from typing import Any
 
 from experiments.variants import DAMPED
 from flowjax_glow.combinators import MultiScale
-from flowjax_glow.glow import GlowConfig, glow
+from flowjax_glow.config import GlowConfig, glow
 from flowjax_glow.glowip import GlowIPConfig
 from flowjax_glow.scales import Bounded
 

@@ -13,9 +13,9 @@ import numpy as np
 from benchmarks.accelerator.call import Deadline, Record
 from benchmarks.net_precision import perturbed
 from flowjax_glow.bijector import Bijector
+from flowjax_glow.config import GlowConfig, glow
 from flowjax_glow.density import log_prob, sample_latents
 from flowjax_glow.diagnostics import image_round_trip, latent_round_trip
-from flowjax_glow.glow import GlowConfig, glow
 from flowjax_glow.numerics import TOLERANCES, event_size
 from flowjax_glow.rebuild import with_memory
 from flowjax_glow.trainable import merge, trainable

@@ -10,9 +10,9 @@ import jax
 import numpy as np
 
 from benchmarks.workloads import TEMPERATURE, Workload
+from flowjax_glow.config import GlowConfig, glow
 from flowjax_glow.data import Images
 from flowjax_glow.density import bits_per_dim, encode, sample
-from flowjax_glow.glow import GlowConfig, glow
 from flowjax_glow.pixels import dequantize
 from flowjax_glow.trainable import trainable
 from flowjax_glow.training import (

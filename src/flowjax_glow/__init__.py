@@ -13,6 +13,7 @@ from flowjax_glow.bijectors import (
     Squeeze,
 )
 from flowjax_glow.combinators import Chain, Invert, MultiScale, Repeat
+from flowjax_glow.config import GlowConfig, glow
 from flowjax_glow.density import (
     bits_per_dim,
     decode,
@@ -22,7 +23,6 @@ from flowjax_glow.density import (
     sample_latents,
     sample_pixels,
 )
-from flowjax_glow.glow import GlowConfig, glow
 from flowjax_glow.glowip import GlowIPConfig
 from flowjax_glow.nets import CouplingNet
 from flowjax_glow.pixels import bin_midpoints, dequantize, to_pixels
@@ -45,3 +45,52 @@ from flowjax_glow.scales import (
 from flowjax_glow.walk import flatten_records, walk_inverse
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "SCALES",
+    "ActNorm",
+    "Additive",
+    "AffineCoupling",
+    "AsymmetricClamp",
+    "Biased",
+    "Bijector",
+    "Bounded",
+    "Chain",
+    "CouplingNet",
+    "DepthScaled",
+    "Exponential",
+    "GlowConfig",
+    "GlowIPConfig",
+    "Invert",
+    "InvertibleConv",
+    "InvertibleConvLU",
+    "LearnedPrior",
+    "MultiScale",
+    "Permutation",
+    "Repeat",
+    "Reverse",
+    "Scale",
+    "Sigmoid",
+    "SoftClamp",
+    "Split",
+    "Squeeze",
+    "TanhExponential",
+    "TanhSoftplus",
+    "TwoSigmoid",
+    "bin_midpoints",
+    "bits_per_dim",
+    "decode",
+    "dequantize",
+    "encode",
+    "flatten_records",
+    "glow",
+    "log_prob",
+    "sample",
+    "sample_latents",
+    "sample_pixels",
+    "to_pixels",
+    "walk_inverse",
+    "with_memory",
+    "with_net_dtype",
+    "with_net_precision",
+]

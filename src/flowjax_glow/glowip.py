@@ -5,8 +5,8 @@ from typing import Any, get_args
 
 from flowjax_glow.bijectors import ActNorm, AffineCoupling
 from flowjax_glow.bijectors.coupling import Form
+from flowjax_glow.config import GlowConfig
 from flowjax_glow.errors import check_choice, check_count, check_positive
-from flowjax_glow.glow import GlowConfig
 from flowjax_glow.nets import DEVIATION
 from flowjax_glow.numerics import LOG_SCALE_FACTOR
 from flowjax_glow.scales import Biased

@@ -37,6 +37,26 @@ from jaxtyping import Array, Float
 
 from flowjax_glow.errors import check_choice, check_count, check_positive, expected
 
+__all__ = [
+    "SCALES",
+    "Additive",
+    "AsymmetricClamp",
+    "Biased",
+    "Blend",
+    "Bounded",
+    "DepthScaled",
+    "Exponential",
+    "Scale",
+    "Sigmoid",
+    "SigmoidScale",
+    "SoftClamp",
+    "SymmetricScale",
+    "TanhExponential",
+    "TanhSoftplus",
+    "TwoSigmoid",
+    "scale_from",
+]
+
 #: Kingma & Dhariwal's code starts the sigmoid at sigma(2) = 0.88 instead of 0.5, so that a chain of
 #: fresh steps does not shrink its input to nothing.
 SIGMOID_SHIFT = 2.0

@@ -1,6 +1,6 @@
 """Array types with their shapes; every room speaks in these words."""
 
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from jaxtyping import Array, Float, PyTree, UInt8
@@ -13,8 +13,15 @@ Image: TypeAlias = Float[Array, "batch _ _ _"]
 #: A batch of quantized images, NHWC, as data sets store them: of NumPy or of JAX.
 Pixels: TypeAlias = UInt8[Array | np.ndarray, "batch height width channels"]
 
-#: What a flow maps images to: one image-shaped array, or a tuple of them, finest level first.
-Latents: TypeAlias = PyTree[Float[Array, "batch ..."]]
+if TYPE_CHECKING:  # a strict type checker does not know what jaxtyping's trees are
+    Tree: TypeAlias = Any
+    Latents: TypeAlias = Any
+else:
+    #: A pytree of anything.
+    Tree = PyTree[Any]
+
+    #: What a flow maps images to: an image-shaped array, or a tuple of them, finest level first.
+    Latents = PyTree[Float[Array, "batch ..."]]
 
 #: log|det| of the map just called, one number per example, in nats.
 LogDet: TypeAlias = Float[Array, " batch"]
@@ -23,7 +30,7 @@ LogDet: TypeAlias = Float[Array, " batch"]
 PerExample: TypeAlias = Float[Array, " batch"]
 
 #: Parameters of a bijector: float leaves train, integer leaves (indices, signs) never do.
-Params: TypeAlias = PyTree[Any]
+Params: TypeAlias = Tree
 
 #: A typed JAX random key, ``jax.random.key(seed)``.
 Key: TypeAlias = TypedKey[Array, ""]

@@ -13,8 +13,8 @@ import pytest
 
 from flowjax_glow.combinators import Memory
 from flowjax_glow.commands.plan import to_text
+from flowjax_glow.config import glow
 from flowjax_glow.data import DataError
-from flowjax_glow.glow import glow
 from flowjax_glow.runs.cost.planning import Devices, make_plan
 from flowjax_glow.runs.cost.workload import Workload
 from flowjax_glow.runs.images import image_shape

@@ -6,7 +6,7 @@ import pytest
 
 from flowjax_glow.commands.catalog import COMMANDS
 from flowjax_glow.commands.configure import OnOneModel
-from flowjax_glow.glow import RECOMMENDED, GlowConfig
+from flowjax_glow.config import RECOMMENDED, GlowConfig
 from flowjax_glow.runs.experiment import read_config
 from flowjax_glow.runs.presets import SMOKE, recommended
 from tests.commands.invoke import invoke
@@ -108,9 +108,7 @@ def test_the_recommended_model_fits_its_images(shape, sizes):
 
 
 def test_odd_images_have_no_model():
-    with pytest.raises(
-        ValueError, match=r"expected even height and width, got \(7, 8\)"
-    ):
+    with pytest.raises(ValueError, match=r"expected even height and width, got \(7, 8\)"):
         GlowConfig.recommended((7, 8, 3))
 
 

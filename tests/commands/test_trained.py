@@ -12,7 +12,7 @@ from tyro.conf import UseAppendAction
 from flowjax_glow import data
 from flowjax_glow.commands import diagnose, mixing, repair
 from flowjax_glow.commands.command import OnRuns, name_with_options
-from flowjax_glow.glow import GlowConfig, glow
+from flowjax_glow.config import GlowConfig, glow
 from flowjax_glow.runs.load import load_trained, run_folders, trained_runs
 from flowjax_glow.runs.presets import SMOKE
 from flowjax_glow.runs.run import Training, run

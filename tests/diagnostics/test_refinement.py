@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from flowjax_glow import bin_midpoints, with_net_dtype
+from flowjax_glow.config import glow
 from flowjax_glow.diagnostics import precision_ladder, refine
-from flowjax_glow.glow import glow
 from tests.diagnostics.models import CONFIG, model, pictures
 
 

@@ -8,7 +8,7 @@ import pytest
 from experiments.breaking import SETTINGS, VARIANTS, Breaking, broken, chain_gain, line, search
 from experiments.children import Ended
 from experiments.variants import apply_variant
-from flowjax_glow.glow import glow
+from flowjax_glow.config import glow
 from flowjax_glow.runs.presets import BREAKING, PRESETS
 from flowjax_glow.runs.settings import with_settings
 from flowjax_glow.training import MetricsLog

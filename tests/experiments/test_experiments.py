@@ -16,9 +16,9 @@ from experiments.sweep import SweepCommand
 from experiments.sweeps import describe, parse_seeds, plan
 from experiments.variants import GROUPS, VARIANTS, apply_variant, resolve
 from flowjax_glow import data
+from flowjax_glow.config import GlowConfig, glow
 from flowjax_glow.diagnostics import finite_difference_penalty
 from flowjax_glow.files import write_json
-from flowjax_glow.glow import GlowConfig, glow
 from flowjax_glow.glowip import AS_CONTROL, GlowIPConfig
 from flowjax_glow.pixels import dequantize
 from flowjax_glow.runs.cost.estimate import estimate

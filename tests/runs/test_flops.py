@@ -6,8 +6,8 @@ import pytest
 
 from flowjax_glow.bijectors import ActNorm, AffineCoupling, InvertibleConv
 from flowjax_glow.combinators import Chain, Repeat
+from flowjax_glow.config import GlowConfig, glow
 from flowjax_glow.convolution import convolve
-from flowjax_glow.glow import GlowConfig, glow
 from flowjax_glow.nets import CouplingNet
 from flowjax_glow.runs.cost.flops import flops
 from flowjax_glow.runs.cost.residuals import residual_bytes

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
+from flowjax_glow.config import GlowConfig
 from flowjax_glow.diagnostics import Watch, drift
 from flowjax_glow.diagnostics.trace import _decode
-from flowjax_glow.glow import GlowConfig
 from flowjax_glow.pixels import bin_midpoints
 from flowjax_glow.runs import measure
 from flowjax_glow.runs.experiment import TAUS

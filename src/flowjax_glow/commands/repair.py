@@ -12,12 +12,12 @@ from jaxtyping import Array, Float
 from flowjax_glow import data
 from flowjax_glow.combinators import Memory
 from flowjax_glow.commands.command import Command
+from flowjax_glow.config import glow
 from flowjax_glow.density import bits_per_dim
 from flowjax_glow.diagnostics import stability_report
 from flowjax_glow.diagnostics.report import Tier
 from flowjax_glow.errors import expected
 from flowjax_glow.files import write_json
-from flowjax_glow.glow import glow
 from flowjax_glow.runs.compilation import keep_compiled_programs
 from flowjax_glow.runs.experiment import Experiment
 from flowjax_glow.runs.folder import claimed

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -36,7 +36,7 @@ class Observation(NamedTuple):
     log_scale: Array | None
 
 
-def clip_and_observe(limit: float | Float[Array, ""]) -> Callable:
+def clip_and_observe(limit: float | Float[Array, ""]) -> Callable[..., Any]:
     """A visitor for `walk_inverse` that clips activations to [-limit, limit]; NaN stays NaN."""
 
     def visit(

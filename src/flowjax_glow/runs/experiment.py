@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from flowjax_glow import scales
+from flowjax_glow.config import GlowConfig
 from flowjax_glow.errors import check_count, check_positive, expected
-from flowjax_glow.glow import GlowConfig
 from flowjax_glow.glowip import GlowIPConfig
 from flowjax_glow.training import OptimizerConfig, make_optimizer
 

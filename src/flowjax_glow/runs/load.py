@@ -7,9 +7,9 @@ from pathlib import Path
 
 from flowjax_glow import data
 from flowjax_glow.combinators import MultiScale
+from flowjax_glow.config import glow
 from flowjax_glow.errors import expected
 from flowjax_glow.files import read_json
-from flowjax_glow.glow import glow
 from flowjax_glow.runs.compilation import make_room_for_programs
 from flowjax_glow.runs.cost.workload import Workload
 from flowjax_glow.runs.experiment import Experiment, read_config

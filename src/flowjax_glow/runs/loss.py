@@ -7,9 +7,9 @@ from jaxtyping import Array, Float
 
 from flowjax_glow.bijector import Bijector
 from flowjax_glow.combinators import Memory
+from flowjax_glow.config import glow
 from flowjax_glow.density import bits_per_dim
 from flowjax_glow.diagnostics import finite_difference_penalty, redraw_permutations
-from flowjax_glow.glow import glow
 from flowjax_glow.pixels import dequantize
 from flowjax_glow.rebuild import with_memory
 from flowjax_glow.runs.experiment import Experiment

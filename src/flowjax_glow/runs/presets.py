@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from flowjax_glow.glow import GlowConfig
+from flowjax_glow.config import GlowConfig
 from flowjax_glow.runs.experiment import Experiment
 from flowjax_glow.training import OptimizerConfig
 

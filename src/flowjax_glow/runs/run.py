@@ -14,9 +14,9 @@ from jaxtyping import Array, Float
 from flowjax_glow import data
 from flowjax_glow.bijector import Bijector
 from flowjax_glow.combinators import Memory
+from flowjax_glow.config import glow
 from flowjax_glow.diagnostics import Watch, drift, redraw_permutations
 from flowjax_glow.files import read_json, write_arrays, write_json
-from flowjax_glow.glow import glow
 from flowjax_glow.pixels import bin_midpoints, dequantize
 from flowjax_glow.runs.compilation import make_room_for_programs
 from flowjax_glow.runs.experiment import NUDGE, Experiment

@@ -4,7 +4,7 @@ One device, many, and several hosts differ in the mesh alone.
 """
 
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
@@ -17,7 +17,7 @@ _Tree = TypeVar("_Tree")
 
 
 def data_mesh(
-    devices: Sequence[jax.Device] | None = None,  # pyright: ignore[reportInvalidTypeForm]
+    devices: Sequence[Any] | None = None,
 ) -> Mesh:
     """A mesh with the one axis ``"data"`` over `devices`, by default all of them on all hosts."""
     chosen = jax.devices() if devices is None else list(devices)

@@ -8,8 +8,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from flowjax_glow.config import glow
 from flowjax_glow.errors import expected
-from flowjax_glow.glow import glow
 from flowjax_glow.runs.cost.flops import flops
 from flowjax_glow.runs.cost.residuals import residual_bytes
 from flowjax_glow.runs.experiment import Experiment

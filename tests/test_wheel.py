@@ -1,0 +1,120 @@
+"""What people install: the wheel, used away from the sources and read by a type checker."""
+
+import importlib
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import flowjax_glow
+
+ROOT = Path(__file__).parents[1]
+
+#: Modules whose `__all__` is public.
+PUBLIC = (
+    "flowjax_glow",
+    "flowjax_glow.bijectors",
+    "flowjax_glow.data",
+    "flowjax_glow.diagnostics",
+    "flowjax_glow.scales",
+    "flowjax_glow.training",
+)
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    if importlib.util.find_spec("hatchling") is None:
+        pytest.skip("needs hatchling, which is part of the extra `dev`")
+    folder = tmp_path_factory.mktemp("dist")
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+    )
+    (file,) = folder.glob("*.whl")
+    return file
+
+
+@pytest.fixture(scope="module")
+def installed(wheel, tmp_path_factory):
+    """The python of an environment that has the wheel, and this environment's other packages."""
+    folder = tmp_path_factory.mktemp("environment")
+    venv.create(folder, with_pip=False)
+    (site,) = folder.glob("lib/python*/site-packages")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(site)
+    (site / "others.pth").write_text(sysconfig.get_path("purelib"))
+    return folder / "bin/python"
+
+
+def run(*command, cwd):
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    return subprocess.run(
+        [str(part) for part in command], cwd=cwd, env=environment, capture_output=True, text=True
+    )
+
+
+def test_it_holds_the_package_and_its_license_alone(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        contents = archive.namelist()
+    folder = f"flowjax_glow-{flowjax_glow.__version__}.dist-info"
+    assert {name.partition("/")[0] for name in contents} == {"flowjax_glow", folder}
+    assert "flowjax_glow/py.typed" in contents
+    assert f"{folder}/licenses/LICENSE" in contents
+    source = ROOT / "src"
+    modules = {str(path.relative_to(source)) for path in source.rglob("*.py")}
+    assert modules <= set(contents)
+    others = {name for name in contents if not name.startswith(folder)} - modules
+    assert others == {"flowjax_glow/py.typed"}
+
+
+def test_it_works_from_an_empty_folder(installed, tmp_path):
+    program = (
+        "import flowjax_glow as fg, jax, jax.numpy as jnp; print(fg.__file__);"
+        "flow = fg.glow(fg.GlowConfig(levels=1, depth=1, width=4));"
+        "params = flow.init(jax.random.key(0), jnp.zeros((2, 4, 4, 1)));"
+        "print(fg.sample(flow, params, jax.random.key(1), (2, 4, 4, 1)).shape)"
+    )
+    done = run(installed, "-c", program, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    place, shape = done.stdout.splitlines()
+    assert place.startswith(str(installed.parents[1]))
+    assert shape == "(2, 4, 4, 1)"
+    done = run(installed, "-m", "flowjax_glow", "plan", "--preset=smoke", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "parameters" in done.stdout
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_the_extra_a_line_says_what_to_install(installed, tmp_path):
+    (tmp_path / "tyro.py").write_text("raise ModuleNotFoundError(name='tyro')")
+    program = "import sys; sys.path.insert(0, '.'); from flowjax_glow.__main__ import main; main()"
+    done = run(installed, "-c", program, cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "got no tyro; install them: pip install 'flowjax-glow[experiments]'" in done.stderr
+
+
+def test_a_strict_type_checker_accepts_every_public_name(installed, tmp_path):
+    checker = shutil.which("pyright", path=Path(sys.executable).parent)
+    if checker is None or run(checker, "--version", cwd=tmp_path).returncode:
+        pytest.skip("needs pyright, which is part of the extra `dev`, and node")
+    lines = []
+    for module in PUBLIC:
+        names = importlib.import_module(module).__all__
+        lines += [
+            f"from {module} import {name} as _{len(lines) + i}" for i, name in enumerate(names)
+        ]
+    uses = ", ".join(f"_{number}" for number in range(len(lines)))
+    (tmp_path / "uses.py").write_text("\n".join([*lines, f"print({uses})"]))
+    (tmp_path / "pyrightconfig.json").write_text('{"typeCheckingMode": "strict"}')
+    done = run(checker, "--pythonpath", installed, "uses.py", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout
