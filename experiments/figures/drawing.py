@@ -44,6 +44,7 @@ FIGURES: dict[str, Callable[[Sequence[Run]], Drawing]] = {
     "activation_trace": along_depth.activation_trace,
     "samples": samples.samples,
     "held_out": likelihood.held_out,
+    "control_and_damped": samples.control_and_damped,
 }
 
 #: A study has a figure of its own: the variants that only it has, all that it shows, and how.

@@ -4,7 +4,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from experiments.figures.selection import Drawing, clipped_at_end, last, last_steps, of_first_seed
+from experiments.figures.selection import (
+    Drawing,
+    NoDataError,
+    clipped_at_end,
+    last,
+    last_steps,
+    of_first_seed,
+)
 from flowjax_glow import plotting
 from flowjax_glow.plotting import note
 from flowjax_glow.runs.results import Run
@@ -37,3 +44,23 @@ def samples(runs: Sequence[Run]) -> Drawing:
         "image_variants": np.array(list(files)),
         "image_seed": np.array(seed),
     }
+
+
+def control_and_damped(runs: Sequence[Run]) -> Drawing:
+    """Samples at temperature 1 of GLOW as it is and of the damped one, from the same noise."""
+    seed, shown = of_first_seed(clipped_at_end(runs))
+    if not {"control", "damped"} <= shown.keys():
+        raise NoDataError("control and damped have no common seed that is finished")
+    files = {name: last(shown[name].clippings) for name in ("control", "damped")}
+    images = np.stack([arrays["temperature_images"][-1] for arrays in files.values()])
+    _, count, height, width, _ = images.shape
+    figure = plotting.new_figure(plotting.mosaic_height(2, count, height / width) + 0.2)
+    rows = ["GLOW", "GLOW, damped"]
+    plotting.mosaic(figure.subplots(), images, rows, [""] * count)
+    steps = last_steps([run.clippings for run in shown.values()])
+    plotting.note(
+        figure,
+        f"Samples at temperature 1 from the same noise, seed {seed}, after {steps}. Magenta: "
+        "pixels that are not finite.",
+    )
+    return figure, {"images": images, "variants": np.array(list(files)), "seed": np.array(seed)}
