@@ -23,11 +23,9 @@ from experiments.figures.selection import (
     rows_of,
 )
 from flowjax_glow import plotting
+from flowjax_glow.diagnostics.thresholds import LIMIT
 from flowjax_glow.plotting import note
 from flowjax_glow.runs.results import Arrays, Run
-
-#: The paper shows this clip.
-CLIP = 50.0
 
 #: Activations beyond are off the axis: the way there is what can be seen.
 _CEILING = 1e10
@@ -40,7 +38,7 @@ def clip_names(clips: np.ndarray) -> list[str]:
 
 def clip_index(clips: np.ndarray) -> int:
     """The index of the paper's clip, or of the nearest one."""
-    return int(np.abs(clips - CLIP).argmin())
+    return int(np.abs(clips - LIMIT).argmin())
 
 
 def caption(image: np.ndarray, hit: bool) -> str:
@@ -64,7 +62,7 @@ def draw_largest(axes: Axes, runs: Sequence[Run], values: Sequence[np.ndarray]) 
     finite = np.concatenate([value[np.isfinite(value) & (value > 0)] for value in values])
     if finite.size:
         axes.set_ylim(finite.min() / 2, min(finite.max() * 5, _CEILING))
-    axes.axhline(CLIP, color="#666666", linewidth=0.8, linestyle=":")
+    axes.axhline(LIMIT, color="#666666", linewidth=0.8, linestyle=":")
     for run, value in zip(runs, values):
         broken = np.flatnonzero(~np.isfinite(value))
         if broken.size:
@@ -132,7 +130,7 @@ def figure1(runs: Sequence[Run]) -> Drawing:
     note(
         figure.subfigs[1],
         f"After {last_steps([run.clippings for run in runs])}. Magenta: pixels that are not "
-        f"finite. Below, a line per seed; dotted: {CLIP:g}; cross: the first sub-layer "
+        f"finite. Below, a line per seed; dotted: {LIMIT:g}; cross: the first sub-layer "
         "that is not finite. Where nothing is clipped the right panel has no line.",
     )
     counts = [last(run.clippings)["zero_nonfinite"] for run in runs]
@@ -180,7 +178,7 @@ def figure1_samples(runs: Sequence[Run]) -> Drawing:
     note(
         figure.subfigs[1],
         f"After {last_steps([run.clippings for run in runs])}. Above, of eight samples the "
-        f"first that hits c = {CLIP:g}, else the first one. Below left, the largest over "
+        f"first that hits c = {LIMIT:g}, else the first one. Below left, the largest over "
         f"{samples} samples, a line per seed; right, the median over seeds of the fraction of "
         "samples with any entry clipped or not finite; band: lowest to highest seed.",
     )

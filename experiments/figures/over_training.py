@@ -30,9 +30,9 @@ from experiments.figures.selection import (
     with_looks,
 )
 from flowjax_glow import plotting
+from flowjax_glow.diagnostics.thresholds import LIMIT, LOST
 from flowjax_glow.plotting import note
 from flowjax_glow.runs.results import Arrays, Run
-from flowjax_glow.runs.summary import TABLE_CLIP
 
 
 def draw_over_steps(
@@ -102,10 +102,6 @@ def _largest(look: Arrays) -> np.ndarray:
     return np.where(np.isnan(worst), np.inf, worst)
 
 
-#: A round trip of latents with a larger relative error is broken.
-BROKEN = 1e-2
-
-
 def failing_region(runs: Sequence[Run]) -> Drawing:
     """The fraction of samples whose latents do not come back."""
     runs = with_looks(runs)
@@ -115,14 +111,14 @@ def failing_region(runs: Sequence[Run]) -> Drawing:
     figure.supylabel("fraction of samples broken")
     note(
         figure,
-        f"Broken: the round trip z, image, z has a relative error above {BROKEN:g} or is not "
+        f"Broken: the round trip z, image, z has a relative error above {LOST:g} or is not "
         "finite. Median over seeds, band: lowest to highest.",
     )
     return figure, arrays
 
 
 def _broken(look: Arrays) -> np.ndarray:
-    return np.mean(~(look["z_error"] <= BROKEN), axis=1)  # NaN is broken too
+    return np.mean(~(look["z_error"] <= LOST), axis=1)  # NaN is broken too
 
 
 #: Activations beyond are drawn here.
@@ -147,7 +143,7 @@ def origin(runs: Sequence[Run]) -> Drawing:
     left, right = figure.subplots(1, 2)
     _draw(left, runs, steps, np.minimum(zero, _HIGHEST_AT_ZERO))
     logarithmic(left)
-    left.axhline(TABLE_CLIP, color="#666666", linewidth=0.8, linestyle=":")
+    left.axhline(LIMIT, color="#666666", linewidth=0.8, linestyle=":")
     left.set_ylabel("largest |activation| from z = 0")
     _draw(right, runs, steps, np.where(np.isinf(critical), _NONE, critical))
     right.set_ylim(-0.05, 1.2)
@@ -159,7 +155,7 @@ def origin(runs: Sequence[Run]) -> Drawing:
     variant_legend(figure, list(by_variant(runs)), marker=True)
     note(
         figure,
-        f"Left: dotted, the limit of {TABLE_CLIP:g}. Right: the least noise level at which "
+        f"Left: dotted, the limit of {LIMIT:g}. Right: the least noise level at which "
         "1 % of the samples pass that limit; none: not even at tau = 1. Median over seeds, band: "
         "lowest to highest.",
     )

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from flowjax_glow import data
 from flowjax_glow.commands.command import OnRuns
 from flowjax_glow.diagnostics import StabilityReport, stability_report
-from flowjax_glow.diagnostics.report import Tier, Verdict
+from flowjax_glow.diagnostics.report import Tier
+from flowjax_glow.diagnostics.thresholds import Verdict
 from flowjax_glow.errors import check_count, expected
 from flowjax_glow.files import write_json
 from flowjax_glow.runs.compilation import keep_compiled_programs

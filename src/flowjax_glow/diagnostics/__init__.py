@@ -38,13 +38,7 @@ from flowjax_glow.diagnostics.precision import (
     precision_ladder,
     refine,
 )
-from flowjax_glow.diagnostics.report import (
-    THRESHOLDS,
-    Measurement,
-    StabilityReport,
-    Threshold,
-    stability_report,
-)
+from flowjax_glow.diagnostics.report import Measurement, StabilityReport, stability_report
 from flowjax_glow.diagnostics.round_trips import (
     LATENT_FLOOR,
     ImageRoundTrip,
@@ -56,6 +50,7 @@ from flowjax_glow.diagnostics.round_trips import (
     reconstruction,
 )
 from flowjax_glow.diagnostics.table import Result
+from flowjax_glow.diagnostics.thresholds import THRESHOLDS, Threshold
 from flowjax_glow.diagnostics.trace import (
     Decoded,
     Layer,

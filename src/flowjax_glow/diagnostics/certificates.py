@@ -48,7 +48,7 @@ from flowjax_glow.bijectors import (
 )
 from flowjax_glow.channels import ChannelAffine
 from flowjax_glow.diagnostics.table import Result
-from flowjax_glow.diagnostics.trace import LIMIT
+from flowjax_glow.diagnostics.thresholds import LIMIT
 from flowjax_glow.nets import CouplingNet
 from flowjax_glow.numerics import LOG_SCALE_FACTOR
 from flowjax_glow.types import Image, Latents, LogDet, Params

@@ -24,7 +24,7 @@ from flowjax_glow.diagnostics.linear import (
 )
 from flowjax_glow.diagnostics.round_trips import latent_round_trip
 from flowjax_glow.diagnostics.table import Result, worst
-from flowjax_glow.diagnostics.trace import LIMIT
+from flowjax_glow.diagnostics.thresholds import LIMIT
 from flowjax_glow.numerics import event_size, sum_events
 from flowjax_glow.trainable import trainable
 from flowjax_glow.types import Image, Latents, LogDet, Params, PerExample

@@ -14,13 +14,14 @@ from jaxtyping import Array, Float
 from flowjax_glow.bijector import Bijector
 from flowjax_glow.density import sample_latents
 from flowjax_glow.diagnostics.round_trips import image_round_trip, latent_round_trip
+from flowjax_glow.diagnostics.thresholds import LOST, OVERWHELMED
 from flowjax_glow.diagnostics.trace import inverse_with_extremes
 from flowjax_glow.errors import check_count
 from flowjax_glow.pixels import bin_midpoints
 from flowjax_glow.types import Image, Params, Pixels
 
 #: Where an inverse is gone, as in the stability report.
-GONE = {"image_error": 1e-2, "latent_error": 1e-2, "largest_activation": 1e4}
+GONE = {"image_error": LOST, "latent_error": LOST, "largest_activation": OVERWHELMED}
 
 #: A trend is the median of the slopes between any two of so many looks: one that stands out cannot
 #: make it, and fewer looks say nothing.

@@ -12,8 +12,9 @@ from jaxtyping import Array, Int
 
 from flowjax_glow.bijector import Bijector
 from flowjax_glow.density import sample_latents
-from flowjax_glow.diagnostics.round_trips import TAUS, latent_round_trip
+from flowjax_glow.diagnostics.round_trips import latent_round_trip
 from flowjax_glow.diagnostics.table import Result, worst
+from flowjax_glow.diagnostics.thresholds import TAUS
 from flowjax_glow.rebuild import with_memory, with_net_dtype
 from flowjax_glow.types import Image, Latents, Params
 

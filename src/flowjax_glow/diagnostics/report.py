@@ -17,60 +17,22 @@ from flowjax_glow.diagnostics.log_dets import LogDetChecks, check_log_dets, smal
 from flowjax_glow.diagnostics.moments import DataMoments, data_moments
 from flowjax_glow.diagnostics.out_of_distribution import out_of_distribution
 from flowjax_glow.diagnostics.precision import ROUNDING, precision_gap
-from flowjax_glow.diagnostics.round_trips import TAUS, latent_round_trips, reconstruction
+from flowjax_glow.diagnostics.round_trips import latent_round_trips, reconstruction
 from flowjax_glow.diagnostics.table import Result, share, short, worst
+from flowjax_glow.diagnostics.thresholds import (
+    MOMENTS,
+    TAUS,
+    THRESHOLDS,
+    VERDICTS,
+    Threshold,
+    Verdict,
+)
 from flowjax_glow.errors import check_choice
 from flowjax_glow.files import strict
 from flowjax_glow.pixels import bin_midpoints
 from flowjax_glow.types import Image, Latents, Params, Pixels
 
-Verdict = Literal["trustworthy", "at risk", "broken"]
 Tier = Literal["fast", "full"]
-
-VERDICTS: tuple[Verdict, ...] = ("trustworthy", "at risk", "broken")
-
-
-@dataclass(frozen=True)
-class Threshold:
-    """Above `at_risk` a measurement says so, above `broken` that; a NaN is broken."""
-
-    at_risk: float
-    broken: float
-
-    def grade(self, value: float) -> Verdict:
-        """What `value` says of the inverse."""
-        if not value <= self.broken:
-            return "broken"
-        return "trustworthy" if value <= self.at_risk else "at risk"
-
-
-#: The measurement that tells of lost state.
-MOMENTS = "mean square of an image's latents, off 1 by a factor of"
-
-#: What each measurement of a report is held against.
-THRESHOLDS: dict[str, Threshold] = {
-    # A sub-layer with a parameter that is not finite has no inverse.
-    "layers with parameters that are not finite": Threshold(0, 0),
-    # From bin midpoints, so a value has to be off by half a bin to leave its own.
-    "images that do not come back in the same bins": Threshold(0, 0.01),
-    "worst relative error of an image": Threshold(1e-3, 1e-2),
-    # A sample that has lost two digits of four has lost its way.
-    "worst relative error of a latent": Threshold(1e-3, 1e-2),
-    # Maximum likelihood drives it to 1; far from there it was trained on other images, or is not
-    # the model that was trained. Sound models of the laptop size, 23 of them, are within a factor
-    # of 1.43, 27 with lost permutations beyond 7 (docs/figure5.md).
-    MOMENTS: Threshold(2, 10),
-    # The smallest clip of the paper's list that leaves a healthy model alone; beyond 1e4 float32
-    # has less than three digits left for an image of order one. The largest of all images and
-    # samples, so more samples ask for more.
-    "largest activation": Threshold(50, 1e4),
-    "log-dets of both directions, bits/dim apart": Threshold(1e-3, 1e-2),
-    # Per sub-layer, so the sum over a hundred of them is what a likelihood is off by.
-    "log-det of a layer off its Jacobian's, nats/dim": Threshold(1e-4, 1e-3),
-    # The error that float32's rounding may grow to, by singular values and as measured.
-    "condition number times 2^-24": Threshold(1e-3, 1e-1),
-    "float32 off float64, tau <= 1": Threshold(1e-3, 1e-2),
-}
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ from flowjax_glow.density import sample_latents
 from flowjax_glow.diagnostics.chunks import CHUNK, in_chunks
 from flowjax_glow.diagnostics.linear import sizes
 from flowjax_glow.diagnostics.table import Result, worst
-from flowjax_glow.diagnostics.trace import LIMIT, largest_activation
+from flowjax_glow.diagnostics.thresholds import LIMIT, LOST, TAUS
+from flowjax_glow.diagnostics.trace import largest_activation
 from flowjax_glow.errors import check_count, expected
 from flowjax_glow.numerics import event_size, sum_events, zero_log_det
 from flowjax_glow.pixels import bin_midpoints, quantize
@@ -72,13 +73,6 @@ def _norm(z: Latents) -> Float[Array, " batch"]:
 
 def _or_inf(finite: Bool[Array, " batch"], error: Float[Array, " batch"]) -> Float[Array, " batch"]:
     return jnp.where(finite, error, jnp.inf)
-
-
-#: Noise levels at which the inverse is looked at.
-TAUS = (0.0, 0.1, 0.25, 0.5, 0.7, 1.0)
-
-#: A sample whose latents come back with a larger relative error has not come back.
-LOST = 1e-2
 
 
 @dataclass(frozen=True, eq=False)

@@ -134,10 +134,6 @@ def summed_log_det(layers: list[Layer], kind: type) -> np.ndarray:
     return np.sum(values, axis=0) if values else np.zeros(batch)
 
 
-#: The clip that the paper's figures look at; a healthy activation is of order one.
-LIMIT = 50.0
-
-
 class Extremes(NamedTuple):
     """Of the sub-layers of an inverse.
 

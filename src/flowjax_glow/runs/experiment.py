@@ -8,12 +8,13 @@ from typing import Any
 
 from flowjax_glow import scales
 from flowjax_glow.config import GlowConfig
+from flowjax_glow.diagnostics import thresholds
 from flowjax_glow.errors import check_count, check_positive, expected
 from flowjax_glow.glowip import GlowIPConfig
 from flowjax_glow.training import OptimizerConfig, make_optimizer
 
 #: Noise levels tau at which the inverse is looked at; latents are tau * N(0, I).
-TAUS = (1.0, 0.7, 0.5, 0.25, 0.1, 0.0)
+TAUS = thresholds.TAUS[::-1]
 
 
 #: The paper's limits of the activations, and none.

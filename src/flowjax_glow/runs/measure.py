@@ -19,6 +19,7 @@ from flowjax_glow.diagnostics import (
     stack,
     summed_log_det,
 )
+from flowjax_glow.diagnostics.thresholds import LIMIT
 from flowjax_glow.numerics import event_size
 from flowjax_glow.pixels import bin_midpoints
 from flowjax_glow.runs.experiment import CLIPS, TAUS, TEMPERATURES, Experiment
@@ -32,7 +33,6 @@ LOG10_S_EDGES = np.linspace(-8.0, 1.0, 901)
 QUANTILES = (1e-4, 1e-3, 1e-2, 0.5)
 GROWTH_QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 THRESHOLDS = (1e-2, 1e-3)
-LIMIT = 50.0  # of activations: the clip of the paper's Figure 5
 FAILING = 0.01  # share of samples beyond it that makes a noise level critical
 BISECTIONS = 4  # between two noise levels that were looked at
 TAIL = 1e-5  # quantile of s that stands for its outliers

@@ -7,14 +7,9 @@ from typing import Any
 import numpy as np
 
 from flowjax_glow.diagnostics import median_slope
+from flowjax_glow.diagnostics.thresholds import LIMIT, LOST
 from flowjax_glow.runs.experiment import read_config
 from flowjax_glow.training import read_metrics
-
-#: A latent that comes back with a relative error above this counts as broken.
-BROKEN = 1e-2
-
-#: The clip whose hits the table counts (the paper's Figure 5).
-TABLE_CLIP = 50.0
 
 
 def summarize(folder: Path) -> dict[str, Any]:
@@ -68,7 +63,7 @@ def _look(folder: Path) -> dict[str, Any]:
     if look is None:
         return {}
     taus = [f"{tau:g}" for tau in look["taus"]]
-    broken = ~(look["z_error"] <= BROKEN)
+    broken = ~(look["z_error"] <= LOST)
     return {
         "x_error": float(look["x_error"].max()),
         "bit_exact": float(look["bit_exact"].mean()),
@@ -84,7 +79,7 @@ def _clip_hits(folder: Path) -> dict[str, Any]:
     clipping = _latest(folder, "clipping")
     if clipping is None:
         return {}
-    row = int(np.flatnonzero(clipping["clips"] == TABLE_CLIP)[0])
+    row = int(np.flatnonzero(clipping["clips"] == LIMIT)[0])
     zero = clipping["zero_first_over"][row] >= 0
     return {
         "clip_hits": {

@@ -1,0 +1,66 @@
+"""What a measurement is held against: every number's only home.
+
+The claims of the experiments keep copies of their own, written down before the runs they judge.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+#: Noise levels at which the inverse is looked at.
+TAUS = (0.0, 0.1, 0.25, 0.5, 0.7, 1.0)
+
+#: A sample is lost if its latents come back with a larger relative error, or not finite. An image
+#: that is as far off has not come back either.
+LOST = 1e-2
+
+#: The clip that the paper's figures look at, and the smallest of its list that leaves a healthy
+#: model alone: there an activation is of order one.
+LIMIT = 50.0
+
+#: Beyond this activation float32 has less than three digits left for an image of order one.
+OVERWHELMED = 1e4
+
+Verdict: TypeAlias = Literal["trustworthy", "at risk", "broken"]
+
+#: From the best to the worst.
+VERDICTS: tuple[Verdict, ...] = ("trustworthy", "at risk", "broken")
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """Above `at_risk` a measurement says so, above `broken` that; a NaN is broken."""
+
+    at_risk: float
+    broken: float
+
+    def grade(self, value: float) -> Verdict:
+        """What `value` says of the inverse."""
+        if not value <= self.broken:
+            return "broken"
+        return "trustworthy" if value <= self.at_risk else "at risk"
+
+
+#: The measurement that tells of lost state.
+MOMENTS = "mean square of an image's latents, off 1 by a factor of"
+
+#: What each measurement of a report is held against.
+THRESHOLDS: dict[str, Threshold] = {
+    # A sub-layer with a parameter that is not finite has no inverse.
+    "layers with parameters that are not finite": Threshold(0, 0),
+    # From bin midpoints, so a value has to be off by half a bin to leave its own.
+    "images that do not come back in the same bins": Threshold(0, 0.01),
+    "worst relative error of an image": Threshold(LOST / 10, LOST),
+    "worst relative error of a latent": Threshold(LOST / 10, LOST),
+    # Maximum likelihood drives it to 1; far from there it was trained on other images, or is not
+    # the model that was trained. Sound models of the laptop size, 23 of them, are within a factor
+    # of 1.43, 27 with lost permutations beyond 7 (docs/figure5.md).
+    MOMENTS: Threshold(2, 10),
+    # The largest of all images and samples, so more samples ask for more.
+    "largest activation": Threshold(LIMIT, OVERWHELMED),
+    "log-dets of both directions, bits/dim apart": Threshold(1e-3, 1e-2),
+    # Per sub-layer, so the sum over a hundred of them is what a likelihood is off by.
+    "log-det of a layer off its Jacobian's, nats/dim": Threshold(1e-4, 1e-3),
+    # The error that float32's rounding may grow to, by singular values and as measured.
+    "condition number times 2^-24": Threshold(1e-3, 1e-1),
+    "float32 off float64, tau <= 1": Threshold(1e-3, 1e-2),
+}
