@@ -1,12 +1,14 @@
 """The contract that every invertible map of this library keeps."""
 
+from abc import ABC, abstractmethod
+
 import jax
 
 from flowjax_glow.trainable import merge, trainable
 from flowjax_glow.types import Image, Key, Latents, LogDet, Params
 
 
-class Bijector:
+class Bijector(ABC):
     r"""An invertible map with explicit parameters.
 
     The object holds static configuration alone: it is a frozen dataclass, compares by value, may be
@@ -21,22 +23,49 @@ class Bijector:
     so the two at matching points sum to zero. Values and log-dets come together because both follow
     from one evaluation of a coupling's net.
 
-    To write one, subclass this as a frozen dataclass and define the first three methods; a bijector
-    that scales by something learned also defines ``log_scale(params, z)`` and so takes part in the
-    records of `walk.walk_inverse`.
+    To write one:
+
+    1. Subclass this as a frozen dataclass. Its fields are configuration: numbers, names, other
+       bijectors, nothing that trains. Check them in ``__post_init__``.
+    2. Define `init`, `forward` and `inverse`; without one of them nothing can be constructed.
+       `errors.check_image` complains of inputs that are no batch of images.
+    3. Parameters are any pytree. Float leaves train, integer leaves never do.
+    4. Make log-dets with `numerics.sum_events` or `numerics.zero_log_det`, so that they have a
+       number per example in at least float32.
+    5. One that scales by something learned also defines ``log_scale(params, z)``, the logarithms of
+       what `forward` multiplies by at the point that it maps to `z`; so it takes part in the
+       diagnostics of scales.
+    6. Define `freeze` and `pull_back` anew only where they can be had for less.
+    7. Hold it to the laws, on parameters off their start: there and back, both log-dets against
+       each other, and against ``jnp.linalg.slogdet`` of a Jacobian by `jax.jacobian`.
+
+    >>> from dataclasses import dataclass
+    >>> import jax.numpy as jnp
+    >>> from flowjax_glow.numerics import constant_log_det
+    >>> @dataclass(frozen=True)
+    ... class Stretch(Bijector):
+    ...     def init(self, key, x):
+    ...         return jnp.zeros(())
+    ...     def forward(self, params, x):
+    ...         return x * jnp.exp(params), constant_log_det(x, params * x.shape[-1])
+    ...     def inverse(self, params, z):
+    ...         return z * jnp.exp(-params), constant_log_det(z, -params * z.shape[-1])
+    >>> z, log_det = Stretch().forward(jnp.array(0.5), jnp.ones((1, 2, 2, 3)))
+    >>> print(log_det)
+    [6.]
     """
 
+    @abstractmethod
     def init(self, key: Key, x: Image) -> Params:
         """Parameters for inputs shaped like `x`, a real batch: some starts read its values."""
-        raise NotImplementedError(f"{type(self).__name__} must define init")
 
+    @abstractmethod
     def forward(self, params: Params, x: Image) -> tuple[Latents, LogDet]:
         """``z`` and ``log|det dz/dx|``."""
-        raise NotImplementedError(f"{type(self).__name__} must define forward")
 
+    @abstractmethod
     def inverse(self, params: Params, z: Latents) -> tuple[Image, LogDet]:
         """``x`` and ``log|det dx/dz|``."""
-        raise NotImplementedError(f"{type(self).__name__} must define inverse")
 
     def log_det(self, params: Params, x: Image) -> LogDet:
         """``log|det dz/dx|``; under `jax.jit` the unused ``z`` costs nothing."""

@@ -1,14 +1,17 @@
 """The channels of an image: their two halves, and maps that act on every pixel alike."""
 
 import functools
+from abc import abstractmethod
+from dataclasses import dataclass
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from flowjax_glow.bijector import Bijector
 from flowjax_glow.numerics import PRECISION, constant_log_det
-from flowjax_glow.types import Image, LogDet, Params
+from flowjax_glow.types import Image, Key, LogDet, Params
 
 Matrix = Float[Array, "channels channels"]
 Vector = Float[Array, " channels"]
@@ -38,24 +41,30 @@ class Affine(NamedTuple):
 class ChannelAffine(Bijector):
     """A bijector ``z = x A + b`` on the channels, which a chain may fold with its neighbours."""
 
+    @abstractmethod
     def affine(self, params: Params) -> Affine:
         """``x -> z``."""
-        raise NotImplementedError(f"{type(self).__name__} must define affine")
 
+    @abstractmethod
     def inverse_affine(self, params: Params) -> Affine:
         """``z -> x``."""
-        raise NotImplementedError(f"{type(self).__name__} must define inverse_affine")
 
 
+@dataclass(frozen=True)
 class Folded(Bijector):
     """Channel-affine bijectors in a row as one product, one pass over the data.
 
-    Params are theirs, as a tuple; the chain that folds them has started them one by one. Equal to
-    applying one after the other, up to rounding.
+    Params are theirs, as a tuple. Equal to applying one after the other, up to rounding.
     """
 
-    def __init__(self, bijectors: tuple[ChannelAffine, ...]) -> None:
-        self.bijectors = bijectors
+    bijectors: tuple[ChannelAffine, ...]
+
+    def init(self, key: Key, x: Image) -> Params:
+        params = []
+        for bijector, own in zip(self.bijectors, jax.random.split(key, len(self.bijectors))):
+            params.append(bijector.init(own, x))
+            x, _ = bijector.forward(params[-1], x)
+        return tuple(params)
 
     def forward(self, params: Params, x: Image) -> tuple[Image, LogDet]:
         maps = [b.affine(own) for b, own in zip(self.bijectors, params, strict=True)]

@@ -27,6 +27,7 @@ name             s                                           range of s
 
 import dataclasses
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
@@ -64,15 +65,15 @@ SIGMOID_SHIFT = 2.0
 Raw = Float[Array, "..."]
 
 
-class Scale:
+class Scale(ABC):
     """A rising map from a net's raw output to the logarithm of a positive scale, elementwise."""
 
     #: Raw numbers that the net gives per moved number: 1, or 0 for a scale that learns nothing.
     raw_count: ClassVar[int] = 1
 
+    @abstractmethod
     def log(self, raw: Raw) -> Raw:
         """``log s``, finite with finite gradients for every finite float32 `raw` up to 1e4."""
-        raise NotImplementedError(f"{type(self).__name__} must define log")
 
     def value(self, raw: Raw) -> Raw:
         """``s``."""
@@ -83,9 +84,9 @@ class Scale:
         return jnp.exp(-self.log(raw))
 
     @property
+    @abstractmethod
     def log_bounds(self) -> tuple[float, float]:
         """Infimum and supremum of ``log s``; -inf where s may reach 0."""
-        raise NotImplementedError(f"{type(self).__name__} must define log_bounds")
 
     @property
     def bounds(self) -> tuple[float, float]:
@@ -149,9 +150,9 @@ class SigmoidScale(Scale):
     it is that of s, which cannot.
     """
 
+    @abstractmethod
     def _form(self) -> tuple[float, float, float]:
         """low, high, start."""
-        raise NotImplementedError(f"{type(self).__name__} must define _form")
 
     def log(self, raw: Raw) -> Raw:
         low, high, start = self._form()
@@ -487,6 +488,11 @@ class Blend(Scale):
 
     def log(self, raw: Raw) -> Raw:
         return (1 - self.weight) * self.start.log(raw) + self.weight * self.end.log(raw)
+
+    @property
+    def log_bounds(self) -> tuple[float, float]:
+        lower, upper = zip(self.start.log_bounds, self.end.log_bounds, strict=True)
+        return min(lower), max(upper)  # whatever the weight
 
     def shared_by(self, steps: int) -> "Blend":
         return Blend(self.start.shared_by(steps), self.end.shared_by(steps), self.weight)

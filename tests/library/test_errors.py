@@ -102,14 +102,10 @@ def test_a_bijector_of_ones_own_is_told_what_it_lacks():
     class Mine(fg.Bijector):
         pass
 
-    x = jnp.zeros((1, 2, 2, 1))
-    with pytest.raises(NotImplementedError, match=r"^Mine must define init$"):
-        Mine().init(KEY, x)
-    for call in (Mine().forward, Mine().log_det):
-        with pytest.raises(NotImplementedError, match=r"^Mine must define forward$"):
-            call((), x)
-    with pytest.raises(NotImplementedError, match=r"^Mine must define inverse$"):
-        Mine().inverse((), x)
+    with pytest.raises(
+        TypeError, match=r"Mine .*abstract methods '?forward'?, '?init'?, '?inverse'?"
+    ):
+        Mine()
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "bfloat16"])

@@ -1,5 +1,6 @@
 """Invertible 1x1 convolutions: one matrix that mixes the channels of every pixel."""
 
+from abc import abstractmethod
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -56,9 +57,9 @@ class ChannelMixing(ChannelAffine):
     def _factors(self, params: Params) -> Factors:
         return params["frozen"] if "frozen" in params else self.factorize(params)
 
+    @abstractmethod
     def factorize(self, params: Params) -> Factors:
         """W, its inverse and its log-det from parameters that are not frozen."""
-        raise NotImplementedError(f"{type(self).__name__} must define factorize")
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ import dataclasses
 import re
 import sys
 import zlib
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ LONGEST = 60
 
 
 @dataclass(frozen=True, kw_only=True)
-class Command:
+class Command(ABC):
     """A command line, read.
 
     A subclass says in `__call__` what is done; what that returns is the exit code, 0 if nothing.
@@ -27,8 +28,8 @@ class Command:
     debug: bool = False
     """Show tracebacks."""
 
-    def __call__(self) -> int | None:
-        raise NotImplementedError(f"{type(self).__name__} must define __call__")
+    @abstractmethod
+    def __call__(self) -> int | None: ...
 
 
 @dataclass(frozen=True, kw_only=True)
