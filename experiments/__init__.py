@@ -1,1 +1,1 @@
-"""The paper's experiments: variants, presets, runs, figures and verdicts."""
+"""The paper's experiments: variants, sweeps, claims, figures."""

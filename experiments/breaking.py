@@ -111,10 +111,10 @@ class Breaking(Command):
     """A count, or seeds with commas."""
 
     only: str | None = None
-    """A part of the names of the settings to try; all by default."""
+    """A part of the names of the settings to try; all."""
 
     jobs: int | None = None
-    """Runs at a time; by default one per core, or one on a GPU or TPU."""
+    """Runs at a time; one per core, or one on a GPU or TPU, if not given."""
 
     def __call__(self) -> None:
         settings = {k: v for k, v in SETTINGS.items() if self.only is None or self.only in k}

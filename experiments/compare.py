@@ -30,7 +30,7 @@ MEASURES: dict[str, Callable[[Run, Run], float | None]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Compare(OnRuns):
-    """Print what a variant has more than another in a sweep folder, over the seeds of both."""
+    """Print one variant minus another of a sweep folder, over the seeds that both have."""
 
     variant: tyro.conf.Positional[str]
     """A variant."""

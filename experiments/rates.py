@@ -86,10 +86,10 @@ class Rates(Command):
     """Sizes and recipe."""
 
     output: Path | None = None
-    """Folder; runs/rates-PRESET by default."""
+    """Folder; runs/rates-PRESET."""
 
     only: str | None = None
-    """Names of candidates, with commas; all by default."""
+    """Names of candidates, with commas; all."""
 
     stage: Literal["1", "2"] | None = None
     """Train this stage alone."""
@@ -98,7 +98,7 @@ class Rates(Command):
     """What is subtracted."""
 
     jobs: int | None = None
-    """Runs at a time; by default one per core, or one on a GPU or TPU."""
+    """Runs at a time; one per core, or one on a GPU or TPU, if not given."""
 
     def __call__(self) -> None:
         check_choice("--preset", self.preset, tuple(PRESETS))

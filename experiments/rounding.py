@@ -59,10 +59,10 @@ class Rounding(Command):
     """Sizes and recipe."""
 
     output: Path | None = None
-    """Folder; runs/rounding-PRESET by default."""
+    """Folder; runs/rounding-PRESET."""
 
     jobs: int | None = None
-    """Runs at a time; by default one per core, or one on a GPU or TPU."""
+    """Runs at a time; one per core, or one on a GPU or TPU, if not given."""
 
     def __call__(self) -> None:
         check_choice("--preset", self.preset, tuple(PRESETS))

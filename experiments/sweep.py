@@ -21,7 +21,10 @@ from experiments.sweeps import Sweep, describe, parse_seeds
 from experiments.variants import resolve
 from flowjax_glow.commands.command import run_command
 from flowjax_glow.commands.configure import OnExperiment
+from flowjax_glow.errors import expected
 from flowjax_glow.runs.presets import PRESETS
+
+ADVICE = "use --variant and --seeds"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,10 +44,10 @@ class SweepCommand(OnExperiment):
     """Weight of a term against stretches."""
 
     jobs: int | None = None
-    """Runs at a time; by default one per core, or one on a GPU or TPU."""
+    """Runs at a time; one per core, or one on a GPU or TPU, if not given."""
 
     output: Path | None = None
-    """Folder; runs/PRESET-DATA by default."""
+    """Folder; runs/PRESET-DATA."""
 
     restart: bool = False
     """Set old runs of this sweep aside and start over."""
@@ -69,6 +72,9 @@ class SweepCommand(OnExperiment):
 
     def sweep(self) -> Sweep:
         """What the options ask for."""
+        for setting in self.set:
+            if setting.partition("=")[0].strip() in ("variant", "seed", "nudge"):
+                raise expected("--set", "a field that all runs share", got=setting, advice=ADVICE)
         control = self.experiment()
         if self.penalty is not None:
             control = dataclasses.replace(control, penalty=self.penalty)
@@ -77,7 +83,7 @@ class SweepCommand(OnExperiment):
             control,
             resolve(self.variant),
             parse_seeds(self.seeds, PRESETS[self.preset].seeds),
-            self.output or self.folder(control),
+            self.output or self.place(control),
         )
 
 

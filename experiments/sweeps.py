@@ -9,9 +9,6 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-import jax
-import jax.numpy as jnp
-
 from experiments.children import Job, Machine, machine, run_in_children
 from experiments.claims import claims_table, judge, write_claims
 from experiments.figures.drawing import draw_all
@@ -19,13 +16,12 @@ from experiments.table import summary_table
 from experiments.variants import GROUPS, VARIANTS, apply_variant
 from flowjax_glow import data
 from flowjax_glow.commands.errors import SOME_RUNS_FAILED
-from flowjax_glow.config import glow
 from flowjax_glow.errors import check_count, expected
 from flowjax_glow.files import read_json, write_json
 from flowjax_glow.runs.cost.estimate import estimate, matmul_peak
 from flowjax_glow.runs.experiment import Experiment, read_config
 from flowjax_glow.runs.folder import check_same, claimed, is_finished, set_aside
-from flowjax_glow.runs.images import fit_to_data, image_shape, source_of
+from flowjax_glow.runs.images import check_builds, fit_to_data, image_shape, source_of
 from flowjax_glow.runs.presets import PRESETS
 from flowjax_glow.runs.results import load_sweep
 
@@ -160,18 +156,10 @@ class Sweep:
         )
 
     def _check_shapes(self, devices: int) -> None:
-        """Builds every variant on shapes alone, so that a size that cannot work is told at once."""
-        for name in ("batch", "chunk"):
-            if getattr(self.control, name) % devices:
-                raise expected(
-                    f"Experiment.{name}",
-                    f"a multiple of the {devices} devices",
-                    got=getattr(self.control, name),
-                    advice="change --batch, or use fewer devices",
-                )
-        images = jax.ShapeDtypeStruct((2, *source_of(self.control).shape), jnp.float32)
+        """Builds every variant on shapes alone, before anything is trained."""
+        shape = source_of(self.control).shape
         for experiment in self.experiments:
-            jax.eval_shape(glow(experiment.model).init, jax.random.key(0), images)
+            check_builds(experiment, shape, devices)
 
     def _check_comparable(self, but: set[str]) -> None:
         """Every run in the folder, `but` those, must differ from ours in variant and seed alone."""

@@ -38,6 +38,9 @@ NEVER = {room: {"config", "density", "walk", "combinators"} for room in ("traini
 #: All that importing any part of the package may need; the rest is imported where it is used.
 AT_IMPORT = {"jax", "jaxtyping", "flax", "optax", "numpy", PACKAGE, *sys.stdlib_module_names}
 
+#: Rooms that draw or talk to people: nothing that models need imports them at import time.
+WITH_EXTRAS = {"plotting", "commands"}
+
 
 def imports(tree: ast.AST, *, at_import: bool = False) -> Iterator[str]:
     """Dotted names of all modules imported, or only of those outside of functions."""
@@ -49,10 +52,6 @@ def imports(tree: ast.AST, *, at_import: bool = False) -> Iterator[str]:
             yield start if start != PACKAGE else f"{PACKAGE}.{node.names[0].name}"
         elif not (at_import and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)):
             yield from imports(node, at_import=at_import)
-
-
-#: Rooms that draw or talk to people: nothing that models need imports them at import time.
-WITH_EXTRAS = {"plotting", "commands"}
 
 
 def complaints(module: str, source: str) -> list[str]:

@@ -17,6 +17,9 @@ from experiments.claims.thresholds import (
 )
 from flowjax_glow.runs.results import Arrays, Run
 
+#: log10 of an activation that is capped; activations below 1 do not interest.
+LOG10_ACTIVATIONS = (-math.inf, math.log10(ACTIVATION_CAP))
+
 
 def after(by_step: Mapping[int, Arrays]) -> Arrays | None:
     """The arrays of the last step; None if there are none but those before training."""
@@ -167,9 +170,6 @@ def _known(value: float) -> float | None:
     """None for NaN, the difference of two infinities or the mean of nothing."""
     return None if math.isnan(value) else float(value)
 
-
-#: log10 of an activation that is capped; activations below 1 do not interest.
-LOG10_ACTIVATIONS = (-math.inf, math.log10(ACTIVATION_CAP))
 
 _BLACK, _WHITE = -0.5, 0.5
 

@@ -12,6 +12,9 @@ from experiments.claims.shared import (
 from experiments.claims.thresholds import LOSS_MARGIN, MOST, RARE_RATE
 from experiments.claims.verdicts import Claim, Evidence, Verdict, conclude, measure
 
+#: Reported beside C5-lost: what redrawn permutations do to models with a floor or our bound.
+WITH_A_FLOOR = ("randomized-bounded", "randomized-damped")
+
 
 def samples_cannot_be_decoded(evidence: Evidence) -> Verdict:
     """C1-tau1."""
@@ -101,10 +104,6 @@ def _free_and_stable(evidence: Evidence, claim: str, variant: str) -> Verdict:
             *stable_at_zero_and_on_images(evidence, variant),
         ],
     )
-
-
-#: Reported beside C5-lost: what redrawn permutations do to models with a floor or our bound.
-WITH_A_FLOOR = ("randomized-bounded", "randomized-damped")
 
 
 def lost_permutations_break(evidence: Evidence) -> Verdict:

@@ -21,6 +21,19 @@ from experiments.claims.thresholds import (
 )
 from experiments.claims.verdicts import Claim, Evidence, Verdict, compare, conclude, measure
 
+MIXED, SIGNAL = "randomized-level-end", "signal"
+
+#: What else the laboratory compares, reported beside the claim: the same two changes under a
+#: learned prior and with s in (0.5, 1), and models that are the same in distribution.
+BESIDE = (
+    ("level-end-learned", "learned"),
+    ("openai", "learned"),
+    ("level-end-bounded", "bounded"),
+    ("signal-bounded", "bounded"),
+    ("level-end-signal", MIXED),
+    ("randomized", MIXED),
+)
+
 _SHARE = (0.0, 1.0)
 
 
@@ -200,20 +213,6 @@ def randomized_splits_break(evidence: Evidence) -> Verdict:
             ),
         ],
     )
-
-
-MIXED, SIGNAL = "randomized-level-end", "signal"
-
-#: What else the laboratory compares, reported beside the claim: the same two changes under a
-#: learned prior and with s in (0.5, 1), and models that are the same in distribution.
-BESIDE = (
-    ("level-end-learned", "learned"),
-    ("openai", "learned"),
-    ("level-end-bounded", "bounded"),
-    ("signal-bounded", "bounded"),
-    ("level-end-signal", MIXED),
-    ("randomized", MIXED),
-)
 
 
 def noise_takes_a_path(evidence: Evidence) -> Verdict:

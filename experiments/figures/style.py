@@ -42,6 +42,3 @@ def order(variants: set[str]) -> list[str]:
 def shade(position: int, count: int) -> tuple[float, ...]:
     """A color of an ordered family such as noise levels: light first, dark last, also in gray."""
     return colormaps["viridis"](0.85 * (1 - position / max(count - 1, 1)))
-
-
-# The canvases are asked directly, since `Figure.savefig` draws everything twice.

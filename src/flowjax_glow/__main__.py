@@ -12,12 +12,19 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.split(".")[0] == "flowjax_glow":
             raise
-        sys.exit(
-            f"flowjax-glow: expected the packages of the extra `experiments`, got no {error.name}; "
-            "install them: pip install 'flowjax-glow[experiments]', in a clone pip install "
-            "'.[experiments]', from a file pip install 'FILE.whl[experiments]'"
-        )
+        print(f"error: flowjax-glow: {_missing(error.name)}", file=sys.stderr)
+        sys.exit(2)
     dispatch(sys.argv[1:] if arguments is None else arguments, "flowjax-glow")
+
+
+def _missing(module: str) -> str:
+    if module == "fcntl":
+        return "expected Linux or macOS, got a system without file locks; use one of these"
+    return (
+        f"expected the packages of the extra `experiments`, got no {module}; install them: pip "
+        "install 'flowjax-glow[experiments]', in a clone pip install '.[experiments]', from a file "
+        "pip install 'FILE.whl[experiments]'"
+    )
 
 
 if __name__ == "__main__":

@@ -127,7 +127,7 @@ def sample_pixels(
 
     Args:
         shape: of one image, `(height, width, channels)`.
-        temperature: as of `density.sample`.
+        temperature: as of `sample`.
         chunk: images per compiled call; what lies beyond `count` is thrown away.
         on_chunk: called with the number of images done, for a progress bar.
 

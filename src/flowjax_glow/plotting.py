@@ -70,6 +70,7 @@ def save(figure: Figure, folder: Path, name: str, arrays: Mapping[str, np.ndarra
     return list(contents)
 
 
+# The canvases are asked directly, since `Figure.savefig` draws everything twice.
 def _png(figure: Figure) -> bytes:
     stream = io.BytesIO()
     FigureCanvasAgg(figure).print_png(stream, metadata={"Software": None})

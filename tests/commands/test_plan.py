@@ -120,7 +120,7 @@ def test_the_options_change_the_experiment():
         (["--devices=0"], "--devices: expected a whole number above 0, got 0"),
         (["--peak=0"], "--peak: expected a number above 0, got 0"),
         (["--efficiency=30"], "--efficiency: expected a share above 0 and at most 1, got 30"),
-        (["--preset=tiny"], "--preset: expected one of smoke, .* got 'tiny'"),
+        (["--preset=tiny"], "--preset: expected one of recommended, smoke, .* got 'tiny'"),
         (["--preset=smoke", "--size=10"], "squeeze: expected even height and width"),
     ],
 )

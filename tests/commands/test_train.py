@@ -5,7 +5,7 @@ import json
 import pytest
 
 from flowjax_glow.commands.catalog import COMMANDS
-from flowjax_glow.commands.configure import OnOneModel
+from flowjax_glow.commands.train import Train
 from flowjax_glow.config import RECOMMENDED, GlowConfig
 from flowjax_glow.runs.experiment import read_config
 from flowjax_glow.runs.presets import SMOKE, recommended
@@ -47,7 +47,7 @@ def test_a_model_is_trained_sampled_and_judged(trained):
     assert f"{folder}: 1 levels of 1 steps, width 4, digits, 4 steps of 8 images" in output
     assert "bits/dim on 8 held-out images (8 bits)" in output
     assert f"verdict: {verdict}" in output
-    for name in ("training.png", "samples/temperature-1-seed-0.png", "summary.json"):
+    for name in ("training.png", "samples.png", "summary.json"):
         assert (folder / name).exists()
     experiment = read_config(folder)
     assert (experiment.seed, experiment.dataset, experiment.model.depth) == (3, "digits", 1)
@@ -57,12 +57,10 @@ def test_a_model_is_trained_sampled_and_judged(trained):
 def test_the_same_command_again_trains_nothing(trained):
     folder, _, _ = trained
     before = (folder / "metrics.jsonl").read_bytes()
-    samples = (folder / "samples/temperature-1-seed-0.npz").stat().st_mtime_ns
     invoke(
         "train", "--data=digits", "--steps=4", "--batch=8", "--seed=3", f"--output={folder}", *TINY
     )
     assert (folder / "metrics.jsonl").read_bytes() == before
-    assert (folder / "samples/temperature-1-seed-0.npz").stat().st_mtime_ns == samples
 
 
 def test_another_configuration_is_refused(trained):
@@ -74,18 +72,50 @@ def test_another_configuration_is_refused(trained):
     assert "model.width: 4 -> 8" in output
 
 
+def test_other_peoples_folders_are_left_alone(trained, tmp_path):
+    (tmp_path / "thesis.txt").write_text("mine")
+    assert "got a folder of other files; choose another" in train(tmp_path)[1]
+    (tmp_path / "sweep.json").write_text("{}")
+    code, output = train(tmp_path)
+    assert (code, "got a sweep folder" in output) == (2, True)
+    assert {path.name for path in tmp_path.iterdir()} == {"thesis.txt", "sweep.json"}
+
+
+@pytest.mark.parametrize("setting", ["n_bits=9", "model.levels=5", "batch=9"])
+def test_what_cannot_be_built_leaves_nothing_behind(setting, tmp_path):
+    folder = tmp_path / "r"
+    code, output = invoke(
+        "train", "--data=digits", "--steps=4", f"--set={setting}", f"--output={folder}"
+    )
+    assert code == 2, output
+    assert not folder.exists()
+
+
 def test_a_configuration_stands_in_for_a_preset(trained):
     folder, _, _ = trained
     for path in (folder, folder / "config.json"):
-        assert OnOneModel(config=path).experiment() == read_config(folder)
+        assert Train(config=path).experiment() == read_config(folder)
+
+
+def test_what_is_set_decides_what_is_recommended():
+    settings = ("dataset=digits", "image_size=none", "steps=50")
+    chosen = Train(set=settings).experiment()
+    assert chosen == Train(data="digits", steps=50).experiment()
+    assert (chosen.model.levels, chosen.steps, chosen.optimizer.warmup_steps) == (1, 50, 12)
+
+
+def test_the_seed_of_a_configuration_is_kept(trained):
+    folder, _, _ = trained
+    code, output = invoke("train", f"--config={folder}", f"--output={folder}")
+    assert code in (0, 10, 11), output  # the same run, finished
 
 
 def test_a_preset_and_what_is_set():
-    chosen = OnOneModel(preset="smoke", data="digits", size=8, set=("model.depth=3",)).experiment()
+    chosen = Train(preset="smoke", data="digits", size=8, set=("model.depth=3",)).experiment()
     assert chosen.dataset == "digits"
     assert chosen.model == GlowConfig(levels=2, depth=3, width=16)
     assert chosen.optimizer == SMOKE.optimizer
-    assert OnOneModel(data="digits", steps=8).experiment().steps == 8
+    assert Train(data="digits", steps=8).experiment().steps == 8
 
 
 @pytest.mark.parametrize(
@@ -122,15 +152,14 @@ def test_odd_images_have_no_model():
         (["train", "--steps=many"], 2, "--steps"),
         (["train", "--set=stepz=3"], 2, "did you mean steps"),
         (["train", "--data=folder:/none", "--size=8"], 3, "error: "),
-        (["train", "--config=/none"], 2, "error: "),
+        (["train", "--config=/none"], 2, "expected a run folder or its config.json, got neither"),
+        (["train", "--config=/none", "--preset=smoke"], 2, "drop one"),
         (["train", "--help"], 0, "FIELD=VALUE"),
         (["--help"], 0, "flowjax-glow COMMAND --help tells more."),
         ([], 0, "usage: flowjax-glow COMMAND"),
     ],
 )
 def test_command_lines(arguments, code, message):
-    if not arguments:
-        arguments = ["-h"]
     ended, output = invoke(*arguments)
     assert (ended, message in output) == (code, True), output
     assert "Traceback" not in output

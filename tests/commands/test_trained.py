@@ -231,9 +231,16 @@ def test_a_trained_run_is_led_to_another_scale(trained, tmp_path):
     assert len([r for r in read_metrics(output / "metrics.jsonl") if "loss" in r]) == 4
     assert (trained / "metrics.jsonl").read_bytes() == before
 
-    code, text = invoke("repair", trained, *options)
+    assert json.loads((output / "summary.json").read_text())["status"] == "done"
+    for taken in (output, trained, tmp_path):
+        code, text = invoke("repair", trained, *options[:-1], f"--output={taken}")
+        assert code == 2
+        assert "expected no such folder yet, got one; choose --output" in text
+    (output / "repair.json").unlink()  # as if it had been interrupted before its end
+    code, text = invoke("repair", trained, *options, "--steps=8")
     assert code == 2
-    assert "expected no such folder yet, got one; choose --output" in text
+    assert "'steps': 4" in text
+    assert invoke("repair", trained, *options)[0] == 0
 
 
 def test_scales_move_in_equal_parts_and_then_stay(trained):

@@ -1,1 +1,1 @@
-"""`flowjax-glow`: what people do with trained models and before there are any, a file each."""
+"""`flowjax-glow`, a file per command: train, plan, and what reads trained models."""

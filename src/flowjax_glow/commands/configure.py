@@ -9,11 +9,16 @@ import tyro
 from tyro.conf import UseAppendAction
 
 from flowjax_glow.commands.command import Command
-from flowjax_glow.errors import check_choice
+from flowjax_glow.errors import check_choice, expected
 from flowjax_glow.runs.experiment import Experiment, read_config
 from flowjax_glow.runs.images import image_shape
 from flowjax_glow.runs.presets import PRESETS, recommended
 from flowjax_glow.runs.settings import with_settings
+
+RECOMMENDED = "recommended"
+
+#: What the recommended model and its recipe follow from.
+GIVEN = ("dataset", "image_size", "steps")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,10 +26,7 @@ class OnExperiment(Command):
     """A command about an experiment, before anything is trained."""
 
     preset: str = "laptop"
-    """Sizes and recipe; experiments.sweep --list describes them."""
-
-    config: Path | None = None
-    """A run folder, or its config.json, whose experiment is taken in place of a preset."""
+    """Sizes and recipe; python -m experiments.sweep --list describes them."""
 
     data: Annotated[str | None, tyro.conf.arg(aliases=("--dataset",))] = None
     """The images: photos, digits, folder:PATH, npz:PATH, mnist:PATH, cifar10:PATH, tfds:NAME."""
@@ -47,41 +49,67 @@ class OnExperiment(Command):
         Raises:
             ValueError: if there is no such preset, field or value.
         """
-        changes = {
+        return with_settings(self.base(), self.settings())
+
+    def base(self) -> Experiment:
+        """What the settings change."""
+        check_choice("--preset", self.preset, tuple(PRESETS))
+        return PRESETS[self.preset].control
+
+    def settings(self) -> list[str]:
+        """Those of the short options, then those of --set."""
+        short = {
             "dataset": self.data,
             "image_size": self.size,
             "steps": self.steps,
             "batch": self.batch,
         }
-        short = [f"{name}={value}" for name, value in changes.items() if value is not None]
-        return with_settings(self.base(), [*short, *self.set])
+        given = [f"{name}={value}" for name, value in short.items() if value is not None]
+        return [*given, *self.set]
 
-    def base(self) -> Experiment:
-        """What is changed."""
-        if self.config is not None:
-            folder = self.config.parent if self.config.name == "config.json" else self.config
-            return read_config(folder)
-        check_choice("--preset", self.preset, tuple(PRESETS))
-        return PRESETS[self.preset].control
-
-    def folder(self, experiment: Experiment) -> Path:
-        """Where its results lie by default: ``runs/PRESET-DATA``."""
-        place = "".join(c if c.isalnum() or c in "-_." else "-" for c in experiment.dataset)
-        return Path("runs") / f"{self.preset}-{place}"
+    def place(self, experiment: Experiment) -> Path:
+        """Where results lie by default: ``runs/PRESET-DATA``."""
+        name = f"{self.preset}-{experiment.dataset}"
+        return Path("runs") / "".join(c if c.isalnum() or c in "-_." else "-" for c in name)
 
 
 @dataclass(frozen=True, kw_only=True)
 class OnOneModel(OnExperiment):
-    """A command about one model, which fits its images if no preset says otherwise."""
+    """A command about one model, which fits its images if nothing says otherwise."""
 
-    preset: str = "recommended"
+    preset: str = RECOMMENDED
     """Sizes and recipe; `recommended` fits the images."""
 
+    config: Path | None = None
+    """A run folder, or its config.json, whose experiment is taken in place of a preset."""
+
     def base(self) -> Experiment:
-        if self.config is not None or self.preset != "recommended":
-            check_choice("--preset", self.preset, ("recommended", *PRESETS))
+        check_choice("--preset", self.preset, (RECOMMENDED, *PRESETS))
+        if self.config is not None:
+            return self._read_config(self.config)
+        if self.preset != RECOMMENDED:
             return super().base()
-        wanted = Experiment(dataset=self.data or "photos", image_size=self.size)
-        shape = image_shape(wanted)
-        chosen = recommended(shape) if self.steps is None else recommended(shape, self.steps)
+        given = [each for each in self.settings() if each.partition("=")[0].strip() in GIVEN]
+        wanted = with_settings(Experiment(image_size=16 if self.data is None else None), given)
+        chosen = recommended(image_shape(wanted))
+        if any(each.startswith("steps") for each in given):
+            chosen = recommended(image_shape(wanted), wanted.steps)
         return dataclasses.replace(chosen, dataset=wanted.dataset, image_size=wanted.image_size)
+
+    def _read_config(self, path: Path) -> Experiment:
+        if self.preset != RECOMMENDED:
+            raise expected("--config", "no --preset beside it", got=self.preset, advice="drop one")
+        folder = path.parent if path.name == "config.json" else path
+        if not (folder / "config.json").is_file():
+            raise expected(
+                f"--config={path}",
+                "a run folder or its config.json",
+                got="neither",
+                advice="name a folder that flowjax-glow train has written",
+            )
+        return read_config(folder)
+
+    def place(self, experiment: Experiment) -> Path:
+        if self.config is None:
+            return super().place(experiment)
+        return Path("runs") / f"{experiment.variant}-{experiment.dataset.replace(':', '-')}"

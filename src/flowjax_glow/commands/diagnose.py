@@ -59,7 +59,10 @@ class Diagnose(OnRuns):
         parse_taus(self.taus)  # complains before anything is read
         keep_compiled_programs()
         keep_freed_memory()
-        return max(EXIT_CODES[self._judge(trained).verdict] for trained in trained_runs(self.run))
+        codes = [EXIT_CODES[self._judge(trained).verdict] for trained in trained_runs(self.run)]
+        if not codes:
+            raise expected(f"{self.run}", "a checkpoint", got="none", advice="wait for the first")
+        return max(codes)
 
     def _judge(self, trained: Trained) -> StabilityReport:
         experiment, source, taus = trained.experiment, trained.source, parse_taus(self.taus)

@@ -12,6 +12,7 @@ from flowjax_glow.runs.folder import ConfigChangedError, FolderInUseError
 from flowjax_glow.training import CheckpointError
 
 SOME_RUNS_FAILED, USAGE, DATA, CHECKPOINT, IN_USE = 1, 2, 3, 5, 6
+INTERRUPTED = 130  # as shells say it
 
 #: What the user must mend; the first of them would meet every run of a sweep.
 FOR_THE_USER = (DataError, CheckpointError, ConfigChangedError)
@@ -23,6 +24,11 @@ def one_line_errors(debug: bool = False) -> Iterator[None]:
     try:
         with contextlib.nullcontext() if debug else one_line_warnings():
             yield
+    except KeyboardInterrupt:
+        if debug:
+            raise
+        print("interrupted; the same command goes on where it was", file=sys.stderr)
+        sys.exit(INTERRUPTED)
     except (DataError, CheckpointError, FolderInUseError, ValueError, OSError) as error:
         if debug:
             traceback.print_exc()

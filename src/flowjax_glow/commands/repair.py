@@ -1,5 +1,6 @@
 """`flowjax-glow repair`: leads a trained model whose inverse is broken to a bounded scale."""
 
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,15 +13,16 @@ from jaxtyping import Array, Float
 from flowjax_glow import data
 from flowjax_glow.combinators import Memory
 from flowjax_glow.commands.command import Command
+from flowjax_glow.commands.errors import SOME_RUNS_FAILED
 from flowjax_glow.config import glow
 from flowjax_glow.density import bits_per_dim
 from flowjax_glow.diagnostics import stability_report
 from flowjax_glow.diagnostics.report import Tier
 from flowjax_glow.errors import expected
-from flowjax_glow.files import write_json
+from flowjax_glow.files import read_json, write_json
 from flowjax_glow.runs.compilation import keep_compiled_programs
 from flowjax_glow.runs.experiment import Experiment
-from flowjax_glow.runs.folder import claimed
+from flowjax_glow.runs.folder import check_same, claimed
 from flowjax_glow.runs.load import Trained, load_trained
 from flowjax_glow.runs.loss import HELD_OUT_KEY, BitsPerDim
 from flowjax_glow.runs.run import Training, run
@@ -69,11 +71,11 @@ class Repair(Command):
     tier: Tier = "fast"
     """Of the stability reports."""
 
-    def __call__(self) -> None:
+    def __call__(self) -> int:
         new = scale_from(self.scale)
         name = f"{self.run.name}-{self.scale.replace(':', '-')}"
         output = self.output or self.run.with_name(name)
-        _check_output(output)
+        _check_output(output, self.run)
         keep_compiled_programs()
         keep_freed_memory()
         trained = load_trained(self.run)
@@ -81,7 +83,11 @@ class Repair(Command):
         before_report = judge(trained, self.count, self.tier)
         print(f"before: {before_report['bits_per_dim']:.3f} bits/dim, {before_report['text']}")
         with claimed(output):
-            run(after, output, training=Repairing(after, trained))
+            _check_start(output, self.run, trained, after)
+            summary = run(after, output, training=Repairing(after, trained))
+        if summary["status"] != "done":
+            print(f"{output}: the training diverged at step {summary['steps']}", file=sys.stderr)
+            return SOME_RUNS_FAILED
         after_report = judge(load_trained(output), self.count, self.tier)
         print(f"after: {after_report['bits_per_dim']:.3f} bits/dim, {after_report['text']}")
         print(f"  {output}")
@@ -94,13 +100,30 @@ class Repair(Command):
                 "after": after_report,
             },
         )
+        return 0
 
 
-def _check_output(output: Path) -> None:
+#: Says what a repair started from, so that one that was interrupted goes on from the same.
+START = "repaired_from.json"
+
+
+def _check_output(output: Path, run: Path) -> None:
     """A repair that was interrupted goes on; nothing else is written over."""
-    interrupted = (output / "config.json").exists() and not (output / "repair.json").exists()
-    if output.exists() and not interrupted:
+    interrupted = (output / START).exists() and not (output / "repair.json").exists()
+    if (output.exists() and not interrupted) or output.resolve() == run.resolve():
         raise expected(f"{output}", "no such folder yet", got="one", advice="choose --output")
+
+
+def _check_start(output: Path, run: Path, trained: Trained, after: Experiment) -> None:
+    """Notes what the repair starts from; raises if an earlier attempt started from another."""
+    start = {"run": str(run.resolve()), "step": int(trained.state.step), "steps": after.steps}
+    earlier = read_json(output / START)
+    if earlier not in (None, start):
+        raise expected(
+            f"{output}", f"a repair of {earlier}", got=str(start), advice="choose another --output"
+        )
+    check_same(output, after)
+    write_json(output / START, start)
 
 
 def repaired(

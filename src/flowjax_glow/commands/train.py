@@ -1,20 +1,28 @@
 """`flowjax-glow train`: one model on one's own images, and what can be said of it."""
 
 import dataclasses
+import signal
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+import jax
 import numpy as np
 
 from flowjax_glow.commands.configure import OnOneModel
 from flowjax_glow.commands.diagnose import Diagnose
-from flowjax_glow.commands.sample import Sample
+from flowjax_glow.commands.errors import SOME_RUNS_FAILED
+from flowjax_glow.commands.sample import COLUMNS, ROWS, save_picture
+from flowjax_glow.density import sample_pixels
+from flowjax_glow.errors import expected
 from flowjax_glow.runs.compilation import keep_compiled_programs
 from flowjax_glow.runs.experiment import Experiment
 from flowjax_glow.runs.folder import check_same, claimed, set_aside
-from flowjax_glow.runs.images import fit_to_data, source_of
+from flowjax_glow.runs.images import check_builds, fit_to_data, source_of
+from flowjax_glow.runs.load import Trained, load_trained
 from flowjax_glow.runs.results import Run, load_run
 from flowjax_glow.runs.run import run
 from flowjax_glow.training import keep_freed_memory
@@ -28,30 +36,36 @@ if TYPE_CHECKING:
 class Train(OnOneModel):
     """Train a model on images, draw samples and judge its inverse.
 
-    The same command again goes on where it was interrupted, and does nothing where all is done.
+    The same command again goes on where it was interrupted, and trains nothing where all is done.
     OUTPUT becomes a run folder: `sample`, `diagnose` and the other commands take it. In it are the
-    curves of the training (training.png), samples, and a stability report. Exits as `diagnose`
-    does, and with 1 if the training diverged.
+    curves of the training (training.png), samples (samples.png), and a stability report
+    (diagnosis/). Exits as `diagnose` does, and with 1 if the training diverged.
     """
 
-    seed: int = 0
-    """Of the initial parameters, the order of the images and their noise."""
+    seed: int | None = None
+    """Of the initial parameters, the order of the images and their noise; 0, or the config's."""
 
     output: Path | None = None
-    """The run folder; runs/PRESET-DATA-seedS by default."""
+    """The run folder; runs/PRESET-DATA-seedS if none is given."""
 
     restart: bool = False
     """Set the old run aside and start over."""
 
     def __call__(self) -> int:
-        wanted = dataclasses.replace(self.experiment(), seed=self.seed)
-        experiment = fit_to_data(wanted, source_of(wanted))
-        output = self.output or self.folder(experiment).with_name(
-            f"{self.folder(experiment).name}-seed{self.seed}"
-        )
+        wanted = self.experiment()
+        if self.seed is not None:
+            wanted = dataclasses.replace(wanted, seed=self.seed)
+        source = source_of(wanted)
+        experiment = fit_to_data(wanted, source)
+        output = self.output or self._default_output(experiment)
+        check_output(output)
+        check_builds(experiment, source.shape, jax.device_count())
+        signal.signal(signal.SIGTERM, _stop)
         keep_compiled_programs()
         keep_freed_memory()
-        if self.restart:
+        if self.restart and (output / "config.json").exists():
+            with claimed(output):
+                pass  # nobody trains in it
             set_aside(output)
         with claimed(output):
             check_same(output, experiment)  # a finished run would be taken as it is
@@ -59,15 +73,34 @@ class Train(OnOneModel):
             summary = run(experiment, output)
         draw(load_run(output)).savefig(output / "training.png", dpi=150)
         if summary["status"] != "done":
-            return 1
+            print(f"{output}: the training diverged at step {summary['steps']}", file=sys.stderr)
+            return SOME_RUNS_FAILED
         print(
-            f"{output}: {summary['steps']} steps, {summary['bits_per_dim']:.3f} bits/dim on "
+            f"{output}: {summary['steps']} steps, {float(summary['bits_per_dim']):.3f} bits/dim on "
             f"{experiment.held_out} held-out images ({experiment.n_bits} bits)"
         )
-        samples = Sample(run=output)
-        if not samples.file_of(output).exists():
-            samples()
+        draw_samples(load_trained(output), output / "samples.png")
         return Diagnose(run=output, tier="fast", count=experiment.held_out)()
+
+    def _default_output(self, experiment: Experiment) -> Path:
+        place = self.place(experiment)
+        return place.with_name(f"{place.name}-seed{experiment.seed}")
+
+
+def check_output(folder: Path) -> None:
+    """Raises unless `folder` is a run folder, or has nothing that a run would mix with."""
+    inside = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    if "sweep.json" in inside or (inside - {"lock"} and "config.json" not in inside):
+        raise expected(
+            f"--output={folder}",
+            "a run folder, an empty one or none yet",
+            got="a sweep folder" if "sweep.json" in inside else "a folder of other files",
+            advice="choose another --output",
+        )
+
+
+def _stop(signum: int, frame: FrameType | None) -> None:
+    raise SystemExit(128 + signum)  # so that the run notes that it did not end
 
 
 def described(experiment: Experiment) -> str:
@@ -77,6 +110,22 @@ def described(experiment: Experiment) -> str:
         f"{model.levels} levels of {model.depth} steps, width {model.width}, "
         f"{experiment.dataset}, {experiment.steps} steps of {experiment.batch} images"
     )
+
+
+def draw_samples(trained: Trained, file: Path) -> None:
+    """A picture of samples at temperature 1."""
+    count = ROWS * COLUMNS
+    images = sample_pixels(
+        trained.flow,
+        trained.state.params,
+        jax.random.key(0),
+        count,
+        trained.source.shape,
+        n_bits=trained.experiment.n_bits,
+        chunk=count,
+    )
+    save_picture(file, np.asarray(images))
+    print(file)
 
 
 def draw(trained: Run) -> "Figure":

@@ -24,6 +24,12 @@ from flowjax_glow.errors import expected
 from flowjax_glow.rebuild import with_memory
 from flowjax_glow.types import Image, Key, Params, PerExample
 
+#: Distances of the neighbors, in units of the images, which span [-0.5, 0.5).
+DISTANCES = (1e-3, 1e-2, 1e-1)
+
+#: The length of the finite difference, in the units of its argument.
+STEP = 0.1
+
 #: Power iteration ends once no image's value changes by more than this fraction in a round, or
 #: after so many rounds. Its values are lower bounds of the gains.
 TOLERANCE = 1e-5
@@ -103,10 +109,6 @@ def _largest_singular_value(function: Callable[[Any], Any], at: Any, key: jax.Ar
     return found._replace(direction=())
 
 
-#: Distances of the neighbors, in units of the images, which span [-0.5, 0.5).
-DISTANCES = (1e-3, 1e-2, 1e-1)
-
-
 @dataclass(frozen=True, eq=False)
 class BiLipschitz(Result):
     """Lower bounds of Lipschitz constants: the largest ``|F(x) - F(y)| / |x - y|`` of some pairs.
@@ -165,10 +167,6 @@ def _neighbors(
     )
     gain = norm(at_z - at_moved) / distance
     return of_images, (1 / gain, gain)
-
-
-#: The length of the finite difference, in the units of its argument.
-STEP = 0.1
 
 
 def finite_difference_penalty(

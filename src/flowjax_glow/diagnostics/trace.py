@@ -46,16 +46,12 @@ def clip_and_observe(limit: float | Float[Array, ""]) -> Callable[..., Any]:
         events = tuple(range(1, x.ndim))
         carries = isinstance(bijector, CarriesScale)
         log_scale = bijector.log_scale(params, z) if carries else None
-        lowest = None
-        if log_scale is not None:
-            # before the minimum, which may pass a NaN over
-            lowest = jnp.where(jnp.isnan(log_scale), -jnp.inf, log_scale).min(events)
         observation = Observation(
             largest=size.max(events),
             clipped=(size > limit).mean(events),
             nonfinite=jnp.isinf(size).sum(events),
             log_det=log_det,
-            min_log_scale=lowest,
+            min_log_scale=None if log_scale is None else _lowest(log_scale),
             log_scale=log_scale,
         )
         return jnp.clip(x, -limit, limit), observation
@@ -168,8 +164,11 @@ def _visit(
     events = tuple(range(1, x.ndim))
     lowest = jnp.zeros_like(log_det)
     if isinstance(bijector, CarriesScale):
-        log_scale = bijector.log_scale(params, z)
-        # before the minimum, which may pass a NaN over
-        known = jnp.where(jnp.isnan(log_scale), -jnp.inf, log_scale)
-        lowest = known.min(events).astype(log_det.dtype)
+        lowest = _lowest(bijector.log_scale(params, z)).astype(log_det.dtype)
     return x, (sizes(x).max(events), lowest)
+
+
+def _lowest(log_scale: Image) -> PerExample:
+    """The smallest of every example; NaN counts as -inf, which a minimum may pass over."""
+    known = jnp.where(jnp.isnan(log_scale), -jnp.inf, log_scale)
+    return known.min(tuple(range(1, known.ndim)))

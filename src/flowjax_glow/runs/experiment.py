@@ -9,24 +9,40 @@ from typing import Any
 from flowjax_glow import scales
 from flowjax_glow.config import GlowConfig
 from flowjax_glow.diagnostics import thresholds
-from flowjax_glow.errors import check_count, check_positive, expected
+from flowjax_glow.errors import check_choice, check_count, check_positive, expected
 from flowjax_glow.glowip import GlowIPConfig
 from flowjax_glow.training import OptimizerConfig, make_optimizer
 
 #: Noise levels tau at which the inverse is looked at; latents are tau * N(0, I).
 TAUS = thresholds.TAUS[::-1]
 
-
 #: The paper's limits of the activations, and none.
 CLIPS = (10.0, 20.0, 30.0, 40.0, 50.0, 100.0, 500.0, 1000.0, float("inf"))
-
 
 #: Temperatures of the sample figure (openai/glow's).
 TEMPERATURES = (0.0, 0.25, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 
-
 #: Deviation of a nudge, relative to each parameter: about ten roundings of float32.
 NUDGE = 1e-6
+
+#: A run goes on under these changes: more steps train on, but under a cosine schedule, which ends
+#: at the last planned one; and the rest says only how often or how much is looked at and saved.
+FREE_TO_CHANGE = (
+    "steps",
+    "look_every",
+    "look_samples",
+    "final_samples",
+    "clip_samples",
+    "chunk",
+    "save_every",
+    "watch_every",
+)
+
+#: Fields of a model that hold a scale.
+_SCALES = frozenset({"scale", "prior_scale"})
+
+#: Configurations of a model by the name in `model.type`; one without is a `GlowConfig`.
+_MODELS = {kind.__name__: kind for kind in (GlowConfig, GlowIPConfig)}
 
 
 @dataclass(frozen=True)
@@ -101,6 +117,7 @@ class Experiment:
             "watch_every",
         ):
             check_count(f"Experiment.{name}", getattr(self, name))
+        check_choice("Experiment.n_bits", self.n_bits, tuple(range(1, 9)))
         if self.penalty:
             check_positive("Experiment.penalty", self.penalty)
         if self.nudge:
@@ -146,26 +163,6 @@ def _often_at_first(every: int, steps: int) -> tuple[int, ...]:
     """
     early = [2**power for power in range(every.bit_length())]
     return tuple(sorted({0, *early, *range(every, steps, every)} & set(range(steps))))
-
-
-#: A run goes on under these changes: more steps train on, but under a cosine schedule, which ends
-#: at the last planned one; and the rest says only how often or how much is looked at and saved.
-FREE_TO_CHANGE = (
-    "steps",
-    "look_every",
-    "look_samples",
-    "final_samples",
-    "clip_samples",
-    "chunk",
-    "save_every",
-    "watch_every",
-)
-
-#: Fields of a model that hold a scale.
-_SCALES = frozenset({"scale", "prior_scale"})
-
-#: Configurations of a model by the name in `model.type`; one without is a `GlowConfig`.
-_MODELS = {kind.__name__: kind for kind in (GlowConfig, GlowIPConfig)}
 
 
 def to_json(experiment: Experiment) -> dict[str, Any]:

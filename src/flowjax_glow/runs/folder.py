@@ -1,4 +1,7 @@
-"""Run folders: claimed by one process, continued by the same experiment, never overwritten."""
+"""Run folders: claimed by one process, continued by the same experiment, never overwritten.
+
+Also what two of their files say: status.json and environment.json.
+"""
 
 import fcntl
 import functools
@@ -59,8 +62,7 @@ def check_same(folder: Path, experiment: Experiment) -> None:
     if changed:
         raise ConfigChangedError(
             f"{folder}: expected the configuration it was started with, got "
-            f"{'; '.join(changed)}; use --restart with this variant and seed to start over, "
-            "or --output for another folder"
+            f"{'; '.join(changed)}; choose another --output, or start over with --restart"
         )
 
 
@@ -141,15 +143,16 @@ def environment() -> dict[str, Any]:
 
 @functools.cache  # the code that runs is the code that was imported, whatever comes later
 def _git_revision() -> str | None:
-    """The revision, `-dirty` if the tree differs from it, None outside of a repository."""
+    """The revision, `-dirty` if the tree differs from it; None if this code is in no repository."""
     try:
-        described = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=12"],
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
+        _git("ls-files", "--error-unmatch", Path(__file__).name)  # a wheel may lie in another's
+        return _git("describe", "--always", "--dirty", "--abbrev=12")
     except (OSError, subprocess.CalledProcessError):
         return None
-    return described.stdout.strip()
+
+
+def _git(*arguments: str) -> str:
+    command = ["git", *arguments]
+    here = Path(__file__).parent
+    done = subprocess.run(command, cwd=here, capture_output=True, text=True, check=True)
+    return done.stdout.strip()

@@ -1,10 +1,16 @@
-"""The images of an experiment: where they come from, their shape, and how many there are."""
+"""The images of an experiment, and whether its model fits them."""
 
 import dataclasses
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
 
 from flowjax_glow import data
+from flowjax_glow.config import glow
 from flowjax_glow.data import DataError
 from flowjax_glow.data.indexed import IndexedSource
+from flowjax_glow.errors import expected
 from flowjax_glow.runs.experiment import Experiment
 
 
@@ -34,15 +40,42 @@ def image_shape(experiment: Experiment) -> tuple[int, int, int]:
 def fit_to_data(experiment: Experiment, source: data.Source) -> Experiment:
     """`experiment` with no more held-out images than a small data set has, in whole chunks.
 
+    A data set with fewer than a chunk of them makes the chunks smaller, a power of two.
+
     Raises:
-        DataError: if it has fewer than a chunk of them.
+        DataError: if it has none.
     """
     available = source.count("test") if isinstance(source, IndexedSource) else experiment.held_out
-    held_out = min(experiment.held_out, available) // experiment.chunk * experiment.chunk
-    if not held_out:
+    if not available:
         raise DataError(
-            f"{source.name}: expected at least {experiment.chunk} test images, got {available}; "
-            "add images or choose another data set"
+            f"{source.name}: expected a test image, got none; add images or choose another data set"
         )
+    chunk = experiment.chunk
+    if available < chunk:
+        chunk = 1 << (available.bit_length() - 1)
+        if any(count % chunk for count in (experiment.look_samples, experiment.final_samples)):
+            chunk = 1
+    held_out = min(experiment.held_out, available) // chunk * chunk
     clip_samples = min(experiment.clip_samples, held_out)
-    return dataclasses.replace(experiment, held_out=held_out, clip_samples=clip_samples)
+    return dataclasses.replace(
+        experiment, held_out=held_out, clip_samples=clip_samples, chunk=chunk
+    )
+
+
+def check_builds(experiment: Experiment, shape: Sequence[int], devices: int) -> None:
+    """Builds the model on shapes alone, so that a size that cannot work is told at once.
+
+    Raises:
+        ValueError: if the model does not take images of `shape`, or `devices` cannot share a batch
+            or a chunk of them.
+    """
+    for name in ("batch", "chunk"):
+        if getattr(experiment, name) % devices:
+            raise expected(
+                f"Experiment.{name}",
+                f"a multiple of the {devices} devices",
+                got=getattr(experiment, name),
+                advice="change --batch or --set chunk=, or use fewer devices",
+            )
+    images = jax.ShapeDtypeStruct((2, *shape), jnp.float32)
+    jax.eval_shape(glow(experiment.model).init, jax.random.key(0), images)

@@ -13,6 +13,7 @@ from flowjax_glow.files import read_json
 from flowjax_glow.runs.compilation import make_room_for_programs
 from flowjax_glow.runs.cost.workload import Workload
 from flowjax_glow.runs.experiment import Experiment, read_config
+from flowjax_glow.runs.images import source_of
 from flowjax_glow.training import CheckpointError, TrainState, read_checkpoint
 
 
@@ -83,7 +84,7 @@ def load_trained(folder: Path) -> Trained:
         DataError: if its data set cannot be read, which tells the shape of the images.
     """
     experiment = read_config(folder)
-    source = data.load(experiment.dataset, size=experiment.image_size)
+    source = source_of(experiment)
     example = Workload(experiment, source.shape, images=experiment.accumulate).state
     state = read_checkpoint(folder / "checkpoints", example)
     if state is not None:

@@ -1,4 +1,4 @@
-"""An experiment is a frozen dataclass; a preset is a control experiment that variants change."""
+"""Experiments by name: controls that variants change, and the one that is recommended."""
 
 import dataclasses
 from collections.abc import Sequence

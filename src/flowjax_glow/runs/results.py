@@ -22,7 +22,7 @@ class Run:
 
     Attributes:
         folder: where it lies.
-        variant: the name of its row in `experiments.variants`.
+        variant: its name.
         seed: its seed.
         status: `running`, `done`, `diverged` or `failed`; `unknown` if nothing tells.
         config: the experiment, as JSON.
@@ -90,10 +90,10 @@ def load_run(folder: Path) -> Run:
     """
     if not (folder / "config.json").is_file():
         raise expected(
-            f"load_sweep({folder})",
+            f"{folder}",
             "a sweep folder (with sweep.json) or a run folder (with config.json)",
             got="neither" if folder.is_dir() else "no such folder",
-            advice="train with python -m experiments.sweep, which prints where its folder lies",
+            advice="train with flowjax-glow train, which prints where its folder lies",
         )
     config = _read_json(folder / "config.json")
     summary = _read_if_there(folder / "summary.json")

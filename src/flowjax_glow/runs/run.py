@@ -175,7 +175,7 @@ def run(
     return summary
 
 
-def _train(training: Training, folder: Path, status: "Status", show: Show) -> int:
+def _train(training: Training, folder: Path, status: Status, show: Show) -> int:
     experiment = training.experiment
     source = source_of(experiment)
     held_out = source.examples("test", experiment.held_out)

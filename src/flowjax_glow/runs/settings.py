@@ -102,7 +102,7 @@ def _read(hint: Any, text: str, where: str) -> Any:
         except (KeyError, ValueError):
             continue
     names = dict.fromkeys(map(_name, kinds))
-    raise expected(where, " or ".join(names), got=repr(text), advice="choose one of these")
+    raise expected(where, " or ".join(names), got=repr(text), advice="write such a value")
 
 
 _READERS: dict[Any, Callable[[str], Any]] = {
@@ -133,5 +133,5 @@ def _choice(kind: Any, text: str) -> Any:
 def _name(kind: Any) -> str:
     names = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
     if get_origin(kind) is Literal:
-        return str(get_args(kind)[0])
+        return str(get_args(kind)[0]).lower()
     return names.get(kind, "none")
