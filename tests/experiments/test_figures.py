@@ -201,8 +201,8 @@ def test_runs_are_loaded_as_far_as_they_came(sweep):
 
 def test_a_missing_folder(tmp_path):
     message = (
-        f"load_sweep({tmp_path / 'no'}): expected a sweep folder (with sweep.json) or a run folder "
-        "(with config.json), got no such folder; train with python -m experiments.sweep, which "
+        f"{tmp_path / 'no'}: expected a sweep folder (with sweep.json) or a run folder "
+        "(with config.json), got no such folder; train with flowjax-glow train, which "
         "prints where its folder lies"
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
