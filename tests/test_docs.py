@@ -21,6 +21,14 @@ def blocks(page: Path) -> list[str]:
     return found
 
 
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    titles = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    plain = (re.sub(r"\]\([^)]*\)|[^\w\s-]", "", title).strip().lower() for title in titles)
+    return {title.replace(" ", "-") for title in plain}
+
+
 TEXTS = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/**/*.md"))]
 PAGES = [page for page in TEXTS if blocks(page)]
 
@@ -38,8 +46,12 @@ def test_python_blocks_run(page, tmp_path, monkeypatch):
 def test_links_lead_somewhere_and_nothing_is_left_to_fill_in(page):
     text = page.read_text(encoding="utf-8")
     assert "@@" not in text
-    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", text):
-        assert "://" in target or (page.parent / target).exists(), target
+    for target, anchor in re.findall(r"\]\(([^)#\s]*)(?:#([^)]*))?\)", text):
+        if "://" in target:
+            continue
+        linked = page.parent / target if target else page
+        assert linked.exists(), target
+        assert not anchor or anchor in anchors(linked), f"{target}#{anchor}"
 
 
 def test_every_python_fence_is_found():

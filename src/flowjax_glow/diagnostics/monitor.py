@@ -29,7 +29,7 @@ TREND_LOOKS = 5
 
 
 class Watch:
-    """Round trips, scales and activations (D1 to D4) on a fixed batch, and what they lead to.
+    """Round trips, scales and activations on a fixed batch, and what they lead to.
 
     `look` measures, and warns once per measurement: that it is beyond `GONE`, or that it will be
     before the training is twice as long as now, if its logarithm goes on to grow as it did over the
@@ -68,10 +68,10 @@ class Watch:
     def look(self, step: int, params: Params) -> dict[str, float]:
         """What is measured after `step` steps.
 
-        ``image_error`` (D1), ``bit_exact`` (the fraction of images in the same bins),
-        ``latent_error`` (D2), ``smallest_scale`` (D3; 1 where nothing is scaled), ``chain_gain``
-        (D3, the product of 1 / s_min along the chain, as a logarithm) and ``largest_activation``
-        (D4), each the worst of all images and samples.
+        ``image_error`` and ``latent_error``, relative errors there and back; ``bit_exact``, the
+        fraction of images in the same bins; ``smallest_scale``, 1 where nothing is scaled;
+        ``chain_gain``, the logarithm of the product of 1 / s_min along the chain; and
+        ``largest_activation``. Each is the worst of all images and samples.
         """
         found = jax.device_get(
             _measure(self._flow, params, self._x, self._key, self._shape, self._n_bits)

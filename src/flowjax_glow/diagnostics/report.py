@@ -131,9 +131,9 @@ def stability_report(
 ) -> StabilityReport:
     """Measures a flow on uint8 images and on samples, and judges it.
 
-    The fast tier has round trips of images (D1) and samples (D2), scales, activations and
-    sub-layers on their own (D3, D4, D6); the full one adds singular values (D5), float64 (D7),
-    Lipschitz bounds from pairs and from parameters (D8), and images of other kinds (D12).
+    The fast tier has round trips of images and samples, scales, activations, and sub-layers on
+    their own; the full one adds singular values, float64, Lipschitz bounds from pairs and from
+    parameters, and images of other kinds.
 
     Args:
         flow: any `Bijector`; its combinators are walked if they are this library's or registered.
