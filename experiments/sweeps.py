@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from experiments.children import Job, Machine, machine, run_in_children
-from experiments.claims import claims_table, judge, write_claims
+from experiments.claims import claims_text, judge, write_claims
 from experiments.figures.drawing import draw_all
 from experiments.table import summary_table
 from experiments.variants import GROUPS, VARIANTS, apply_variant
@@ -198,7 +198,7 @@ class Sweep:
         verdicts = judge(runs)
         write_claims(self.folder / "claims.json", verdicts)
         print(summary_table([run for run in runs if run.variant in self.variants]))
-        print(claims_table(verdicts))
+        print(claims_text(verdicts))
         print(f"figures: {self.folder / 'figures'}")
         if failed:
             print(f"did not end well: {', '.join(failed)}", file=sys.stderr)

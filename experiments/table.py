@@ -16,24 +16,25 @@ from flowjax_glow.runs.results import Run
 #: No table is as wide: it takes the width it needs, so that nothing is cut off, also in a pipe.
 _WIDTH = 1000
 
-_TITLE = "Runs: mean [lowest, highest] over seeds"
-
 _COLUMNS = (
     "variant",
     "runs",
     "bits/dim\nheld out",
-    "loss\nwindow of 30",
-    "round trip\nof x",
-    "round trip\nof z per tau",
-    "min s",
-    "clip hits in %\nc = 50",
-    "minutes",
+    "lost, %,\ntau = 1",
+    "activation,\ntau = 1",
+    "images\nback, %",
 )
+
+#: What the columns mean, and where the rest is.
+_NOTE = """\
+Lost: samples whose latents come back with a relative error above 1e-2.
+Activation: the largest of any sample. Images back: in the same bins. Round
+trips, scales, clips and times: summary.json of each run (docs/run-folder.md)."""
 
 
 def summary_table(runs: Sequence[Run]) -> str:
     """The table as text: mean [lowest, highest] over the finished seeds of each variant."""
-    table = Table(title=_TITLE, box=box.SIMPLE_HEAD, show_lines=True)
+    table = Table(title=_title(runs), box=box.SIMPLE_HEAD, show_lines=True, padding=(0, 1, 0, 0))
     for name in _COLUMNS:
         table.add_column(name, no_wrap=True)
     for variant, group in by_variant(runs).items():
@@ -41,7 +42,13 @@ def summary_table(runs: Sequence[Run]) -> str:
     stream = StringIO()
     Console(file=stream, width=_WIDTH, markup=False).print(table)
     lines = stream.getvalue().splitlines()
-    return "\n".join(line.rstrip() for line in lines).rstrip()
+    return "\n".join(line.rstrip() for line in lines).rstrip() + f"\n\n{_NOTE}\n"
+
+
+def _title(runs: Sequence[Run]) -> str:
+    """With the bits of the images, without which bits/dim say nothing."""
+    bits = sorted({str(run.config.get("n_bits", "?")) for run in runs})
+    return f"Mean [lowest, highest] over seeds; images of {' or '.join(bits)} bits"
 
 
 def number(value: float) -> str:
@@ -73,18 +80,20 @@ def _cells(group: Sequence[Run]) -> list[str]:
     found = [run.summary for run in group if run.summary is not None]
     return [
         _statuses(group),
-        _in_two_lines([summary.get("bits_per_dim") for summary in found]),
-        _in_two_lines([summary.get("window_loss") for summary in found]),
-        _in_two_lines([summary.get("x_error") for summary in found]),
-        _by_key([summary.get("z_error") or {} for summary in found], number),
-        _in_two_lines([summary.get("min_s") for summary in found]),
-        _by_key([summary.get("clip_hits") or {} for summary in found], percent),
-        _in_two_lines([_minutes(summary) for summary in found]),
+        _in_two_lines([summary.get("bits_per_dim") for summary in found], "{:.3f}".format),
+        _in_two_lines([_at_one(summary, "broken") for summary in found], percent),
+        _in_two_lines([_at_one(summary, "max_activation") for summary in found], "{:.2g}".format),
+        over_seeds([summary.get("bit_exact") for summary in found], percent).partition(" ")[0],
     ]
 
 
-def _in_two_lines(values: Sequence[Any]) -> str:
-    return over_seeds(values).replace(" [", "\n[")
+def _at_one(summary: Mapping[str, Any], name: str) -> float | None:
+    """Of the samples at tau = 1."""
+    return (summary.get(name) or {}).get("1")
+
+
+def _in_two_lines(values: Sequence[Any], show=number) -> str:
+    return over_seeds(values, show).replace(" [", "\n[")
 
 
 def _statuses(group: Sequence[Run]) -> str:
@@ -94,15 +103,3 @@ def _statuses(group: Sequence[Run]) -> str:
         for run in group
     ]
     return "\n".join(f"{count} {name}" for name, count in Counter(names).items())
-
-
-def _by_key(tables: Sequence[Mapping[str, Any]], show) -> str:
-    """One line per noise level or kind of decode."""
-    keys = dict.fromkeys(key for table in tables for key in table)
-    lines = [f"{key}: {over_seeds([table.get(key) for table in tables], show)}" for key in keys]
-    return "\n".join(lines) or "-"
-
-
-def _minutes(summary: Mapping[str, Any]) -> float | None:
-    seconds = summary.get("seconds_total")
-    return None if seconds is None else seconds / 60

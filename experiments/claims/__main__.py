@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
-from experiments.claims import claims_table, judge, write_claims
+from experiments.claims import claims_text, judge, write_claims
 from flowjax_glow.commands.command import OnRuns, run_command
 from flowjax_glow.runs.results import load_sweep
 
@@ -18,7 +18,7 @@ class Claims(OnRuns):
 
     def __call__(self) -> None:
         verdicts = judge(load_sweep(self.run))
-        print(claims_table(verdicts))
+        print(claims_text(verdicts))
         if (self.run / "sweep.json").is_file():  # a run folder belongs to its run alone
             write_claims(self.run / "claims.json", verdicts)
             print(f"verdicts: {self.run / 'claims.json'}")

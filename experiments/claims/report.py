@@ -1,16 +1,18 @@
-"""Verdicts as strict JSON and as a table."""
+"""Verdicts as strict JSON and as text."""
 
 import dataclasses
-import io
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
-
 from experiments.claims.verdicts import Verdict
 from flowjax_glow.files import write_json
+
+#: Characters of a line; a terminal has so many.
+WIDTH = 80
+
+#: Of what is said below the name of a claim.
+INDENT = " " * 4
 
 
 def write_claims(path: str | Path, verdicts: Sequence[Verdict]) -> None:
@@ -18,19 +20,26 @@ def write_claims(path: str | Path, verdicts: Sequence[Verdict]) -> None:
     write_json(Path(path), {"claims": [dataclasses.asdict(each) for each in verdicts]})
 
 
-def claims_table(verdicts: Sequence[Verdict], width: int = 120) -> str:
-    """A table of `width` characters, the same in a terminal and in a pipe."""
-    table = Table(box=box.SIMPLE_HEAD, show_lines=True, title="Claims (* ours, not the paper's)")
-    table.add_column("claim", no_wrap=True)
-    table.add_column("verdict", no_wrap=True)
-    table.add_column("seeds", no_wrap=True)
-    table.add_column("what is claimed", ratio=2)
-    table.add_column("what was measured [95 % interval]", ratio=3)
-    for each in verdicts:
-        name = f"{each.claim}{' *' if each.ours else ''}"
-        seeds = ",".join(map(str, each.seeds)) or "none"
-        table.add_row(name, each.verdict, seeds, each.title, each.statement)
-    text = io.StringIO()
-    console = Console(file=text, width=width, color_system=None, markup=False, highlight=False)
-    console.print(table)
-    return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
+def claims_text(verdicts: Sequence[Verdict]) -> str:
+    """A paragraph per claim that could be judged, and one about what the others lack."""
+    parts = ["Claims, by the rules of docs/claims.md; intervals at 95 %"]
+    parts += [_paragraph(each) for each in verdicts if not each.missing]
+    lacking = [f"{each.claim} ({each.missing})" for each in verdicts if each.missing]
+    if lacking:
+        parts.append(_filled(f"Not judged; finished are only: {'; '.join(lacking)}."))
+    return "\n\n".join(parts) + "\n"
+
+
+def _paragraph(verdict: Verdict) -> str:
+    seeds = ", ".join(map(str, verdict.seeds))
+    whose = ", a claim of ours" if verdict.ours else ""
+    head = f"{verdict.claim}: {verdict.verdict} (seeds {seeds}{whose})"
+    return "\n".join(
+        [_filled(head), _filled(verdict.title, INDENT), _filled(verdict.statement, INDENT)]
+    )
+
+
+def _filled(text: str, indent: str = "") -> str:
+    return textwrap.fill(
+        text, WIDTH, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False
+    )

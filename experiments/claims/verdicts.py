@@ -26,6 +26,7 @@ class Verdict:
         seeds: those that every variant of the claim has finished.
         rests_on: figures and arrays.
         ours: whether it is a claim of this project and not of the paper.
+        missing: the runs that it lacks to be judged, in words; empty if it was judged.
     """
 
     claim: str
@@ -36,6 +37,7 @@ class Verdict:
     seeds: tuple[int, ...] = ()
     rests_on: tuple[str, ...] = ()
     ours: bool = False
+    missing: str = ""
 
 
 @dataclass(frozen=True)
@@ -127,6 +129,7 @@ def conclude(
         seeds,
         claim.rests_on,
         claim.ours,
+        "" if enough else f"{len(seeds)} of {fewest} seeds of {', '.join(claim.variants)}",
     )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments.claims import claims_table, judge, thresholds, write_claims
+from experiments.claims import claims_text, judge, thresholds, write_claims
 from experiments.claims.__main__ import Claims
 from experiments.compare import Compare
 from flowjax_glow.runs.experiment import CLIPS
@@ -444,18 +444,24 @@ def test_claims_json_is_strict(tmp_path):
     assert content["claims"][0]["rests_on"][0] == "figure1"
 
 
-def test_the_table_has_all_columns_at_any_width():
+def test_the_text_has_what_was_judged_and_says_what_is_missing():
     verdicts = judge([*runs(), *runs("additive", shifts=HARM)])
-    for width in (100, 120, 200):
-        lines = claims_table(verdicts, width).splitlines()
-        assert max(map(len, lines)) <= width
-        words = " ".join(lines)
-        for each in verdicts:
-            assert re.search(rf"{each.claim}( \*)? +{each.verdict} ", words)
-        for heading in ("claim", "verdict", "seeds", "what is claimed", "what was measured"):
-            assert heading in words
-        assert "\x1b" not in words
-        assert "[0.0" in words  # intervals are not taken for markup
+    text = claims_text(verdicts)
+    assert max(map(len, text.splitlines())) <= 80
+    words = " ".join(text.split())
+    for each in verdicts:
+        if each.missing:
+            assert f"{each.claim} ({each.missing})" in words
+        else:
+            assert f"{each.claim}: {each.verdict} (seeds 0, 1, 2" in words
+            assert each.title in words
+            assert each.statement in words
+    assert "C3: reproduced" in words
+    assert "C4 (0 of 3 seeds of biased, bounded, control)" in words
+
+
+def test_with_no_runs_the_text_names_all_claims():
+    assert all(each in claims_text(judge([])) for each in CLAIMS)
 
 
 def test_the_page_quotes_every_threshold():
@@ -491,7 +497,7 @@ def test_the_command_judges_a_sweep_again(tmp_path):
     sweep_folder(tmp_path)
     code, output = invoke(Claims, tmp_path)
     assert code == 0, output
-    assert "inconclusive" in output
+    assert "Not judged" in output
     assert len(json.loads((tmp_path / "claims.json").read_text())["claims"]) == len(CLAIMS)
 
 
