@@ -58,6 +58,11 @@ def number(value: float) -> str:
     return f"{value:.1e}".replace(".0e", "e").replace("e-0", "e-").replace("e+0", "e")
 
 
+def two_digits(value: float) -> str:
+    """Shorter: ``19``, ``4.1e20``."""
+    return f"{value:.2g}".replace("e+0", "e").replace("e+", "e")
+
+
 def percent(value: float) -> str:
     """A fraction in percent: ``0``, ``12.5``."""
     return f"{100 * value:.3g}"
@@ -82,7 +87,7 @@ def _cells(group: Sequence[Run]) -> list[str]:
         _statuses(group),
         _in_two_lines([summary.get("bits_per_dim") for summary in found], "{:.3f}".format),
         _in_two_lines([_at_one(summary, "broken") for summary in found], percent),
-        _in_two_lines([_at_one(summary, "max_activation") for summary in found], "{:.2g}".format),
+        _in_two_lines([_at_one(summary, "max_activation") for summary in found], two_digits),
         over_seeds([summary.get("bit_exact") for summary in found], percent).partition(" ")[0],
     ]
 
