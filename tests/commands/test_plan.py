@@ -116,7 +116,7 @@ def test_the_options_change_the_experiment():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--devices=7"], "--batch: expected a multiple of 7 .*, got 64; change --batch"),
+        (["--devices=7"], "--batch: expected a multiple of 7 .*, got 32; change --batch"),
         (["--devices=0"], "--devices: expected a whole number above 0, got 0"),
         (["--peak=0"], "--peak: expected a number above 0, got 0"),
         (["--efficiency=30"], "--efficiency: expected a share above 0 and at most 1, got 30"),

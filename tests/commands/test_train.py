@@ -54,6 +54,17 @@ def test_a_model_is_trained_sampled_and_judged(trained):
     assert experiment.model.scale == RECOMMENDED["scale"]
 
 
+def test_a_data_set_with_few_images_is_judged_on_all_of_them(trained):
+    folder, _, _ = trained
+    code, _ = invoke("diagnose", folder, "--tier=fast", "--samples=8")
+    assert code in (0, 10, 11)
+    report = json.loads((folder / "diagnosis/fast-000004-samples-8.json").read_text())
+    assert report["count"] == 179
+    code, output = invoke("diagnose", folder, "--tier=fast", "--count=256")
+    assert code == 3
+    assert "expected at least 256 images in test, got 179" in output
+
+
 def test_the_same_command_again_trains_nothing(trained):
     folder, _, _ = trained
     before = (folder / "metrics.jsonl").read_bytes()

@@ -12,6 +12,7 @@ from flowjax_glow.diagnostics.thresholds import Verdict
 from flowjax_glow.errors import check_count, expected
 from flowjax_glow.files import write_json
 from flowjax_glow.runs.compilation import keep_compiled_programs
+from flowjax_glow.runs.images import examples
 from flowjax_glow.runs.load import Trained, trained_runs
 from flowjax_glow.training import averaged_params, keep_freed_memory
 
@@ -32,8 +33,8 @@ class Diagnose(OnRuns):
     images: str | None = None
     """A data set, as `train` takes it; the run's own if none."""
 
-    count: int = 256
-    """Held-out images to measure on."""
+    count: int | None = None
+    """Held-out images to measure on; 256, or all of a data set that has fewer."""
 
     samples: int = 256
     """Samples at every noise level."""
@@ -54,7 +55,8 @@ class Diagnose(OnRuns):
     """Of the samples."""
 
     def __call__(self) -> int:
-        check_count("--count", self.count)
+        if self.count is not None:
+            check_count("--count", self.count)
         check_count("--samples", self.samples)
         parse_taus(self.taus)  # complains before anything is read
         keep_compiled_programs()
@@ -68,10 +70,11 @@ class Diagnose(OnRuns):
         experiment, source, taus = trained.experiment, trained.source, parse_taus(self.taus)
         if self.images is not None:
             source = data.load(self.images, size=experiment.image_size)
+        images = examples(source, self.count)
         report = stability_report(
             trained.flow,
             averaged_params(trained.state) if self.averaged else trained.state.params,
-            source.examples("test", self.count),
+            images,
             n_bits=experiment.n_bits,
             tier=self.tier,
             samples=self.samples,
@@ -83,7 +86,7 @@ class Diagnose(OnRuns):
         file = self.file(trained.folder, "diagnosis", first, but=("tier", "tables"))
         about = {
             "images": self.images or experiment.dataset,
-            "count": self.count,
+            "count": len(images),
             "samples": self.samples,
             "taus": taus,
             "seed": self.seed,

@@ -1,6 +1,7 @@
 """Complaints as one line on stderr and an exit code; docs/run-folder.md lists the codes."""
 
 import contextlib
+import os
 import sys
 import traceback
 import warnings
@@ -29,6 +30,9 @@ def one_line_errors(debug: bool = False) -> Iterator[None]:
             raise
         print("interrupted; the same command goes on where it was", file=sys.stderr)
         sys.exit(INTERRUPTED)
+    except BrokenPipeError:  # whoever read this has seen enough, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing more is flushed
+        sys.exit(0)
     except (DataError, CheckpointError, FolderInUseError, ValueError, OSError) as error:
         if debug:
             traceback.print_exc()

@@ -30,9 +30,6 @@ class PlanRun(OnOneModel):
     compiles; the time is what they take at a stated share of a stated peak.
     """
 
-    preset: str = "openai-cifar10"
-    """Sizes and recipe."""
-
     devices: int = 1
     """Devices that every batch is split over."""
 

@@ -23,6 +23,7 @@ from flowjax_glow.files import read_json, write_json
 from flowjax_glow.runs.compilation import keep_compiled_programs
 from flowjax_glow.runs.experiment import Experiment
 from flowjax_glow.runs.folder import check_same, claimed
+from flowjax_glow.runs.images import examples
 from flowjax_glow.runs.load import Trained, load_trained
 from flowjax_glow.runs.loss import HELD_OUT_KEY, BitsPerDim
 from flowjax_glow.runs.run import Training, run
@@ -65,8 +66,8 @@ class Repair(Command):
     learning_rate: float = 5e-4
     """Of this training, which has a warm-up of ten steps."""
 
-    count: int = 256
-    """Held-out images to measure on."""
+    count: int | None = None
+    """Held-out images to measure on; 256, or all of a data set that has fewer."""
 
     tier: Tier = "fast"
     """Of the stability reports."""
@@ -182,11 +183,12 @@ class Repairing(Training):
         return {"images": images, "weight": np.full(len(images), weight, np.float32)}
 
 
-def judge(trained: Trained, count: int, tier: Tier) -> dict[str, Any]:
+def judge(trained: Trained, count: int | None, tier: Tier) -> dict[str, Any]:
     """The stability report of a model and its held-out bits/dim."""
     experiment = trained.experiment
-    held_out = trained.source.examples("test", count)
-    batches = [held_out[i : i + experiment.chunk] for i in range(0, count, experiment.chunk)]
+    held_out = examples(trained.source, count)
+    whole = len(held_out) // experiment.chunk * experiment.chunk  # in batches of one size
+    batches = [held_out[i : i + experiment.chunk] for i in range(0, whole, experiment.chunk)]
     bits = evaluate(
         BitsPerDim(trained.flow, experiment.n_bits),
         trained.state.params,

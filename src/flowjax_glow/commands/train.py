@@ -80,7 +80,7 @@ class Train(OnOneModel):
             f"{experiment.held_out} held-out images ({experiment.n_bits} bits)"
         )
         draw_samples(load_trained(output), output / "samples.png")
-        return Diagnose(run=output, tier="fast", count=experiment.held_out)()
+        return Diagnose(run=output, tier="fast")()
 
     def _default_output(self, experiment: Experiment) -> Path:
         place = self.place(experiment)

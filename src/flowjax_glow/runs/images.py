@@ -37,6 +37,17 @@ def image_shape(experiment: Experiment) -> tuple[int, int, int]:
         return (experiment.image_size, experiment.image_size, 3)
 
 
+def examples(source: data.Source, count: int | None, usual: int = 256) -> data.Images:
+    """`count` held-out images; if None, the `usual` number, or all of a data set that has fewer.
+
+    Raises:
+        DataError: if there are fewer than were asked for.
+    """
+    if count is None:
+        count = min(usual, source.count("test")) if isinstance(source, IndexedSource) else usual
+    return source.examples("test", count)
+
+
 def fit_to_data(experiment: Experiment, source: data.Source) -> Experiment:
     """`experiment` with no more held-out images than a small data set has, in whole chunks.
 
