@@ -194,14 +194,20 @@ class Examination(NamedTuple):
 def activation_trace(
     flow: Bijector, params: Params, z: Latents, *, limit: float = LIMIT, chunk: int = CHUNK
 ) -> ActivationTrace:
-    """Activations on the way from `z` to the image; nothing is clipped."""
+    """Activations on the way from `z` to the image; nothing is clipped.
+
+    It is a part of what `examine` finds, and costs as much; `decode_observed` is the cheap way.
+    """
     return examine(flow, params, z, limit=limit, chunk=chunk).activations
 
 
 def scale_statistics(
     flow: Bijector, params: Params, z: Latents, *, chunk: int = CHUNK
 ) -> ScaleStatistics:
-    """The scales on the way from `z` to the image, for every bijector that offers `log_scale`."""
+    """The scales on the way from `z` to the image, for every bijector that offers `log_scale`.
+
+    It is a part of what `examine` finds, and costs as much; `decode_observed` is the cheap way.
+    """
     return examine(flow, params, z, chunk=chunk).scales
 
 

@@ -47,7 +47,10 @@ def out_of_distribution(
     seed: int = 0,
     chunk: int = CHUNK,
 ) -> OutOfDistribution:
-    """As many images of every kind as `images` has, whose own row comes first."""
+    """As many images of every kind as `images` has, whose own row comes first.
+
+    It compiles anew at every call, for these parameters.
+    """
     key = jax.random.key(seed)
 
     @jax.jit
