@@ -16,10 +16,14 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
-from typing import Any
 
-from flowjax_glow.commands.errors import FOR_THE_USER, exit_code, one_line, one_line_warnings
+from flowjax_glow.commands.errors import (
+    FOR_THE_USER,
+    end_on_sigterm,
+    exit_code,
+    one_line,
+    one_line_warnings,
+)
 from flowjax_glow.runs.compilation import keep_compiled_programs
 from flowjax_glow.runs.experiment import from_json
 from flowjax_glow.runs.run import run
@@ -30,7 +34,7 @@ SEPARATOR = "\x1e"
 
 def main() -> int:
     order = json.loads(sys.stdin.readline())
-    signal.signal(signal.SIGTERM, _stop)
+    end_on_sigterm()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
     threading.Thread(target=_end_with_parent, daemon=True).start()
     keep_compiled_programs()
@@ -61,10 +65,6 @@ class _Report(Screen):
 
     def show(self, step: int, status: str) -> None:
         print(f"{SEPARATOR}{json.dumps({'step': step, 'status': status})}", flush=True)
-
-
-def _stop(signum: int, frame: FrameType | None) -> Any:
-    raise SystemExit(128 + signum)  # so that the run notes that it did not end
 
 
 def _end_with_parent() -> None:

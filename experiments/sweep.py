@@ -8,11 +8,9 @@ interrupted and does nothing where all is done.
 """
 
 import dataclasses
-import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import NoReturn
 
 import jax
@@ -21,6 +19,7 @@ from experiments.sweeps import Sweep, describe, parse_seeds
 from experiments.variants import resolve
 from flowjax_glow.commands.command import run_command
 from flowjax_glow.commands.configure import OnExperiment
+from flowjax_glow.commands.errors import end_on_sigterm
 from flowjax_glow.errors import expected
 from flowjax_glow.runs.presets import PRESETS
 
@@ -67,7 +66,7 @@ class SweepCommand(OnExperiment):
             print(sweep.describe(self.jobs))
             return None
         jax.config.update("jax_platforms", "cpu")  # accelerators belong to the runs' processes
-        signal.signal(signal.SIGTERM, _stop)
+        end_on_sigterm()
         return sweep.run(restart=self.restart, jobs=self.jobs)
 
     def sweep(self) -> Sweep:
@@ -90,10 +89,6 @@ class SweepCommand(OnExperiment):
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Runs the command and exits; by default with the arguments of this process."""
     run_command(SweepCommand, arguments, prog="python -m experiments.sweep")
-
-
-def _stop(signum: int, frame: FrameType | None) -> None:
-    raise SystemExit(128 + signum)  # unwinds, and so ends the runs' processes
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import dataclasses
 import math
 from typing import Any
 
-from flowjax_glow.config import RECOMMENDED, GlowConfig
+from flowjax_glow.config import DAMPED, GlowConfig
 from flowjax_glow.errors import expected
 from flowjax_glow.glowip import AS_CONTROL, GlowIPConfig
 from flowjax_glow.scales import (
@@ -26,9 +26,6 @@ from flowjax_glow.scales import (
 )
 
 Row = tuple[dict[str, Any], str]
-
-#: Our remedy: bounds and a pace that know the depth, and a bound on the learned prior, too.
-DAMPED = RECOMMENDED
 
 #: Name, what it changes, and one line about it.
 VARIANTS: dict[str, Row] = {

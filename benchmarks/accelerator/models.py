@@ -3,9 +3,8 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
-from experiments.variants import DAMPED
 from flowjax_glow.combinators import MultiScale
-from flowjax_glow.config import GlowConfig, glow
+from flowjax_glow.config import DAMPED, GlowConfig, glow
 from flowjax_glow.glowip import GlowIPConfig
 from flowjax_glow.scales import Bounded
 

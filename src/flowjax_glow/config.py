@@ -22,13 +22,16 @@ from flowjax_glow.errors import check_choice, check_count, check_positive, expec
 from flowjax_glow.nets import CouplingNet
 from flowjax_glow.scales import SCALES, DepthScaled, Exponential, Scale, Sigmoid
 
-#: The remedy that is recommended, as fields of `GlowConfig`: bounds and a pace that know the depth,
-#: and a bound on a learned prior, too (docs/depth.md).
-RECOMMENDED: dict[str, Any] = {
+#: Our remedy, as fields of `GlowConfig`: bounds and a pace that know the depth, and a bound on a
+#: learned prior, too (docs/depth.md).
+DAMPED: dict[str, Any] = {
     "scale": DepthScaled(4.0),
     "damped": True,
     "prior_scale": DepthScaled(2.0, steps=1),
 }
+
+#: The remedy that is recommended now, by the rule of docs/protocol.md.
+RECOMMENDED = DAMPED
 
 
 @dataclass(frozen=True)

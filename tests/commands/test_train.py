@@ -1,10 +1,14 @@
 """`flowjax-glow train` from options to a verdict, and how a command line is read."""
 
 import json
+import subprocess
+import sys
+from dataclasses import dataclass
 
 import pytest
 
 from flowjax_glow.commands.catalog import COMMANDS
+from flowjax_glow.commands.command import Command
 from flowjax_glow.commands.train import Train
 from flowjax_glow.config import RECOMMENDED, GlowConfig
 from flowjax_glow.runs.experiment import read_config
@@ -181,3 +185,18 @@ def test_every_command_has_help(name):
     code, output = invoke(name, "--help")
     assert code == 0
     assert (COMMANDS[name].__doc__ or "").splitlines()[0].rstrip(".") in " ".join(output.split())
+
+
+def test_an_interruption_is_a_line_and_a_code():
+    @dataclass(frozen=True, kw_only=True)
+    class Interrupted(Command):
+        def __call__(self):
+            raise KeyboardInterrupt
+
+    assert invoke(Interrupted) == (130, "interrupted; the same command goes on where it was\n")
+
+
+def test_a_reader_that_has_seen_enough_ends_a_command_in_peace():
+    command = f"{sys.executable} -m flowjax_glow plan --preset=smoke --json | head -c 1"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("{", "")

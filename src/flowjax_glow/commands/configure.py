@@ -12,13 +12,12 @@ from flowjax_glow.commands.command import Command
 from flowjax_glow.errors import check_choice, expected
 from flowjax_glow.runs.experiment import Experiment, read_config
 from flowjax_glow.runs.images import image_shape
-from flowjax_glow.runs.presets import PRESETS, recommended
+from flowjax_glow.runs.presets import PRESETS, STEPS, recommended
 from flowjax_glow.runs.settings import with_settings
 
-RECOMMENDED = "recommended"
-
-#: What the recommended model and its recipe follow from.
-GIVEN = ("dataset", "image_size", "steps")
+#: The preset that follows from the images, and what tells of them and of its recipe.
+BY_IMAGES = "recommended"
+TELLING = ("dataset", "image_size", "steps")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,35 +68,33 @@ class OnExperiment(Command):
 
     def place(self, experiment: Experiment) -> Path:
         """Where results lie by default: ``runs/PRESET-DATA``."""
-        name = f"{self.preset}-{experiment.dataset}"
-        return Path("runs") / "".join(c if c.isalnum() or c in "-_." else "-" for c in name)
+        return _folder(self.preset, experiment.dataset)
 
 
 @dataclass(frozen=True, kw_only=True)
 class OnOneModel(OnExperiment):
     """A command about one model, which fits its images if nothing says otherwise."""
 
-    preset: str = RECOMMENDED
+    preset: str = BY_IMAGES
     """Sizes and recipe; `recommended` fits the images."""
 
     config: Path | None = None
     """A run folder, or its config.json, whose experiment is taken in place of a preset."""
 
     def base(self) -> Experiment:
-        check_choice("--preset", self.preset, (RECOMMENDED, *PRESETS))
+        check_choice("--preset", self.preset, (BY_IMAGES, *PRESETS))
         if self.config is not None:
             return self._read_config(self.config)
-        if self.preset != RECOMMENDED:
+        if self.preset != BY_IMAGES:
             return super().base()
-        given = [each for each in self.settings() if each.partition("=")[0].strip() in GIVEN]
-        wanted = with_settings(Experiment(image_size=16 if self.data is None else None), given)
-        chosen = recommended(image_shape(wanted))
-        if any(each.startswith("steps") for each in given):
-            chosen = recommended(image_shape(wanted), wanted.steps)
+        telling = [each for each in self.settings() if each.partition("=")[0].strip() in TELLING]
+        size = 16 if self.data is None else None  # of the default photos
+        wanted = with_settings(Experiment(image_size=size, steps=STEPS), telling)
+        chosen = recommended(image_shape(wanted), wanted.steps)
         return dataclasses.replace(chosen, dataset=wanted.dataset, image_size=wanted.image_size)
 
     def _read_config(self, path: Path) -> Experiment:
-        if self.preset != RECOMMENDED:
+        if self.preset != BY_IMAGES:
             raise expected("--config", "no --preset beside it", got=self.preset, advice="drop one")
         folder = path.parent if path.name == "config.json" else path
         if not (folder / "config.json").is_file():
@@ -112,4 +109,9 @@ class OnOneModel(OnExperiment):
     def place(self, experiment: Experiment) -> Path:
         if self.config is None:
             return super().place(experiment)
-        return Path("runs") / f"{experiment.variant}-{experiment.dataset.replace(':', '-')}"
+        return _folder(experiment.variant, experiment.dataset)
+
+
+def _folder(*names: str) -> Path:
+    name = "-".join(names)
+    return Path("runs") / "".join(c if c.isalnum() or c in "-_." else "-" for c in name)

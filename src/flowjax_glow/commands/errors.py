@@ -2,10 +2,12 @@
 
 import contextlib
 import os
+import signal
 import sys
 import traceback
 import warnings
 from collections.abc import Iterator
+from types import FrameType
 from typing import Any
 
 from flowjax_glow.data import DataError
@@ -17,6 +19,15 @@ INTERRUPTED = 130  # as shells say it
 
 #: What the user must mend; the first of them would meet every run of a sweep.
 FOR_THE_USER = (DataError, CheckpointError, ConfigChangedError)
+
+
+def end_on_sigterm() -> None:
+    """Makes SIGTERM unwind, so that a run notes that it did not end, and its processes end."""
+
+    def stop(signum: int, frame: FrameType | None) -> None:
+        raise SystemExit(128 + signum)
+
+    signal.signal(signal.SIGTERM, stop)
 
 
 @contextlib.contextmanager

@@ -1,12 +1,10 @@
 """`flowjax-glow train`: one model on one's own images, and what can be said of it."""
 
 import dataclasses
-import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -14,7 +12,7 @@ import numpy as np
 
 from flowjax_glow.commands.configure import OnOneModel
 from flowjax_glow.commands.diagnose import Diagnose
-from flowjax_glow.commands.errors import SOME_RUNS_FAILED
+from flowjax_glow.commands.errors import SOME_RUNS_FAILED, end_on_sigterm
 from flowjax_glow.commands.sample import COLUMNS, ROWS, save_picture
 from flowjax_glow.density import sample_pixels
 from flowjax_glow.errors import expected
@@ -60,7 +58,7 @@ class Train(OnOneModel):
         output = self.output or self._default_output(experiment)
         check_output(output)
         check_builds(experiment, source.shape, jax.device_count())
-        signal.signal(signal.SIGTERM, _stop)
+        end_on_sigterm()
         keep_compiled_programs()
         keep_freed_memory()
         if self.restart and (output / "config.json").exists():
@@ -97,10 +95,6 @@ def check_output(folder: Path) -> None:
             got="a sweep folder" if "sweep.json" in inside else "a folder of other files",
             advice="choose another --output",
         )
-
-
-def _stop(signum: int, frame: FrameType | None) -> None:
-    raise SystemExit(128 + signum)  # so that the run notes that it did not end
 
 
 def described(experiment: Experiment) -> str:

@@ -156,7 +156,11 @@ PRESETS: dict[str, Preset] = {
 }
 
 
-def recommended(shape: Sequence[int], steps: int = 2_000) -> Experiment:
+#: Of a recommended training, if nothing says otherwise.
+STEPS = 2_000
+
+
+def recommended(shape: Sequence[int], steps: int = STEPS) -> Experiment:
     """A training of `GlowConfig.recommended` on images of a shape, (height, width, channels).
 
     8 bits, batches of 32, Adam at 1e-3 after a warm-up of 100 steps, or of a quarter of fewer.
