@@ -24,7 +24,9 @@ def main() -> None:
         os.abort()
     elif seed == FAILS:
         sys.exit(1)
-    elif seed == COMPLAINS:
+    elif seed == COMPLAINS:  # once the one that waits is under way
+        while not (folder.with_name(str(WAITS)) / "environment.json").exists():
+            time.sleep(0.05)
         print("error: no such data")
         sys.exit(3)
     elif seed == WAITS:

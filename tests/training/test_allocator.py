@@ -8,18 +8,21 @@ import pytest
 from flowjax_glow.training import keep_freed_memory
 
 #: Prints the page faults of a call that needs a temporary buffer of 128 MiB: 32,768 if it is new.
+#: The median of nine: now and then a small block lies where the buffer was, and one call moves on.
 PROGRAM = """
-import resource
+import resource, statistics
 from flowjax_glow.training import keep_freed_memory
 {before}
 import jax, jax.numpy as jnp
 stack = jax.jit(lambda x: jax.lax.scan(lambda c, _: (c + 1, jnp.full(4 << 20, c)), x, length=8))
 total = jax.jit(lambda x: stack(x)[1][:, ::7].sum())
-for _ in range(4):
+total(1.0)
+faults = []
+for _ in range(9):
     start = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     total(1.0).block_until_ready()
-    faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - start
-print(faults)
+    faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - start)
+print(statistics.median(faults))
 """
 
 
