@@ -19,7 +19,7 @@ ROWS = (
     {"numerics", "pixels", "plotting"},
     {"convolution", "trainable"},
     {"scales", "nets", "bijector", "elimination"},
-    {"channels"},
+    {"channels", "combinator"},
     {"bijectors"},
     {"combinators"},
     {"walk", "rebuild"},

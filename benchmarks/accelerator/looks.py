@@ -27,7 +27,7 @@ from flowjax_glow.diagnostics.linear import sizes
 from flowjax_glow.numerics import event_size
 from flowjax_glow.pixels import bin_midpoints, to_pixels
 from flowjax_glow.types import Image, Latents, LogDet, Params
-from flowjax_glow.walk import CarriesScale, flatten_records, walk_inverse
+from flowjax_glow.walk import flatten_records, log_scale, walk_inverse
 
 TAUS = (1.0, 0.7, 0.5, 0.25, 0.1, 0.0)
 
@@ -81,7 +81,7 @@ def walk(flow: Bijector, params: Params, z: Latents, limit: Array, tau: Array) -
         row, column, channel = jnp.unravel_index(flat.argmax(1), x.shape[1:])
         border = _on_border(row, column, x.shape[1:3]).astype(row.dtype)
         place = jnp.stack([row, column, channel, border], axis=-1)
-        scale = bijector.log_scale(params, z) if isinstance(bijector, CarriesScale) else None
+        scale = log_scale(bijector, params, z)
         return jnp.clip(x, -limit, limit), Seen(flat.max(1), place, scale)
 
     z = jax.tree.map(lambda leaf: tau * leaf, z)

@@ -4,13 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from experiments.figures.selection import (
-    Drawing,
-    clipped_at_end,
-    last,
-    last_steps,
-    of_first_seed,
-)
+from experiments.figures.selection import Drawing, clipped_at_end, last, last_steps, of_first_seed
 from flowjax_glow import plotting
 from flowjax_glow.plotting import note
 from flowjax_glow.runs.results import Run

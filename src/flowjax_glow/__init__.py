@@ -12,6 +12,7 @@ from flowjax_glow.bijectors import (
     Split,
     Squeeze,
 )
+from flowjax_glow.combinator import Combinator
 from flowjax_glow.combinators import Chain, Invert, MultiScale, Repeat
 from flowjax_glow.config import GlowConfig, glow
 from flowjax_glow.density import (
@@ -42,7 +43,7 @@ from flowjax_glow.scales import (
     TanhSoftplus,
     TwoSigmoid,
 )
-from flowjax_glow.walk import flatten_records, walk_inverse
+from flowjax_glow.walk import flatten_records, walk_forward, walk_inverse
 
 __version__ = "0.1.0"
 
@@ -56,6 +57,7 @@ __all__ = [
     "Bijector",
     "Bounded",
     "Chain",
+    "Combinator",
     "CouplingNet",
     "DepthScaled",
     "Exponential",
@@ -89,6 +91,7 @@ __all__ = [
     "sample_latents",
     "sample_pixels",
     "to_pixels",
+    "walk_forward",
     "walk_inverse",
     "with_memory",
     "with_net_dtype",

@@ -1,23 +1,25 @@
 """Flows made of bijectors: in a row, repeated, on several scales, turned around."""
 
 import itertools
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal, get_args
 
 import jax
 
 from flowjax_glow.bijector import Bijector
 from flowjax_glow.channels import ChannelAffine, Folded
+from flowjax_glow.combinator import PLAIN, Combinator, Maps
 from flowjax_glow.errors import check_choice, check_count, expected
 from flowjax_glow.numerics import zero_log_det
-from flowjax_glow.types import Image, Key, Latents, LogDet, Params
+from flowjax_glow.types import Image, Key, Latents, LogDet, Params, Tree
 
 Memory = Literal["store", "remat", "invert"]
 
 
 @dataclass(frozen=True, init=False)
-class Chain(Bijector):
+class Chain(Combinator):
     """``Chain(a, b, c)``: `forward` applies a, then b, then c. Params are a tuple, one each."""
 
     bijectors: tuple[Bijector, ...]
@@ -36,33 +38,41 @@ class Chain(Bijector):
             x, _ = bijector.forward(params[-1], x)
         return tuple(params)
 
+    @property
+    def children(self) -> tuple[Bijector, ...]:
+        return self.bijectors
+
+    def replace_children(self, children: Tree) -> "Chain":
+        return type(self)(*children)
+
+    def forward_through(
+        self, params: Params, x: Latents, maps: Maps
+    ) -> tuple[Latents, LogDet, Tree]:
+        return _in_a_row(zip(self.bijectors, params, strict=True), x, maps.forward)
+
+    def inverse_through(
+        self, params: Params, z: Latents, maps: Maps
+    ) -> tuple[Latents, LogDet, Tree]:
+        rows = reversed(list(zip(self.bijectors, params, strict=True)))
+        x, log_det, records = _in_a_row(rows, z, maps.inverse)
+        return x, log_det, records[::-1]
+
     def forward(self, params: Params, x: Image) -> tuple[Latents, LogDet]:
-        total = zero_log_det(x)
-        for bijector, own in self._parts(params):
-            x, log_det = bijector.forward(own, x)
-            total += log_det
-        return x, total
+        return _in_a_row(self._folded(params), x, PLAIN.forward)[:2]
 
     def inverse(self, params: Params, z: Latents) -> tuple[Image, LogDet]:
-        total = zero_log_det(jax.tree.leaves(z)[0])
-        for bijector, own in reversed(self._parts(params)):
-            z, log_det = bijector.inverse(own, z)
-            total += log_det
-        return z, total
+        return _in_a_row(reversed(self._folded(params)), z, PLAIN.inverse)[:2]
 
     def pull_back(
         self, params: Params, z: Latents, z_bar: Latents, log_det_bar: LogDet
     ) -> tuple[Image, Params, Image]:
         params_bar: tuple[Params, ...] = ()
-        for bijector, own in reversed(self._parts(params)):
+        for bijector, own in reversed(self._folded(params)):
             z, own_bar, z_bar = bijector.pull_back(own, z, z_bar, log_det_bar)
             params_bar = (own_bar if isinstance(bijector, Folded) else (own_bar,)) + params_bar
         return z, params_bar, z_bar
 
-    def freeze(self, params: Params) -> Params:
-        return freeze_all(self.bijectors, params)
-
-    def _parts(self, params: Params) -> list[tuple[Bijector, Params]]:
+    def _folded(self, params: Params) -> list[tuple[Bijector, Params]]:
         """The bijectors with their parameters; neighbours that fold, an actnorm and the 1x1
         convolution after it, stand as one."""
         parts: list[tuple[Bijector, Params]] = []
@@ -77,9 +87,17 @@ class Chain(Bijector):
         return parts
 
 
-def freeze_all(bijectors: tuple[Bijector, ...], params: Params) -> Params:
-    """Each one's frozen parameters, as a tuple."""
-    return tuple(b.freeze(own) for b, own in zip(bijectors, params, strict=True))
+def _in_a_row(
+    rows: Iterable[tuple[Bijector, Params]],
+    x: Latents,
+    apply: Callable[[Bijector, Params, Latents], tuple[Latents, LogDet, Any]],
+) -> tuple[Latents, LogDet, tuple[Any, ...]]:
+    total, records = zero_log_det(jax.tree.leaves(x)[0]), []
+    for bijector, own in rows:
+        x, log_det, record = apply(bijector, own, x)
+        total += log_det
+        records.append(record)
+    return x, total, tuple(records)
 
 
 def scan_maps(
@@ -103,7 +121,7 @@ def scan_maps(
 
 
 @dataclass(frozen=True)
-class Repeat(Bijector):
+class Repeat(Combinator):
     """`depth` copies of `step`, each with parameters of its own, run as one `jax.lax.scan`.
 
     Params are those of `step` with a leading axis of size `depth`. Compile time does not grow with
@@ -135,34 +153,53 @@ class Repeat(Bijector):
 
         return jax.lax.scan(body, x, jax.random.split(key, self.depth))[1]
 
+    @property
+    def children(self) -> Bijector:
+        return self.step
+
+    def replace_children(self, children: Tree) -> "Repeat":
+        return replace(self, step=children)
+
+    def parts(self, tree: Tree) -> list[tuple[str, Bijector, Tree]]:
+        def part(index: int) -> Tree:
+            return jax.tree.map(lambda leaf: leaf[index], tree)
+
+        return [(f"step{index}/", self.step, part(index)) for index in range(self.depth)]
+
+    def forward_through(
+        self, params: Params, x: Latents, maps: Maps
+    ) -> tuple[Latents, LogDet, Tree]:
+        return scan_maps(partial(maps.forward, self.step), params, x)
+
+    def inverse_through(
+        self, params: Params, z: Latents, maps: Maps
+    ) -> tuple[Latents, LogDet, Tree]:
+        return scan_maps(partial(maps.inverse, self.step), params, z, reverse=True)
+
     def forward(self, params: Params, x: Image) -> tuple[Image, LogDet]:
         params = self.freeze(params)
         if self.memory == "invert":
             return _forgetful_scan(self.step, params, x)
-        return scan_maps(self._remember(self.step.forward), params, x)[:2]
+        return scan_maps(self._remember(PLAIN.forward), params, x)[:2]
 
     def inverse(self, params: Params, z: Image) -> tuple[Image, LogDet]:
-        apply = self._remember(self.step.inverse)
+        apply = self._remember(PLAIN.inverse)
         return scan_maps(apply, self.freeze(params), z, reverse=True)[:2]
 
     def freeze(self, params: Params) -> Params:
         return jax.vmap(self.step.freeze)(params)
 
-    def _remember(
-        self, apply: Callable[[Params, Image], tuple[Image, LogDet]]
-    ) -> Callable[[Params, Image], tuple[Image, LogDet, None]]:
-        def recorded(params: Params, x: Image) -> tuple[Image, LogDet, None]:
-            x, log_det = apply(params, x)
-            return x, log_det, None
-
+    def _remember(self, apply: Callable[..., Any]) -> Callable[..., Any]:
+        """`apply` of a step, with what its backward pass finds."""
+        apply = partial(apply, self.step)
         if self.memory == "store":
-            return recorded
+            return apply
         # prevent_cse only guards against a hoisting that cannot happen inside a scan
-        return jax.checkpoint(recorded, prevent_cse=False)
+        return jax.checkpoint(apply, prevent_cse=False)
 
 
 def _scan_forward(step: Bijector, params: Params, x: Image) -> tuple[Image, LogDet]:
-    return scan_maps(lambda own, x: (*step.forward(own, x), None), params, x)[:2]
+    return scan_maps(partial(PLAIN.forward, step), params, x)[:2]
 
 
 def _keep_the_result(
@@ -191,7 +228,7 @@ _forgetful_scan.defvjp(_keep_the_result, _walk_back)
 
 
 @dataclass(frozen=True)
-class MultiScale(Bijector):
+class MultiScale(Combinator):
     """Levels with a split after each but the last: ``x -> (eps_0, ..., eps_L-2, z_top)``.
 
     Latents are a tuple, finest level first, the top last. A split is a bijector from an image to
@@ -222,21 +259,46 @@ class MultiScale(Bijector):
         levels.append(self.levels[-1].init(next(keys), x))
         return {"levels": tuple(levels), "splits": tuple(splits)}
 
-    def forward(self, params: Params, x: Image) -> tuple[Latents, LogDet]:
+    @property
+    def children(self) -> dict[str, tuple[Bijector, ...]]:
+        return {"levels": self.levels, "splits": self.splits}
+
+    def replace_children(self, children: Tree) -> "MultiScale":
+        return replace(self, **children)
+
+    def parts(self, tree: Tree) -> list[tuple[str, Bijector, Tree]]:
+        levels = list(zip(self.levels, tree["levels"], strict=True))
+        splits = list(zip(self.splits, tree["splits"], strict=True))
+        return [
+            (f"level{index}/", child, part)
+            for index in range(len(levels))
+            for child, part in levels[index : index + 1] + splits[index : index + 1]
+        ]
+
+    def forward_through(
+        self, params: Params, x: Latents, maps: Maps
+    ) -> tuple[Latents, LogDet, Tree]:
         total, latents = zero_log_det(x), []
+        levels, splits = [], []
         for level, split, own, own_split in zip(
             self.levels[:-1], self.splits, params["levels"][:-1], params["splits"], strict=True
         ):
-            x, log_det = level.forward(own, x)
-            (x, leaves), split_log_det = split.forward(own_split, x)
+            x, log_det, record = maps.forward(level, own, x)
+            levels.append(record)
+            (x, leaves), split_log_det, record = maps.forward(split, own_split, x)
+            splits.append(record)
             total += log_det + split_log_det
             latents.append(leaves)
-        x, log_det = self.levels[-1].forward(params["levels"][-1], x)
-        return (*latents, x), total + log_det
+        x, log_det, record = maps.forward(self.levels[-1], params["levels"][-1], x)
+        records = {"levels": (*levels, record), "splits": tuple(splits)}
+        return (*latents, x), total + log_det, records
 
-    def inverse(self, params: Params, z: Latents) -> tuple[Image, LogDet]:
+    def inverse_through(
+        self, params: Params, z: Latents, maps: Maps
+    ) -> tuple[Latents, LogDet, Tree]:
         *latents, x = z
-        x, total = self.levels[-1].inverse(params["levels"][-1], x)
+        x, total, record = maps.inverse(self.levels[-1], params["levels"][-1], x)
+        levels, splits = [record], []
         rows = zip(
             self.levels[:-1],
             self.splits,
@@ -246,20 +308,16 @@ class MultiScale(Bijector):
             strict=True,
         )
         for level, split, own, own_split, leaves in reversed(list(rows)):
-            x, split_log_det = split.inverse(own_split, (x, leaves))
-            x, log_det = level.inverse(own, x)
+            x, split_log_det, record = maps.inverse(split, own_split, (x, leaves))
+            splits.append(record)
+            x, log_det, record = maps.inverse(level, own, x)
+            levels.append(record)
             total += split_log_det + log_det
-        return x, total
-
-    def freeze(self, params: Params) -> Params:
-        return {
-            "levels": freeze_all(self.levels, params["levels"]),
-            "splits": freeze_all(self.splits, params["splits"]),
-        }
+        return x, total, {"levels": tuple(levels[::-1]), "splits": tuple(splits[::-1])}
 
 
 @dataclass(frozen=True)
-class Invert(Bijector):
+class Invert(Combinator):
     """The same map the other way: its `forward` is the inner `inverse`.
 
     `init` hands its batch to the inner bijector, which sees it from the wrong side: right for maps
@@ -271,11 +329,19 @@ class Invert(Bijector):
     def init(self, key: Key, x: Image) -> Params:
         return self.bijector.init(key, x)
 
-    def forward(self, params: Params, x: Latents) -> tuple[Image, LogDet]:
-        return self.bijector.inverse(params, x)
+    @property
+    def children(self) -> Bijector:
+        return self.bijector
 
-    def inverse(self, params: Params, z: Image) -> tuple[Latents, LogDet]:
-        return self.bijector.forward(params, z)
+    def replace_children(self, children: Tree) -> "Invert":
+        return replace(self, bijector=children)
 
-    def freeze(self, params: Params) -> Params:
-        return self.bijector.freeze(params)
+    def forward_through(
+        self, params: Params, x: Latents, maps: Maps
+    ) -> tuple[Latents, LogDet, Tree]:
+        return maps.inverse(self.bijector, params, x)
+
+    def inverse_through(
+        self, params: Params, z: Latents, maps: Maps
+    ) -> tuple[Latents, LogDet, Tree]:
+        return maps.forward(self.bijector, params, z)

@@ -1,15 +1,18 @@
 """The same flow with another memory policy, dtype or precision of its nets; params fit all alike.
 
-They look into the combinators of this library; other bijectors stay as they are.
+They look into every combinator; other bijectors stay as they are.
 """
 
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Literal, TypeVar, cast
 
+import jax
+
 from flowjax_glow.bijector import Bijector
 from flowjax_glow.bijectors import AffineCoupling, Split
-from flowjax_glow.combinators import Chain, Invert, Memory, MultiScale, Repeat
+from flowjax_glow.combinator import Combinator
+from flowjax_glow.combinators import Memory, Repeat
 from flowjax_glow.convolution import Precision
 from flowjax_glow.nets import CouplingNet
 
@@ -57,17 +60,7 @@ def with_net_precision(flow: Flow, precision: Precision) -> Flow:
 
 def _rebuilt(flow: Bijector, change: Callable[[Bijector], Bijector]) -> Bijector:
     """`flow` with `change` applied to everything in it, innermost first."""
-
-    def parts(bijectors: tuple[Bijector, ...]) -> tuple[Bijector, ...]:
-        return tuple(_rebuilt(part, change) for part in bijectors)
-
-    match flow:
-        case Repeat(step):
-            flow = replace(flow, step=_rebuilt(step, change))
-        case Chain(bijectors=bijectors):
-            flow = type(flow)(*parts(bijectors))
-        case MultiScale(levels, splits):
-            flow = replace(flow, levels=parts(levels), splits=parts(splits))
-        case Invert(bijector):
-            flow = replace(flow, bijector=_rebuilt(bijector, change))
+    if isinstance(flow, Combinator):
+        children = jax.tree.map(lambda child: _rebuilt(child, change), flow.children)
+        flow = flow.replace_children(children)
     return change(flow)

@@ -1,29 +1,29 @@
-"""A walk of the inverse that may change each activation and records what it saw.
+"""A walk of a flow that may change each activation and records what it saw.
 
-The bijectors know nothing of it. A visitor is called after every bijector that is not a combinator
-has been inverted; what it returns goes on down the flow, so clipping and observing are one thing.
-Records come back in the structure of the flow: a tuple for a `Chain`, a leading depth axis for a
-`Repeat`, ``{"levels": ..., "splits": ...}`` for a `MultiScale`; `flatten_records` names and orders
-them. The plain structure is walked, sub-layer by sub-layer. `Chain.inverse` folds an actnorm and a
-1x1 convolution into one product, so what is observed is what `inverse` computes up to rounding.
+The bijectors know nothing of it. A visitor is called after every bijector that is not a combinator;
+what it returns goes on through the flow, so clipping and observing are one thing. Records come back
+in the structure of the parameters: a tuple for a `Chain`, a leading depth axis for a `Repeat`,
+``{"levels": ..., "splits": ...}`` for a `MultiScale`; `flatten_records` names and orders them. The
+plain structure is walked, sub-layer by sub-layer. `Chain.inverse` folds an actnorm and a 1x1
+convolution into one product, so what is observed is what `inverse` computes up to rounding.
+
+What stands inside of an `Invert` is walked the other way, and shows as `Invert` of a bijector.
 """
 
 from collections.abc import Callable, Iterator
-from functools import singledispatch
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
-import jax
-
 from flowjax_glow.bijector import Bijector
-from flowjax_glow.combinators import Chain, MultiScale, Repeat, scan_maps
-from flowjax_glow.numerics import zero_log_det
-from flowjax_glow.types import Image, Latents, LogDet, Params
+from flowjax_glow.combinator import Combinator, Maps
+from flowjax_glow.combinators import Invert
+from flowjax_glow.types import Image, Latents, LogDet, Params, Tree
 
 Record = TypeVar("Record")
 
-#: ``visit(bijector, params, z, x, log_det) -> (x, record)``, where ``x`` and ``log_det`` are what
-#: ``bijector.inverse(params, z)`` gave.
-Visitor = Callable[[Bijector, Params, Latents, Image, LogDet], tuple[Image, Record]]
+#: ``visit(bijector, params, given, found, log_det) -> (found, record)``. In a walk of the inverse
+#: ``found, log_det = bijector.inverse(params, given)``, in one of the forward map, of `forward`.
+Visitor = Callable[[Bijector, Params, Latents, Latents, LogDet], tuple[Latents, Record]]
 
 
 @runtime_checkable
@@ -35,87 +35,93 @@ class CarriesScale(Protocol):
         ...
 
 
-@singledispatch
-def walk_inverse(
-    bijector: Bijector, params: Params, z: Latents, visit: Visitor[Record]
-) -> tuple[Image, LogDet, Any]:
-    """`bijector.inverse`, calling `visit` after every bijector inside: ``(x, log_det, records)``.
+def log_scale(bijector: Bijector, params: Params, z: Latents) -> Image | None:
+    """What `CarriesScale.log_scale` gives; None of a bijector that carries no scale.
 
-    With a visitor that returns its ``x`` the first two are ``bijector.inverse(params, z)`` up to
-    rounding, which folding changes and a stretching flow amplifies. The log-det is that of the
-    maps, without what the visitor changed. Works under `jax.jit`. A new combinator takes part by
-    ``walk_inverse.register``.
+    ``Invert(bijector)`` multiplies by the reciprocals.
     """
-    x, log_det = bijector.inverse(params, z)
-    x, record = visit(bijector, params, z, x, log_det)
-    return x, log_det, record
+    if isinstance(bijector, Invert):
+        inner = log_scale(bijector.bijector, params, bijector.inverse(params, z)[0])
+        return None if inner is None else -inner
+    return bijector.log_scale(params, z) if isinstance(bijector, CarriesScale) else None
 
 
-@walk_inverse.register
-def _(bijector: Chain, params: Params, z: Latents, visit: Visitor) -> tuple[Image, LogDet, Any]:
-    total, records = zero_log_det(jax.tree.leaves(z)[0]), []
-    for inner, own in reversed(list(zip(bijector.bijectors, params, strict=True))):
-        z, log_det, record = walk_inverse(inner, own, z, visit)
-        total += log_det
-        records.append(record)
-    return z, total, tuple(reversed(records))
+def walk_inverse(
+    flow: Bijector, params: Params, z: Latents, visit: Visitor[Any]
+) -> tuple[Latents, LogDet, Tree]:
+    """`flow.inverse`, calling `visit` after every bijector inside: ``(x, log_det, records)``.
+
+    With a visitor that returns what was found the first two are ``flow.inverse(params, z)`` up to
+    rounding, which folding changes and a stretching flow amplifies. The log-det is that of the
+    maps, without what the visitor changed. Works under `jax.jit`. `Combinator` says how one of your
+    own takes part.
+    """
+    return _Walk(visit, Invert, _itself).inverse(flow, params, z)
 
 
-@walk_inverse.register
-def _(bijector: Repeat, params: Params, z: Latents, visit: Visitor) -> tuple[Image, LogDet, Any]:
-    def step(own: Params, z: Image) -> tuple[Image, LogDet, Any]:
-        return walk_inverse(bijector.step, own, z, visit)
+def walk_forward(
+    flow: Bijector, params: Params, x: Latents, visit: Visitor[Any]
+) -> tuple[Latents, LogDet, Tree]:
+    """`flow.forward`, calling `visit` after every bijector inside: ``(z, log_det, records)``.
 
-    return scan_maps(step, params, z, reverse=True)
-
-
-@walk_inverse.register
-def _(
-    bijector: MultiScale, params: Params, z: Latents, visit: Visitor
-) -> tuple[Image, LogDet, Any]:
-    *latents, x = z
-    x, total, record = walk_inverse(bijector.levels[-1], params["levels"][-1], x, visit)
-    levels, splits = [record], []
-    for index in reversed(range(len(bijector.splits))):
-        x, split_log_det, record = walk_inverse(
-            bijector.splits[index], params["splits"][index], (x, latents[index]), visit
-        )
-        splits.append(record)
-        x, log_det, record = walk_inverse(bijector.levels[index], params["levels"][index], x, visit)
-        levels.append(record)
-        total += split_log_det + log_det
-    return x, total, {"levels": tuple(reversed(levels)), "splits": tuple(reversed(splits))}
+    As `walk_inverse`, the other way.
+    """
+    return _Walk(visit, _itself, Invert).forward(flow, params, x)
 
 
-@singledispatch
-def flatten_records(
-    bijector: Bijector, records: Any, path: str = ""
-) -> Iterator[tuple[str, Bijector, Any]]:
+def _itself(bijector: Bijector) -> Bijector:
+    return bijector
+
+
+@dataclass(frozen=True)
+class _Walk(Maps):
+    """Applies children and shows each that is no combinator, as what it is on this way."""
+
+    visit: Visitor[Any]
+    forward_as: Callable[[Bijector], Bijector]
+    inverse_as: Callable[[Bijector], Bijector]
+
+    def forward(
+        self, bijector: Bijector, params: Params, x: Latents
+    ) -> tuple[Latents, LogDet, Any]:
+        if isinstance(bijector, Combinator):
+            return bijector.forward_through(params, x, self)
+        z, log_det = bijector.forward(params, x)
+        z, record = self.visit(self.forward_as(bijector), params, x, z, log_det)
+        return z, log_det, record
+
+    def inverse(
+        self, bijector: Bijector, params: Params, z: Latents
+    ) -> tuple[Latents, LogDet, Any]:
+        if isinstance(bijector, Combinator):
+            return bijector.inverse_through(params, z, self)
+        x, log_det = bijector.inverse(params, z)
+        x, record = self.visit(self.inverse_as(bijector), params, z, x, log_det)
+        return x, log_det, record
+
+
+def flatten_records(flow: Bijector, records: Tree) -> Iterator[tuple[str, Bijector, Any]]:
     """The records of a walk in the order of generation: ``(name, bijector, record)`` each.
 
     Names tell the place, counted in encode order: ``level0/step3/AffineCoupling`` is inverted
     before ``level0/step2/AffineCoupling``.
     """
-    yield f"{path}{type(bijector).__name__}", bijector, records
+    return reversed(list(_encoded(flow, records, "", turned=False)))
 
 
-@flatten_records.register
-def _(bijector: Chain, records: Any, path: str = "") -> Iterator[tuple[str, Bijector, Any]]:
-    for inner, record in reversed(list(zip(bijector.bijectors, records, strict=True))):
-        yield from flatten_records(inner, record, path)
-
-
-@flatten_records.register
-def _(bijector: Repeat, records: Any, path: str = "") -> Iterator[tuple[str, Bijector, Any]]:
-    for index in reversed(range(bijector.depth)):
-        record = jax.tree.map(lambda leaf: leaf[index], records)  # noqa: B023 (used at once)
-        yield from flatten_records(bijector.step, record, f"{path}step{index}/")
-
-
-@flatten_records.register
-def _(bijector: MultiScale, records: Any, path: str = "") -> Iterator[tuple[str, Bijector, Any]]:
-    for index in reversed(range(len(bijector.levels))):
-        here = f"{path}level{index}/"
-        if index < len(bijector.splits):
-            yield from flatten_records(bijector.splits[index], records["splits"][index], here)
-        yield from flatten_records(bijector.levels[index], records["levels"][index], here)
+def _encoded(
+    flow: Bijector, records: Tree, path: str, *, turned: bool
+) -> Iterator[tuple[str, Bijector, Any]]:
+    """In the order of encoding; `turned` inside of an `Invert`."""
+    if isinstance(flow, Invert):
+        yield from reversed(list(_encoded(flow.bijector, records, path, turned=not turned)))
+    elif isinstance(flow, Combinator):
+        for place, child, part in flow.parts(records):
+            yield from _encoded(child, part, path + place, turned=turned)
+    else:
+        name = type(flow).__name__
+        yield (
+            (f"{path}Invert({name})", Invert(flow), records)
+            if turned
+            else (path + name, flow, records)
+        )

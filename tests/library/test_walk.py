@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 import flowjax_glow as fg
+from flowjax_glow.diagnostics import certificate, examine, redraw_permutations
 from flowjax_glow.numerics import TOLERANCES, event_size
-from flowjax_glow.walk import CarriesScale
+from flowjax_glow.walk import CarriesScale, log_scale
 from tests.library.cases import build, images, perturbed
 from tests.library.compare import relative_error
 
@@ -21,8 +22,7 @@ NAME = "glow-openai-damped"
 
 def watch(bijector, params, z, x, log_det):
     """Changes nothing; records all there is to see."""
-    log_scale = bijector.log_scale(params, z) if isinstance(bijector, CarriesScale) else None
-    return x, {"x": x, "log_det": log_det, "log_scale": log_scale}
+    return x, {"x": x, "log_det": log_det, "log_scale": log_scale(bijector, params, z)}
 
 
 def clip(limit):
@@ -200,12 +200,138 @@ def test_a_bijector_of_ones_own_takes_part():
         )
 
 
-def test_a_combinator_that_is_not_registered_is_visited_as_one():
-    flow, z = fg.Chain(fg.Invert(fg.Reverse()), fg.Squeeze()), images((2, 2, 2, 4), "float32")
-    x, _, records = fg.walk_inverse(flow, ((), ()), z, watch)
+@dataclass(frozen=True)
+class Halves(fg.Combinator):
+    """A combinator as a user may write it: a bijector for each half of the channels."""
+
+    first: fg.Bijector
+    second: fg.Bijector
+
+    @property
+    def children(self):
+        return {"first": self.first, "second": self.second}
+
+    def replace_children(self, children):
+        return Halves(**children)
+
+    def init(self, key, x):
+        a, b = jnp.split(x, 2, axis=-1)
+        return {"first": self.first.init(key, a), "second": self.second.init(key, b)}
+
+    def forward_through(self, params, x, maps):
+        return self._each(params, x, maps.forward)
+
+    def inverse_through(self, params, z, maps):
+        return self._each(params, z, maps.inverse)
+
+    def _each(self, params, x, apply):
+        a, b = jnp.split(x, 2, axis=-1)
+        a, log_det, seen = apply(self.first, params["first"], a)
+        b, other_log_det, other_seen = apply(self.second, params["second"], b)
+        records = {"first": seen, "second": other_seen}
+        return jnp.concatenate([a, b], axis=-1), log_det + other_log_det, records
+
+
+def halves_of_three_kinds():
+    """Something repeated, something turned around, and a permutation, in a combinator of ours."""
+    step = fg.Chain(Stretch(), fg.AffineCoupling(fg.CouplingNet(width=4), fg.Bounded()))
+    return Halves(
+        fg.Repeat(step, 2), fg.Invert(fg.Chain(fg.ActNorm(), fg.Permutation(), Stretch()))
+    )
+
+
+NAMES = [
+    "Invert(ActNorm)",
+    "Invert(Permutation)",
+    "Invert(Stretch)",
+    "step1/AffineCoupling",
+    "step1/Stretch",
+    "step0/AffineCoupling",
+    "step0/Stretch",
+]
+
+
+def test_a_combinator_of_ones_own_takes_part():
+    flow, x = halves_of_three_kinds(), images((2, 4, 4, 8), "float32")
+    params = perturbed(flow.init(jax.random.key(0), x))
+    z, log_det = jax.jit(flow.forward)(params, x)
+    back, _, records = jax.jit(lambda p, z: fg.walk_inverse(flow, p, z, watch))(params, z)
+    assert relative_error(back, x) < TOLERANCES["float32"].relative
+    flat = list(fg.flatten_records(flow, records))
+    assert [name for name, _, _ in flat] == NAMES
+    seen = sum(record["log_det"] for _, _, record in flat)
+    np.testing.assert_allclose(seen, -log_det, rtol=1e-4, atol=1e-4)
+    # what turned around multiplies by is the reciprocal of what it multiplies by itself
+    turned = next(record for name, _, record in flat if name == "Invert(Stretch)")
+    np.testing.assert_allclose(turned["log_scale"][0, 0, 0], -params["second"][2]["log"])
+
+
+def test_a_walk_of_the_forward_map_sees_the_same_the_other_way():
+    flow, x = halves_of_three_kinds(), images((2, 4, 4, 8), "float32")
+    params = perturbed(flow.init(jax.random.key(0), x))
+
+    def before(bijector, params, x, z, log_det):
+        return z, {"x": x, "log_det": log_det}
+
+    z, log_det, up = jax.jit(lambda p, x: fg.walk_forward(flow, p, x, before))(params, x)
+    wanted = jax.jit(flow.forward)(params, x)
+    assert relative_error(z, wanted[0]) < 1e-6
+    np.testing.assert_allclose(log_det, wanted[1], rtol=1e-5)
+    _, _, down = jax.jit(lambda p, z: fg.walk_inverse(flow, p, z, watch))(params, z)
+    rows = zip(fg.flatten_records(flow, up), fg.flatten_records(flow, down), strict=True)
+    for (name, bijector, forth), (same_name, same, back) in rows:
+        assert (name, bijector) == (same_name, same)
+        assert relative_error(forth["x"], back["x"]) < TOLERANCES["float32"].relative
+        np.testing.assert_allclose(forth["log_det"], -back["log_det"], rtol=1e-4, atol=1e-4)
+
+
+def test_a_whole_model_turned_around_is_looked_into():
+    case = build(NAME, "float32")
+    flow, wanted = fg.Invert(case.bijector), walked()[1]
+    walk = jax.jit(lambda params, x: fg.walk_inverse(flow, params, x, watch))
+    z, _, records = walk(case.params, case.x)
+    for latent, want in zip(z, wanted, strict=True):
+        assert relative_error(latent, want) < 1e-5
     names = [name for name, _, _ in fg.flatten_records(flow, records)]
-    assert names == ["Squeeze", "Invert"]
-    np.testing.assert_array_equal(x, flow.inverse(((), ()), z)[0])
+    plain = [name for name, _, _ in fg.flatten_records(case.bijector, records)]
+    assert names == [f"{n.rpartition('/')[0]}/Invert({n.rpartition('/')[2]})" for n in plain[::-1]]
+    twice = fg.Invert(flow)
+    assert [name for name, _, _ in fg.flatten_records(twice, records)] == plain
+
+
+def test_a_combinator_of_ones_own_is_rebuilt():
+    flow, x = halves_of_three_kinds(), images((2, 4, 4, 8), "float32")
+    params = perturbed(flow.init(jax.random.key(0), x))
+    changed = fg.with_net_dtype(fg.with_memory(flow, "remat"), "bfloat16")
+    assert changed.first.memory == "remat"
+    assert changed.first.step.bijectors[1].net.dtype == "bfloat16"
+    lost = redraw_permutations(flow, params, jax.random.key(1))
+    moved = [
+        jax.tree_util.keystr(path)
+        for (path, a), b in zip(jax.tree.leaves_with_path(params), jax.tree.leaves(lost))
+        if not np.array_equal(a, b)
+    ]
+    assert moved == ["['second'][1]['indices']"]
+    frozen = flow.freeze(params)
+    np.testing.assert_allclose(
+        jax.jit(flow.forward)(frozen, x)[1], jax.jit(flow.forward)(params, x)[1], rtol=1e-5
+    )
+
+
+def test_a_combinator_of_ones_own_is_judged_layer_by_layer():
+    flow, x = halves_of_three_kinds(), images((2, 4, 4, 8), "float32")
+    params = perturbed(flow.init(jax.random.key(0), x))
+    z, _ = jax.jit(flow.forward)(params, x)
+    examined = examine(flow, params, z)
+    assert examined.checks.layer.tolist() == NAMES
+    assert examined.checks.round_trip.max() < 1e-4
+    assert "Invert(Stretch)" in examined.scales.layer
+    bounds = certificate(flow, params, x)
+    gains = dict(zip(bounds.layer, bounds.log_gain))
+    assert gains["Invert(Permutation)"] == 0.0
+    stretch = jax.jacobian(lambda x: fg.ActNorm().forward(params["second"][0], x)[0])(x[:1, :1, :1, 4:])
+    assert gains["Invert(ActNorm)"] == pytest.approx(float(jnp.log(stretch.max())), rel=1e-5)
+    assert math.isinf(gains["Invert(Stretch)"])  # nobody gave a bound
 
 
 def test_only_bijectors_that_offer_a_log_scale_carry_one():

@@ -21,11 +21,12 @@ from flowjax_glow.density import sample_latents
 from flowjax_glow.diagnostics.linear import noise_like, norm, normalized, products
 from flowjax_glow.diagnostics.round_trips import latent_round_trip
 from flowjax_glow.diagnostics.table import Result, worst
+from flowjax_glow.diagnostics.trace import Observation, clip_and_observe
 from flowjax_glow.errors import check_choice
 from flowjax_glow.pixels import bin_midpoints
 from flowjax_glow.rebuild import with_memory
-from flowjax_glow.types import Image, Latents, LogDet, Params, PerExample, Pixels
-from flowjax_glow.walk import CarriesScale, flatten_records, walk_inverse
+from flowjax_glow.types import Image, Latents, Params, PerExample, Pixels
+from flowjax_glow.walk import flatten_records, walk_inverse
 
 Region = Literal["cube", "ball"]
 
@@ -226,10 +227,10 @@ def _smallest_scale(flow: Bijector, params: Params, z: Latents, key: jax.Array) 
     """Minus the smallest log s."""
     del key
 
-    def seen(bijector: Bijector, own: Params, z: Latents, x: Image) -> PerExample:
-        if not isinstance(bijector, CarriesScale):
-            return jnp.full(x.shape[0], -jnp.inf)
-        return -bijector.log_scale(own, z).min(tuple(range(1, x.ndim)))
+    def seen(layer: Observation) -> PerExample:
+        if layer.min_log_scale is None:
+            return jnp.full_like(layer.largest, -jnp.inf)
+        return -layer.min_log_scale
 
     return _worst_layer(flow, params, z, seen)
 
@@ -237,21 +238,14 @@ def _smallest_scale(flow: Bijector, params: Params, z: Latents, key: jax.Array) 
 def _largest_activation(flow: Bijector, params: Params, z: Latents, key: jax.Array) -> PerExample:
     """Log of the largest activation."""
     del key
-
-    def seen(bijector: Bijector, own: Params, z: Latents, x: Image) -> PerExample:
-        return jnp.log(jnp.abs(x).max(tuple(range(1, x.ndim))))
-
-    return _worst_layer(flow, params, z, seen)
+    return _worst_layer(flow, params, z, lambda layer: jnp.log(layer.largest))
 
 
-def _worst_layer(flow: Bijector, params: Params, z: Latents, seen: Callable) -> PerExample:
-    def visit(
-        bijector: Bijector, own: Params, z: Latents, x: Image, log_det: LogDet
-    ) -> tuple[Image, PerExample]:
-        return x, seen(bijector, own, z, x)
-
-    records = walk_inverse(flow, params, z, visit)[2]
-    return jnp.stack([record for _, _, record in flatten_records(flow, records)]).max(0)
+def _worst_layer(
+    flow: Bijector, params: Params, z: Latents, seen: Callable[[Observation], PerExample]
+) -> PerExample:
+    records = walk_inverse(flow, params, z, clip_and_observe(jnp.inf))[2]
+    return jnp.stack([seen(layer) for _, _, layer in flatten_records(flow, records)]).max(0)
 
 
 #: What a search climbs: ``(flow, params, z, key)`` to a number per example.

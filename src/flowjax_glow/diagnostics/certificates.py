@@ -47,6 +47,7 @@ from flowjax_glow.bijectors import (
     Squeeze,
 )
 from flowjax_glow.channels import ChannelAffine
+from flowjax_glow.combinators import Invert
 from flowjax_glow.diagnostics.table import Result
 from flowjax_glow.diagnostics.thresholds import LIMIT
 from flowjax_glow.nets import CouplingNet
@@ -111,8 +112,8 @@ def certificate(flow: Bijector, params: Params, x: Image, *, box: float = LIMIT)
 @partial(jax.jit, static_argnums=0)
 def _bounds(flow: Bijector, params: Params, x: Image, box: Array) -> Any:
     def visit(
-        bijector: Bijector, own: Params, z: Latents, x: Image, log_det: LogDet
-    ) -> tuple[Image, LogGain]:
+        bijector: Bijector, own: Params, z: Latents, x: Latents, log_det: LogDet
+    ) -> tuple[Latents, LogGain]:
         del z, log_det
         return x, jnp.asarray(log_inverse_gain(bijector, own, box), jnp.float32)
 
@@ -139,6 +140,16 @@ def _(bijector: Bijector, params: Params, box: Array) -> LogGain:
 def _(bijector: ChannelAffine, params: Params, box: Array) -> LogGain:
     del box
     return jnp.log(_spectral_norm(bijector.inverse_affine(params).matrix))
+
+
+@log_inverse_gain.register
+def _(bijector: Invert, params: Params, box: Array) -> LogGain:
+    """The forward map of the bijector inside is known where it moves numbers or is a matrix."""
+    inner = bijector.bijector
+    if isinstance(inner, ChannelAffine):
+        return jnp.log(_spectral_norm(inner.affine(params).matrix))
+    isometry = isinstance(inner, Permutation | Reverse | Squeeze)
+    return log_inverse_gain(inner, params, box) if isometry else jnp.asarray(jnp.inf)
 
 
 @log_inverse_gain.register

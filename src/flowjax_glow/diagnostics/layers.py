@@ -16,6 +16,7 @@ from flowjax_glow.channels import halves
 from flowjax_glow.diagnostics.chunks import CHUNK, chunks
 from flowjax_glow.diagnostics.linear import (
     directional,
+    flatten,
     largest_stretch,
     noise_like,
     norm,
@@ -25,10 +26,11 @@ from flowjax_glow.diagnostics.linear import (
 from flowjax_glow.diagnostics.round_trips import latent_round_trip
 from flowjax_glow.diagnostics.table import Result, worst
 from flowjax_glow.diagnostics.thresholds import LIMIT
+from flowjax_glow.diagnostics.trace import Observation, known, observe
 from flowjax_glow.numerics import event_size, sum_events
 from flowjax_glow.trainable import trainable
 from flowjax_glow.types import Image, Latents, LogDet, Params, PerExample
-from flowjax_glow.walk import CarriesScale, flatten_records, walk_inverse
+from flowjax_glow.walk import flatten_records, walk_inverse
 
 #: Bins of log s: 2.5 % wide, from e^-40, next to the smallest float32, to e^10. NaN falls into the
 #: lowest, being the worst that s can be.
@@ -266,29 +268,27 @@ def _walk(
     flow: Bijector, params: Params, z: Latents, limit: Array, tolerance: Array, key: jax.Array
 ) -> Any:
     def visit(
-        bijector: Bijector, own: Params, z: Latents, x: Image, log_det: LogDet
-    ) -> tuple[Image, Record]:
-        size = sizes(x)
-        events = tuple(range(1, x.ndim))
+        bijector: Bijector, own: Params, z: Latents, x: Latents, log_det: LogDet
+    ) -> tuple[Latents, Record]:
+        seen = observe(bijector, own, z, x, log_det, limit=limit)
         back, forward_log_det = bijector.forward(own, x)
         push, pull = products(lambda z: bijector.inverse(own, z)[0], z)
         stretch = largest_stretch(
             push, pull, noise_like(key, z), tolerance=tolerance, max_rounds=MAX_ROUNDS
         )
         leaves = jax.tree.leaves(trainable(own))
-        carries = isinstance(bijector, CarriesScale)
         return x, Record(
             finite_params=jnp.array([jnp.isfinite(leaf).all() for leaf in leaves] or [True]).all(),
-            largest=size.max(events),
-            mean_square=jnp.square(size).mean(events),
-            over=(size > limit).mean(events),
-            not_finite=jnp.isinf(size).sum(events).astype(log_det.dtype),
+            largest=seen.largest,
+            mean_square=jnp.square(sizes(flatten(x))).mean(1),
+            over=seen.clipped,
+            not_finite=seen.nonfinite.astype(log_det.dtype),
             round_trip=latent_round_trip(z, back),
-            log_det_error=(forward_log_det + log_det) / event_size(x),
+            log_det_error=(forward_log_det + log_det) / event_size(z),
             gain=stretch.size,
             settled=stretch.settled,
             terms=_stretch_terms(bijector, own, z, stretch.direction),
-            log_scale=_scale_record(bijector.log_scale(own, z)) if carries else None,
+            log_scale=_scale_record(seen),
         )
 
     return walk_inverse(flow, flow.freeze(params), z, visit)[2]
@@ -316,12 +316,13 @@ def _stretch_terms(
     )
 
 
-def _scale_record(log_scale: Image) -> ScaleRecord:
-    known = jnp.where(jnp.isnan(log_scale), -jnp.inf, log_scale)
-    places = jnp.clip((known - LOWEST) / BIN, 0, BINS - 1).astype(jnp.int32)
+def _scale_record(seen: Observation) -> ScaleRecord | None:
+    if seen.log_scale is None or seen.min_log_scale is None:
+        return None
+    places = jnp.clip((known(seen.log_scale) - LOWEST) / BIN, 0, BINS - 1).astype(jnp.int32)
     return ScaleRecord(
-        smallest=known.min(tuple(range(1, known.ndim))),
-        total=sum_events(log_scale),
+        smallest=seen.min_log_scale,
+        total=sum_events(seen.log_scale),
         counts=jnp.zeros(BINS, jnp.int32).at[places.ravel()].add(1),
     )
 

@@ -63,8 +63,8 @@ def check_log_dets(flow: Bijector, params: Params, x: Image) -> LogDetChecks:
 @partial(jax.jit, static_argnums=0)
 def _walk(flow: Bijector, params: Params, x: Image) -> Any:
     def visit(
-        bijector: Bijector, own: Params, z: Latents, x: Image, log_det: LogDet
-    ) -> tuple[Image, jax.Array]:
+        bijector: Bijector, own: Params, z: Latents, x: Latents, log_det: LogDet
+    ) -> tuple[Latents, jax.Array]:
         jacobian = jax.vmap(lambda one: _jacobian(bijector, own, one))(z)
         exact = jnp.linalg.slogdet(jacobian)[1]
         return x, (log_det - exact) / jacobian.shape[-1]
@@ -78,7 +78,7 @@ def _jacobian(bijector: Bijector, own: Params, one: Latents) -> jax.Array:
 
     def flat(one: Latents) -> jax.Array:
         batch = jax.tree.map(lambda leaf: leaf[None], one)
-        return bijector.inverse(own, batch)[0].ravel()
+        return flatten(bijector.inverse(own, batch)[0])[0]
 
     rows = jax.jacrev(flat)(one)
     return flatten(rows)

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,10 +10,9 @@ from jaxtyping import Array, Float
 
 from flowjax_glow.bijector import Bijector
 from flowjax_glow.bijectors import ActNorm
-from flowjax_glow.combinators import Chain, MultiScale, Repeat, scan_maps
 from flowjax_glow.diagnostics.table import Result
-from flowjax_glow.types import Image, Latents, Params
-from flowjax_glow.walk import flatten_records
+from flowjax_glow.types import Image, Latents, LogDet, Params, Tree
+from flowjax_glow.walk import flatten_records, walk_forward
 
 #: An actnorm is off what it was trained on where its channels' mean squares are off 1 by more than
 #: this factor, in the geometric mean over channels. Trained ones drift: up to 2.4 in the models
@@ -78,46 +76,14 @@ def data_moments(flow: Bijector, params: Params, x: Image) -> DataMoments:
 
 
 @partial(jax.jit, static_argnums=0)
-def _seen(flow: Bijector, params: Params, x: Image) -> tuple[Any, list[Array]]:
-    z, records = _encode(flow, params, x)
+def _seen(flow: Bijector, params: Params, x: Image) -> tuple[Tree, list[Array]]:
+    def visit(
+        bijector: Bijector, own: Params, x: Latents, z: Latents, log_det: LogDet
+    ) -> tuple[Latents, Array]:
+        return z, _mean_squares(jax.tree.leaves(z)[0])
+
+    z, _, records = walk_forward(flow, params, x, visit)
     return records, [_mean_squares(latent) for latent in jax.tree.leaves(z)]
-
-
-def _encode(bijector: Bijector, params: Params, x: Any) -> tuple[Any, Any]:
-    """`forward` with the mean squares of every output, in the structure of a walk's records."""
-    match bijector:
-        case Chain(bijectors=bijectors):
-            records = []
-            for inner, own in zip(bijectors, params, strict=True):
-                x, record = _encode(inner, own, x)
-                records.append(record)
-            return x, tuple(records)
-        case Repeat(step=step):
-
-            def apply(own: Params, x: Image) -> tuple[Image, Array, Any]:
-                x, record = _encode(step, own, x)
-                return x, jnp.zeros(len(x), x.dtype), record
-
-            x, _, records = scan_maps(apply, params, x)
-            return x, records
-        case MultiScale(levels=levels, splits=splits):
-            return _encode_levels(levels, splits, params, x)
-    z, _ = bijector.forward(params, x)
-    return z, _mean_squares(jax.tree.leaves(z)[0])
-
-
-def _encode_levels(
-    levels: tuple[Bijector, ...], splits: tuple[Bijector, ...], params: Params, x: Image
-) -> tuple[Latents, dict[str, Any]]:
-    latents, of_levels, of_splits = [], [], []
-    for index, level in enumerate(levels):
-        x, record = _encode(level, params["levels"][index], x)
-        of_levels.append(record)
-        if index < len(splits):
-            (x, leaves), _ = splits[index].forward(params["splits"][index], x)
-            of_splits.append(_mean_squares(leaves))
-            latents.append(leaves)
-    return (*latents, x), {"levels": tuple(of_levels), "splits": tuple(of_splits)}
 
 
 def _mean_squares(x: Float[Array, "..."]) -> Float[Array, " channels"]:

@@ -1,13 +1,11 @@
 """Permutations drawn anew: what a model becomes whose fixed permutations were never saved."""
 
-from typing import Any
-
 import jax
 
 from flowjax_glow.bijector import Bijector
 from flowjax_glow.bijectors import Permutation
-from flowjax_glow.combinators import Chain, Invert, MultiScale, Repeat
-from flowjax_glow.types import Key, Params
+from flowjax_glow.combinator import Combinator
+from flowjax_glow.types import Key, Params, Tree
 
 
 def redraw_permutations(flow: Bijector, params: Params, key: Key) -> Params:
@@ -16,8 +14,7 @@ def redraw_permutations(flow: Bijector, params: Params, key: Key) -> Params:
     This is the state that a reload has lost if the permutations were kept outside of what is saved:
     every weight is as trained, and both directions still agree with each other in exact arithmetic,
     but every layer after a permutation reads channels that it was not trained on. A flow without
-    permutations comes back as it is. Combinators of this library are looked into; other bijectors
-    stay as they are. Works under `jax.jit`.
+    permutations comes back as it is. Works under `jax.jit`.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -28,27 +25,20 @@ def redraw_permutations(flow: Bijector, params: Params, key: Key) -> Params:
         >>> bool((lost["indices"] != params["indices"]).any())
         True
     """
-
-    def all_of(bijectors: tuple[Bijector, ...], own: Any, key: Key) -> tuple[Params, ...]:
-        keys = jax.random.split(key, max(len(bijectors), 1))
-        rows = zip(bijectors, own, keys[: len(bijectors)], strict=True)
-        return tuple(redraw_permutations(*row) for row in rows)
-
-    match flow:
-        case Permutation():
-            indices = params["indices"]  # with an axis in front for every `Repeat` around
-            drawn = jax.random.permutation(key, indices, axis=-1, independent=True)
-            return {**params, "indices": drawn}
-        case Repeat(step=step):
-            return redraw_permutations(step, params, key)
-        case Chain(bijectors=bijectors):
-            return all_of(bijectors, params, key)
-        case MultiScale(levels=levels, splits=splits):
-            first, second = jax.random.split(key)
-            return {
-                "levels": all_of(levels, params["levels"], first),
-                "splits": all_of(splits, params["splits"], second),
-            }
-        case Invert(bijector=bijector):
-            return redraw_permutations(bijector, params, key)
+    if isinstance(flow, Permutation):
+        indices = params["indices"]  # with an axis in front for every `Repeat` around
+        drawn = jax.random.permutation(key, indices, axis=-1, independent=True)
+        return {**params, "indices": drawn}
+    if isinstance(flow, Combinator):
+        return _redrawn(flow.children, params, key)
     return params
+
+
+def _redrawn(children: Tree, params: Params, key: Key) -> Params:
+    """Every branch of the tree of children has a key of its own."""
+    if isinstance(children, Bijector):
+        return redraw_permutations(children, params, key)
+    branches, structure = jax.tree.flatten(children, is_leaf=lambda node: node is not children)
+    keys = jax.random.split(key, len(branches))
+    rows = zip(branches, structure.flatten_up_to(params), keys, strict=True)
+    return structure.unflatten([_redrawn(*row) for row in rows])

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -11,9 +11,12 @@ from jaxtyping import Array, Float
 
 from flowjax_glow.bijector import Bijector
 from flowjax_glow.bijectors import Split
-from flowjax_glow.diagnostics.linear import sizes
+from flowjax_glow.diagnostics.linear import flatten, sizes
 from flowjax_glow.types import Image, Latents, LogDet, Params, PerExample
-from flowjax_glow.walk import CarriesScale, flatten_records, walk_inverse
+from flowjax_glow.walk import flatten_records, log_scale, walk_inverse
+
+#: The largest activation that passes, of NumPy, of JAX, or a plain number.
+Limit: TypeAlias = float | Float[Array | np.ndarray, ""]
 
 
 class Observation(NamedTuple):
@@ -36,27 +39,37 @@ class Observation(NamedTuple):
     log_scale: Array | None
 
 
-def clip_and_observe(limit: float | Float[Array, ""]) -> Callable[..., Any]:
+def observe(
+    bijector: Bijector, params: Params, z: Latents, x: Latents, log_det: LogDet, *, limit: Limit
+) -> Observation:
+    """What a visitor of `walk_inverse` is shown; under `jax.jit` what is not used costs nothing."""
+    size = sizes(flatten(x))
+    scales = log_scale(bijector, params, z)
+    return Observation(
+        largest=size.max(1),
+        clipped=(size > limit).mean(1),
+        nonfinite=jnp.isinf(size).sum(1),
+        log_det=log_det,
+        min_log_scale=None if scales is None else known(flatten(scales)).min(1),
+        log_scale=scales,
+    )
+
+
+def clip_and_observe(limit: Limit) -> Callable[..., Any]:
     """A visitor for `walk_inverse` that clips activations to [-limit, limit]; NaN stays NaN."""
 
     def visit(
-        bijector: Bijector, params: Params, z: Latents, x: Image, log_det: LogDet
-    ) -> tuple[Image, Observation]:
-        size = sizes(x)
-        events = tuple(range(1, x.ndim))
-        carries = isinstance(bijector, CarriesScale)
-        log_scale = bijector.log_scale(params, z) if carries else None
-        observation = Observation(
-            largest=size.max(events),
-            clipped=(size > limit).mean(events),
-            nonfinite=jnp.isinf(size).sum(events),
-            log_det=log_det,
-            min_log_scale=None if log_scale is None else _lowest(log_scale),
-            log_scale=log_scale,
-        )
-        return jnp.clip(x, -limit, limit), observation
+        bijector: Bijector, params: Params, z: Latents, x: Latents, log_det: LogDet
+    ) -> tuple[Latents, Observation]:
+        clipped = jax.tree.map(lambda leaf: jnp.clip(leaf, -limit, limit), x)
+        return clipped, observe(bijector, params, z, x, log_det, limit=limit)
 
     return visit
+
+
+def known(log_scale: Float[Array, "..."]) -> Float[Array, "..."]:
+    """With -inf for NaN, which is the worst that s can be, and which a minimum may pass over."""
+    return jnp.where(jnp.isnan(log_scale), -jnp.inf, log_scale)
 
 
 class Layer(NamedTuple):
@@ -147,28 +160,15 @@ def inverse_with_extremes(
     flow: Bijector, params: Params, z: Latents
 ) -> tuple[Image, LogDet, Extremes]:
     """``x`` and ``log|det dx/dz|`` as of `flow.inverse`, sub-layer by sub-layer."""
-    x, log_det, records = walk_inverse(flow, params, z, _visit)
-    largest, lowest = zip(*(record for _, _, record in flatten_records(flow, records)))
-    return x, log_det, Extremes(jnp.stack(largest).max(0), jnp.stack(lowest))
+    x, log_det, records = walk_inverse(flow, params, z, clip_and_observe(jnp.inf))
+    seen = [record for _, _, record in flatten_records(flow, records)]
+    largest = jnp.stack([layer.largest for layer in seen])
+    unscaled = jnp.zeros_like(log_det)
+    lowest = [unscaled if s.min_log_scale is None else s.min_log_scale for s in seen]
+    return x, log_det, Extremes(largest.max(0), jnp.stack(lowest))
 
 
 @partial(jax.jit, static_argnums=0)
 def largest_activation(flow: Bijector, params: Params, z: Latents) -> PerExample:
     """`Extremes.largest` alone; one program for all latents of a shape."""
     return inverse_with_extremes(flow, flow.freeze(params), z)[2].largest
-
-
-def _visit(
-    bijector: Bijector, params: Params, z: Latents, x: Image, log_det: LogDet
-) -> tuple[Image, tuple[Array, Array]]:
-    events = tuple(range(1, x.ndim))
-    lowest = jnp.zeros_like(log_det)
-    if isinstance(bijector, CarriesScale):
-        lowest = _lowest(bijector.log_scale(params, z)).astype(log_det.dtype)
-    return x, (sizes(x).max(events), lowest)
-
-
-def _lowest(log_scale: Image) -> PerExample:
-    """The smallest of every example; NaN counts as -inf, which a minimum may pass over."""
-    known = jnp.where(jnp.isnan(log_scale), -jnp.inf, log_scale)
-    return known.min(tuple(range(1, known.ndim)))
