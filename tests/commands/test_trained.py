@@ -64,7 +64,7 @@ def test_a_broken_inverse_goes_on_without_it():
     levels = (broken_level, state.params["levels"][1])
     broken = dataclasses.replace(state, params={**state.params, "levels": levels})
     with pytest.warns(UserWarning, match="level 0 gives its input back with a relative error"):
-        row = guard.look(broken)
+        row = guard.observe(broken)
     assert row is not None
     assert row["drifted"]
     _, metrics = guard(broken, source.batch("train", seed=0, step=0, size=8))

@@ -329,7 +329,9 @@ def test_a_combinator_of_ones_own_is_judged_layer_by_layer():
     bounds = certificate(flow, params, x)
     gains = dict(zip(bounds.layer, bounds.log_gain))
     assert gains["Invert(Permutation)"] == 0.0
-    stretch = jax.jacobian(lambda x: fg.ActNorm().forward(params["second"][0], x)[0])(x[:1, :1, :1, 4:])
+    stretch = jax.jacobian(lambda x: fg.ActNorm().forward(params["second"][0], x)[0])(
+        x[:1, :1, :1, 4:]
+    )
     assert gains["Invert(ActNorm)"] == pytest.approx(float(jnp.log(stretch.max())), rel=1e-5)
     assert math.isinf(gains["Invert(Stretch)"])  # nobody gave a bound
 

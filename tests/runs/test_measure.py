@@ -9,7 +9,7 @@ import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
 from flowjax_glow.config import GlowConfig
-from flowjax_glow.diagnostics import Watch, drift
+from flowjax_glow.diagnostics import Monitor, drift
 from flowjax_glow.diagnostics.trace import _decode
 from flowjax_glow.pixels import bin_midpoints
 from flowjax_glow.runs import measure
@@ -109,7 +109,7 @@ def test_eight_devices_watch_and_guard_as_one():
     for devices in (1, 8):
         mesh = mesh_of(devices)
         images, placed = shard_batch(mesh, pictures(16)), replicate(mesh, params)
-        seen.append(Watch(flow, images, samples=16).look(1, placed))
+        seen.append(Monitor(flow, images, samples=16).look(1, placed))
         drifts.append(jax.jit(drift, static_argnums=0)(flow, placed, bin_midpoints(images)))
     assert seen[0] == pytest.approx(seen[1], rel=0.5, abs=1e-6)  # errors are those of rounding
     for exact in ("smallest_scale", "chain_gain", "largest_activation", "bit_exact"):

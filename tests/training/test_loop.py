@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 
 from flowjax_glow.training import (
+    Calling,
     Checkpoints,
     Diverged,
     MetricsLog,
+    Observer,
     Progress,
     copy_state,
     read_metrics,
@@ -45,23 +47,23 @@ def rows(folder):
 
 
 def measure(steps):
-    """Callbacks that leave a row behind."""
-    return {step: lambda state: {"held_out": float(state.step)} for step in steps}
+    """An observer that leaves a row behind."""
+    return {Calling(lambda state: {"held_out": float(state.step)}): steps}
 
 
 @pytest.fixture(scope="module")
 def straight(tmp_path_factory):
     """Final state and metrics of an uninterrupted run."""
     folder = tmp_path_factory.mktemp("straight")
-    final = toy.host(run(folder, on_step=measure([0, 7])))
+    final = toy.host(run(folder, observers=measure([0, 7])))
     return final, (folder / "metrics.jsonl").read_text()
 
 
 def test_a_resumed_run_is_the_uninterrupted_one(tmp_path, straight):
     """Seven steps and five in new objects give the bits, and the file, of twelve."""
     final, metrics = straight
-    run(tmp_path, steps=7, on_step=measure([0, 7]))
-    toy.assert_equal(run(tmp_path, on_step=measure([0, 7])), final)
+    run(tmp_path, steps=7, observers=measure([0, 7]))
+    toy.assert_equal(run(tmp_path, observers=measure([0, 7])), final)
     assert (tmp_path / "metrics.jsonl").read_text() == metrics
     assert [row["step"] for row in rows(tmp_path) if "loss" in row] == list(range(1, 13))
 
@@ -75,9 +77,9 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(tmp_path, straight):
         return toy.batch(index)
 
     with pytest.raises(Killed):
-        run(tmp_path, save_every=4, on_step=measure([0, 7]), batches=deadly)
+        run(tmp_path, save_every=4, observers=measure([0, 7]), batches=deadly)
     assert [row["step"] for row in rows(tmp_path) if "loss" in row][-1] < 12
-    toy.assert_equal(run(tmp_path, save_every=4, on_step=measure([0, 7])), final)
+    toy.assert_equal(run(tmp_path, save_every=4, observers=measure([0, 7])), final)
     assert (tmp_path / "metrics.jsonl").read_text() == metrics
 
 
@@ -86,8 +88,8 @@ def test_killed_before_any_checkpoint_it_starts_over(tmp_path):
         raise Killed
 
     with pytest.raises(Killed):
-        run(tmp_path, on_step=measure([0]), batches=deadly)
-    run(tmp_path, on_step=measure([0]))
+        run(tmp_path, observers=measure([0]), batches=deadly)
+    run(tmp_path, observers=measure([0]))
     assert sum("held_out" in row for row in rows(tmp_path)) == 1
 
 
@@ -98,7 +100,7 @@ def test_a_finished_run_does_nothing(tmp_path):
     def never(argument):
         raise AssertionError
 
-    state = run(tmp_path, loss=never, batches=never, on_step={0: never, toy.STEPS: never})
+    state = run(tmp_path, loss=never, batches=never, observers={Calling(never): (0, toy.STEPS)})
     assert int(state.step) == toy.STEPS
     after = (tmp_path / "metrics.jsonl").stat()
     assert (before.st_mtime_ns, before.st_ino) == (after.st_mtime_ns, after.st_ino)
@@ -127,20 +129,43 @@ def test_it_stops_at_the_step_that_is_not_finite(tmp_path, broken_step):
         assert latest == (broken_step - 1) // 4 * 4
 
 
-def test_callbacks_see_the_state_of_their_step(tmp_path):
+def test_observers_see_the_state_of_their_step(tmp_path):
     seen = {}
 
     def keep(state):
         seen[int(state.step)] = copy_state(state)
 
-    final = run(tmp_path, on_step={0: keep, 5: keep, toy.STEPS: keep})
+    final = run(tmp_path, observers={Calling(keep): (0, 5, toy.STEPS)})
     assert sorted(seen) == [0, 5, toy.STEPS]
     toy.assert_equal(seen[0].params, toy.params())
     toy.assert_equal(seen[toy.STEPS], final)
 
 
-def test_what_callbacks_return_is_logged_after_their_step(tmp_path):
-    run(tmp_path, on_step={5: lambda state: {"held_out": float("inf")}})
+def test_observers_that_meet_give_one_row(tmp_path):
+    a, b = Calling(lambda state: {"a": int(state.step)}), Calling(lambda state: {"b": 3})
+    silent = Calling(lambda state: None)
+    run(tmp_path, observers={a: (0, 2), b: (2, 4), silent: (4, 6)})
+    seen = [row for row in rows(tmp_path) if not {"loss", "window_loss"} & row.keys()]
+    assert seen == [{"step": 0, "a": 0}, {"step": 2, "a": 2, "b": 3}, {"step": 4, "b": 3}]
+
+
+def test_observers_get_the_rows_that_are_left(tmp_path):
+    got = []
+
+    class Remembers(Observer):
+        def observe(self, state):
+            return {"seen": int(state.step)}
+
+        def resume(self, rows):
+            got.append([row["step"] for row in rows if "seen" in row])
+
+    run(tmp_path, steps=7, observers={Remembers(): (0, 3, 7)})
+    run(tmp_path, observers={Remembers(): (0, 3, 7)})
+    assert got == [[], [0, 3, 7]]
+
+
+def test_what_observers_return_is_logged_after_their_step(tmp_path):
+    run(tmp_path, observers={Calling(lambda state: {"held_out": float("inf")}): [5]})
     around = [row for row in rows(tmp_path) if row["step"] == 5]
     assert [set(row) - {"step"} for row in around] == [
         {"loss", "grad_norm", "update_finite"},
@@ -182,8 +207,8 @@ def test_every_step_is_shown_in_order(tmp_path):
             "train: expected save_every of at least 1, got 0; use None to save at the end only",
         ),
         (
-            {"on_step": {13: print, -1: print, 2: print}},
-            "train: expected on_step at steps 0 .. 12, got [-1, 13]; "
+            {"observers": {Calling(print): (13, -1, 2)}},
+            "train: expected observers at steps 0 .. 12, got [-1, 13]; "
             "leave these out or train longer",
         ),
     ],

@@ -28,7 +28,7 @@ from flowjax_glow.diagnostics.layers import (
 )
 from flowjax_glow.diagnostics.log_dets import LogDetChecks, check_log_dets, smallest_crop
 from flowjax_glow.diagnostics.moments import DataMoments, data_moments
-from flowjax_glow.diagnostics.monitor import Watch, median_slope
+from flowjax_glow.diagnostics.monitor import Monitor, median_slope
 from flowjax_glow.diagnostics.out_of_distribution import OutOfDistribution, out_of_distribution
 from flowjax_glow.diagnostics.permutations import redraw_permutations
 from flowjax_glow.diagnostics.precision import (
@@ -81,6 +81,7 @@ __all__ = [
     "LayerChecks",
     "LogDetChecks",
     "Measurement",
+    "Monitor",
     "Observation",
     "OutOfDistribution",
     "PrecisionGap",
@@ -91,7 +92,6 @@ __all__ = [
     "SingularValues",
     "StabilityReport",
     "Threshold",
-    "Watch",
     "activation_trace",
     "attack",
     "bi_lipschitz",

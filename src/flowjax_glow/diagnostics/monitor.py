@@ -2,9 +2,9 @@
 
 import math
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -28,7 +28,18 @@ GONE = {"image_error": LOST, "latent_error": LOST, "largest_activation": OVERWHE
 TREND_LOOKS = 5
 
 
-class Watch:
+@runtime_checkable
+class Trained(Protocol):
+    """A state of a training: its parameters and how many steps made them."""
+
+    @property
+    def step(self) -> Any: ...
+
+    @property
+    def params(self) -> Any: ...
+
+
+class Monitor:
     """Round trips, scales and activations on a fixed batch, and what they lead to.
 
     `look` measures, and warns once per measurement: that it is beyond `GONE`, or that it will be
@@ -56,7 +67,7 @@ class Watch:
         samples: int = 64,
         seed: int = 0,
     ) -> None:
-        check_count("Watch.samples", samples)
+        check_count("Monitor.samples", samples)
         self._flow = flow
         self._x = bin_midpoints(jnp.asarray(images), n_bits=n_bits)
         self._n_bits = n_bits
@@ -82,13 +93,13 @@ class Watch:
             self._judge(step, name, limit)
         return row
 
-    def resume(self, rows: Iterable[Mapping[str, Any]], step: int) -> None:
-        """Takes in the rows that an interrupted run logged up to `step`."""
-        self._seen = [
-            (int(row["step"]), row)
-            for row in rows
-            if row["step"] <= step and all(name in row for name in GONE)
-        ]
+    def observe(self, state: Trained) -> dict[str, float]:
+        """`look` at the state of a training; with `resume` this is an observer of `train`."""
+        return self.look(int(state.step), state.params)
+
+    def resume(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Takes in the metrics of an interrupted run that goes on."""
+        self._seen = [(int(row["step"]), row) for row in rows if all(name in row for name in GONE)]
 
     def _judge(self, step: int, name: str, limit: float) -> None:
         value = self._seen[-1][1][name]

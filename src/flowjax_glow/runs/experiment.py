@@ -144,8 +144,8 @@ class Experiment:
         return (*range(0, self.steps, self.look_every), self.steps)
 
     @property
-    def watch_steps(self) -> tuple[int, ...]:
-        """The steps after which the inverse is watched."""
+    def monitor_steps(self) -> tuple[int, ...]:
+        """The steps after which the inverse is monitored."""
         return (*_often_at_first(self.watch_every, self.steps), self.steps)
 
     @property

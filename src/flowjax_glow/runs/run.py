@@ -1,6 +1,6 @@
 """One experiment, from its folder's first file to its summary."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache, partial
@@ -15,7 +15,7 @@ from flowjax_glow import data
 from flowjax_glow.bijector import Bijector
 from flowjax_glow.combinators import Memory
 from flowjax_glow.config import glow
-from flowjax_glow.diagnostics import Watch, drift, redraw_permutations
+from flowjax_glow.diagnostics import Monitor, drift, redraw_permutations
 from flowjax_glow.files import read_json, write_arrays, write_json
 from flowjax_glow.pixels import bin_midpoints, dequantize
 from flowjax_glow.runs.compilation import make_room_for_programs
@@ -33,6 +33,7 @@ from flowjax_glow.training import (
     DriftGuard,
     LossFn,
     MetricsLog,
+    Observer,
     OptimizerConfig,
     Progress,
     StepFn,
@@ -41,14 +42,13 @@ from flowjax_glow.training import (
     evaluate_state,
     fitting_decay,
     initial_state,
-    join_callbacks,
     make_optimizer,
     make_train_step,
     progress,
-    read_metrics,
     shard_batch,
     train,
 )
+from flowjax_glow.training.metrics import Row
 from flowjax_glow.types import Key, Params, Pixels
 
 #: Shows how far a run of so many steps and that name gets, while the ``with`` statement lasts.
@@ -179,45 +179,24 @@ def _train(training: Training, folder: Path, status: Status, show: Show) -> int:
     experiment = training.experiment
     source = source_of(experiment)
     held_out = source.examples("test", experiment.held_out)
-    batches = [
-        held_out[i : i + experiment.chunk] for i in range(0, len(held_out), experiment.chunk)
-    ]
-    flow, mesh = glow(experiment.model), data_mesh()
-    loss = BitsPerDim(flow, experiment.n_bits)
-    watched = shard_batch(mesh, held_out[: experiment.chunk])
-    guard = training.guarded_step(mesh, watched)
-    watch = Watch(
-        flow,
-        watched,
+    mesh = data_mesh()
+    shown = shard_batch(mesh, held_out[: experiment.chunk])
+    guard = training.guarded_step(mesh, shown)
+    monitor = Monitor(
+        glow(experiment.model),
+        shown,
         n_bits=experiment.n_bits,
         samples=experiment.chunk,
         seed=experiment.seed,
     )
-
-    def look(state: TrainState) -> dict[str, float]:
-        step = int(state.step)
-        measurement = Measurement(flow, state.params, experiment, held_out, mesh)
-        last = step == experiment.steps
-        samples = experiment.final_samples if last else experiment.look_samples
-        arrays = measurement.look(samples, last=last)
-        write_arrays(folder / f"arrays/look-{step:06}.npz", arrays)
-        if last or step == 0:
-            write_arrays(folder / f"arrays/clipping-{step:06}.npz", measurement.clipping())
-        status.write("running", step)
-        return evaluate_state(loss, state, jax.random.key(HELD_OUT_KEY), batches, mesh=mesh)
-
     with (
         MetricsLog(folder / "metrics.jsonl") as log,
         Checkpoints(folder / "checkpoints") as checkpoints,
         show(experiment.steps, experiment.name) as display,
     ):
         state = training.start(source)
-        state = checkpoints.restore(state) or state
-        earlier = read_metrics(log.path) if log.path.exists() else ()
-        guard.resume(earlier, int(state.step))
-        watch.resume(earlier, int(state.step) or -1)  # the look at the start comes again
         state = train(
-            state,
+            checkpoints.restore(state) or state,
             guard,
             lambda step: training.batch(source, step),
             steps=experiment.steps,
@@ -225,14 +204,41 @@ def _train(training: Training, folder: Path, status: Status, show: Show) -> int:
             log=log,
             checkpoints=checkpoints,
             save_every=experiment.save_every,
-            on_step=join_callbacks(
-                dict.fromkeys(experiment.guard_steps, guard.look),
-                dict.fromkeys(
-                    experiment.watch_steps,
-                    lambda state: watch.look(int(state.step), state.params),
-                ),
-                dict.fromkeys(experiment.look_steps, look),
-            ),
+            observers={
+                guard: experiment.guard_steps,
+                monitor: experiment.monitor_steps,
+                _Looks(experiment, folder, status, held_out, mesh): experiment.look_steps,
+            },
             progress=display,
         )
     return int(state.step)
+
+
+@dataclass(frozen=True, eq=False)
+class _Looks(Observer):
+    """Writes the arrays that figures rest on; their files are all that it remembers."""
+
+    experiment: Experiment
+    folder: Path
+    status: Status
+    held_out: Pixels
+    mesh: Mesh
+
+    def observe(self, state: TrainState) -> dict[str, float]:
+        experiment, step = self.experiment, int(state.step)
+        flow = glow(experiment.model)
+        measurement = Measurement(flow, state.params, experiment, self.held_out, self.mesh)
+        last = step == experiment.steps
+        samples = experiment.final_samples if last else experiment.look_samples
+        arrays = measurement.look(samples, last=last)
+        write_arrays(self.folder / f"arrays/look-{step:06}.npz", arrays)
+        if last or step == 0:
+            write_arrays(self.folder / f"arrays/clipping-{step:06}.npz", measurement.clipping())
+        self.status.write("running", step)
+        loss = BitsPerDim(flow, experiment.n_bits)
+        starts = range(0, len(self.held_out), experiment.chunk)
+        batches = [self.held_out[start : start + experiment.chunk] for start in starts]
+        return evaluate_state(loss, state, jax.random.key(HELD_OUT_KEY), batches, mesh=self.mesh)
+
+    def resume(self, rows: Sequence[Row]) -> None:
+        del rows

@@ -6,9 +6,10 @@ from flowjax_glow.training.checkpoints import CheckpointError, Checkpoints, read
 from flowjax_glow.training.display import Board, Progress, Screen, progress, progress_board
 from flowjax_glow.training.evaluation import evaluate, evaluate_state
 from flowjax_glow.training.guard import DRIFT_TOLERANCE, DriftGuard
-from flowjax_glow.training.loop import BatchFn, Callback, Diverged, join_callbacks, train
+from flowjax_glow.training.loop import BatchFn, Diverged, train
 from flowjax_glow.training.mesh import data_mesh, replicate, shard_batch
 from flowjax_glow.training.metrics import MetricsLog, read_metrics
+from flowjax_glow.training.observer import Calling, Observer, Observers
 from flowjax_glow.training.optimizer import OptimizerConfig, make_optimizer
 from flowjax_glow.training.state import TrainState, averaged_params, copy_state, initial_state
 from flowjax_glow.training.step import StepFn, make_train_step
@@ -20,7 +21,7 @@ __all__ = [
     "Batch",
     "BatchFn",
     "Board",
-    "Callback",
+    "Calling",
     "CheckpointError",
     "Checkpoints",
     "Diverged",
@@ -29,6 +30,8 @@ __all__ = [
     "LossFn",
     "Metrics",
     "MetricsLog",
+    "Observer",
+    "Observers",
     "OptimizerConfig",
     "Progress",
     "Screen",
@@ -41,7 +44,6 @@ __all__ = [
     "evaluate_state",
     "fitting_decay",
     "initial_state",
-    "join_callbacks",
     "keep_freed_memory",
     "make_optimizer",
     "make_train_step",

@@ -1,7 +1,7 @@
 """A way out for training by inversion: another step, once the inverse is not good enough."""
 
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from flowjax_glow.training.metrics import Row
+from flowjax_glow.training.observer import Observer
 from flowjax_glow.training.state import TrainState
 from flowjax_glow.training.step import StepFn
 from flowjax_glow.training.types import Batch, Metrics
@@ -18,13 +19,13 @@ from flowjax_glow.training.types import Batch, Metrics
 DRIFT_TOLERANCE = 1e-3
 
 
-class DriftGuard:
+class DriftGuard(Observer):
     """Trains with `inverting` while the inverse holds and with another step from then on.
 
-    It is a step, and `look` is a callback for `train`: the drift is measured where `look` is
-    called, off the hot path. Once a level's drift is above the tolerance, or not a number, the
-    guard warns, naming the level, and hands over for good. What `look` returns records it, so that
-    a resumed run that is shown its metrics (`resume`) does as the uninterrupted one.
+    It is a step, and an `Observer` of `train`: the drift is measured where it is shown the state,
+    off the hot path. Once a level's drift is above the tolerance, or not a number, the guard warns,
+    naming the level, and hands over for good. The metrics record it, so that a resumed run does as
+    the uninterrupted one.
 
     Args:
       inverting: the step whose gradients rest on the inverse.
@@ -49,7 +50,7 @@ class DriftGuard:
     def __call__(self, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         return self._step(state, batch)
 
-    def look(self, state: TrainState) -> dict[str, Any] | None:
+    def observe(self, state: TrainState) -> dict[str, Any] | None:
         """Measures; a row ``{"drift": [...], "drifted": bool}``, or None after handing over."""
         if self._handed_over:
             return None
@@ -66,9 +67,9 @@ class DriftGuard:
             )
         return {"drift": drift, "drifted": drifted}
 
-    def resume(self, rows: Iterable[Row], step: int) -> None:
-        """Hands over if `rows` tell that a run which got as far as `step` had done so."""
-        if any(row.get("drifted") and row["step"] <= step for row in rows):
+    def resume(self, rows: Sequence[Row]) -> None:
+        """Hands over if `rows` tell that the run had done so."""
+        if any(row.get("drifted") for row in rows):
             self._hand_over()
 
     def _hand_over(self) -> None:

@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import jax
 from jax.sharding import Mesh
@@ -11,17 +11,14 @@ from flowjax_glow.errors import expected
 from flowjax_glow.training.checkpoints import Checkpoints
 from flowjax_glow.training.display import Progress
 from flowjax_glow.training.mesh import batch_size, replicate, shard_batch
-from flowjax_glow.training.metrics import MetricsLog
+from flowjax_glow.training.metrics import MetricsLog, read_metrics
+from flowjax_glow.training.observer import Observers, shown_to_all
 from flowjax_glow.training.state import TrainState
 from flowjax_glow.training.step import StepFn
 from flowjax_glow.training.types import Batch, Metrics
 
 #: The batch of a step, counted from 0: a pure function, so that a resumed run sees the same ones.
 BatchFn: TypeAlias = Callable[[int], Batch]
-
-#: Called with the state after a step, which it must not keep (`copy_state` can); what it returns,
-#: if anything, becomes a row of the metrics.
-Callback: TypeAlias = Callable[[TrainState], Mapping[str, Any] | None]
 
 #: Steps whose metrics may still be on the device. Two keep it busy while the host reads the third;
 #: more would only let the host run ahead, and notice later that a step failed.
@@ -56,14 +53,14 @@ def train(
     log: MetricsLog | None = None,
     checkpoints: Checkpoints | None = None,
     save_every: int | None = None,
-    on_step: Mapping[int, Callback] | None = None,
+    observers: Observers | None = None,
     progress: Progress | None = None,
 ) -> TrainState:
     """Runs steps ``state.step + 1 .. steps`` and returns the last state.
 
     A state from `Checkpoints.restore` goes on where its run was interrupted, and arrives at the
     same bits as if it had not been; the log is cut back to it first. With all steps done it returns
-    at once. After a step come, in this order, its metrics, its callback, its checkpoint: what a
+    at once. After a step come, in this order, its metrics, its observers, its checkpoint: what a
     checkpoint follows has happened and is on the disk.
 
     Args:
@@ -72,30 +69,32 @@ def train(
       batches: gives this host's share of the batch of step ``t + 1`` for ``t``.
       steps: the number of steps of the whole run, those already done included.
       mesh: a mesh of `data_mesh`.
-      log: takes a row per step and what the callbacks return.
+      log: takes a row per step and what the observers return.
       checkpoints: takes the state every `save_every` steps and at the end.
       save_every: None saves at the end only.
-      on_step: callbacks by the number of steps done, 0 for the start. Those that a checkpoint
-        followed are not called again on resuming.
+      observers: who is shown the state after which steps, 0 for the start. What a checkpoint
+        followed is not shown again on resuming; each gets the rows that the log has kept.
       progress: shows how far it got.
 
     Raises:
       Diverged: at a loss or gradient that is not finite. The log ends with that step; the last
         checkpoint comes before it.
-      ValueError: if `save_every` is not positive or a callback's step outside of 0 .. `steps`.
+      ValueError: if `save_every` is not positive or an observer's step outside of 0 .. `steps`.
     """
-    on_step = on_step or {}
-    _check(steps, save_every, on_step)
+    observers = {who: frozenset(when) for who, when in (observers or {}).items()}
+    _check(steps, save_every, observers)
     start = int(state.step)
     if log is not None:
-        # the start's own callback comes again if no step was saved, so its row must go, too
+        # what is shown at the start is shown again if no step was saved, so its row must go, too
         log.cut_back(start or -1)
     if start >= steps:
         return state
+    for observer in observers:
+        observer.resume(read_metrics(log.path) if log is not None and log.path.exists() else [])
     state = replicate(mesh, state)
     reports = _Reports(log, progress)
     if start == 0:
-        _call(on_step.get(0), state, log)
+        _observe(observers, state, 0, log)
     batch = shard_batch(mesh, batches(start))
     for done in range(start + 1, steps + 1):
         state, metrics = step(state, batch)
@@ -103,27 +102,13 @@ def train(
         if done < steps:
             batch = shard_batch(mesh, batches(done))  # the device works on the step meanwhile
         due = done == steps or (save_every is not None and done % save_every == 0)
-        if due or done in on_step:
+        if due or any(done in those for those in observers.values()):
             reports.settle(0)
-            _call(on_step.get(done), state, log)
+            _observe(observers, state, done, log)
         if due:
             _save(state, log, checkpoints)
         reports.settle(_PENDING)
     return state
-
-
-def join_callbacks(*schedules: Mapping[int, Callback]) -> dict[int, Callback]:
-    """Several schedules as one: where they meet, all are called, and their rows become one."""
-
-    def together(callbacks: list[Callback]) -> Callback:
-        def call(state: TrainState) -> Mapping[str, Any] | None:
-            rows = [row for callback in callbacks if (row := callback(state)) is not None]
-            return {name: value for row in rows for name, value in row.items()} if rows else None
-
-        return call
-
-    steps = sorted({step for schedule in schedules for step in schedule})
-    return {step: together([s[step] for s in schedules if step in s]) for step in steps}
 
 
 class _Reports:
@@ -155,10 +140,10 @@ class _Reports:
             self._progress.update(step, loss=values["loss"], images=images)
 
 
-def _call(callback: Callback | None, state: TrainState, log: MetricsLog | None) -> None:
-    row = None if callback is None else callback(state)
+def _observe(observers: Observers, state: TrainState, step: int, log: MetricsLog | None) -> None:
+    row = shown_to_all(observers, state, step)
     if row is not None and log is not None:
-        log.append(int(state.step), row)
+        log.append(step, row)
 
 
 def _save(state: TrainState, log: MetricsLog | None, checkpoints: Checkpoints | None) -> None:
@@ -168,7 +153,7 @@ def _save(state: TrainState, log: MetricsLog | None, checkpoints: Checkpoints | 
         checkpoints.save(state)
 
 
-def _check(steps: int, save_every: int | None, on_step: Mapping[int, Callback]) -> None:
+def _check(steps: int, save_every: int | None, observers: Observers) -> None:
     if save_every is not None and save_every < 1:
         raise expected(
             "train",
@@ -176,11 +161,12 @@ def _check(steps: int, save_every: int | None, on_step: Mapping[int, Callback]) 
             got=save_every,
             advice="use None to save at the end only",
         )
-    outside = sorted(step for step in on_step if not 0 <= step <= steps)
+    asked = {step for those in observers.values() for step in those}
+    outside = sorted(step for step in asked if not 0 <= step <= steps)
     if outside:
         raise expected(
             "train",
-            f"on_step at steps 0 .. {steps}",
+            f"observers at steps 0 .. {steps}",
             got=f"{outside}",
             advice="leave these out or train longer",
         )
