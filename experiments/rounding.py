@@ -33,7 +33,7 @@ from flowjax_glow.errors import check_choice, expected
 from flowjax_glow.files import read_json, write_json
 from flowjax_glow.runs.experiment import Experiment
 from flowjax_glow.runs.presets import PRESETS
-from flowjax_glow.training import read_metrics
+from flowjax_glow.runs.results import load_run
 
 #: What is measured of a run, by its name in the table.
 MEASURES = ("bits_per_dim", "late_loss", "lost")
@@ -99,8 +99,7 @@ def measure(
 
 def measured(folder: Path, summary: Mapping[str, Any]) -> dict[str, float]:
     """The measures of a run."""
-    rows = read_metrics(folder / "metrics.jsonl")
-    windows = [float(row["window_loss"]) for row in rows if "window_loss" in row]
+    windows = list(load_run(folder).window_losses().values())
     return {
         "bits_per_dim": float(summary["bits_per_dim"]),
         "late_loss": mean(windows[-max(1, len(windows) // 3) :]),

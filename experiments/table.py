@@ -104,7 +104,7 @@ def _in_two_lines(values: Sequence[Any], show=number) -> str:
 def _statuses(group: Sequence[Run]) -> str:
     """``2 done``, ``1 diverged``; a run without its summary is not done, whatever it says."""
     names = [
-        "unfinished" if run.status in ("running", "done") and not run.finished else run.status
+        "unfinished" if run.status in ("running", "done") and not run.is_finished else run.status
         for run in group
     ]
     return "\n".join(f"{count} {name}" for name, count in Counter(names).items())

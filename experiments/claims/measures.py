@@ -1,7 +1,6 @@
 """What is measured of one run: a number or a count, None where the run does not tell."""
 
 import math
-from collections.abc import Mapping
 from itertools import combinations
 from typing import Literal
 
@@ -21,17 +20,21 @@ from flowjax_glow.runs.results import Arrays, Run
 LOG10_ACTIVATIONS = (-math.inf, math.log10(ACTIVATION_CAP))
 
 
-def after(by_step: Mapping[int, Arrays]) -> Arrays | None:
-    """The arrays of the last step; None if there are none but those before training."""
-    last = max(by_step, default=0)
-    return by_step[last] if last > 0 else None
+def look_after(run: Run) -> Arrays | None:
+    """The last look; None if there is none but that before training."""
+    return run.last_look() if max(run.looks, default=0) > 0 else None
 
 
-def at_tau(run: Run, tau: float) -> tuple[Arrays, int] | tuple[None, None]:
-    """The last look and its row of noise level `tau`."""
-    arrays = after(run.looks)
-    rows = [] if arrays is None else np.flatnonzero(np.isclose(arrays["taus"], tau))
-    return (arrays, int(rows[0])) if arrays is not None and len(rows) else (None, None)
+def clipping_after(run: Run) -> Arrays | None:
+    """The last clipping; None if there is none but that before training."""
+    return run.last_clipping() if max(run.clippings, default=0) > 0 else None
+
+
+def at_temperature(run: Run, temperature: float) -> tuple[Arrays, int] | tuple[None, None]:
+    """The last look and its row of this noise level."""
+    arrays = look_after(run)
+    row = None if arrays is None else run.at_temperature(temperature)
+    return (None, None) if arrays is None or row is None else (arrays, row)
 
 
 def above(values: np.ndarray, limit: float) -> Count:
@@ -43,7 +46,7 @@ def above(values: np.ndarray, limit: float) -> Count:
 
 def image_hits(run: Run) -> Count | None:
     """Held-out images whose reconstruction hits the clip c = `CLIP`."""
-    arrays = after(run.clippings)
+    arrays = clipping_after(run)
     if arrays is None:
         return None
     rows = np.flatnonzero(arrays["clips"] == CLIP)
@@ -52,7 +55,7 @@ def image_hits(run: Run) -> Count | None:
 
 def inexact_images(run: Run) -> Count | None:
     """Held-out images that do not come back bit for bit."""
-    arrays = after(run.looks)
+    arrays = look_after(run)
     return None if arrays is None else _count(~arrays["bit_exact"])
 
 
@@ -64,7 +67,7 @@ def broken_before(run: Run) -> Count | None:
 
 def broken_after(run: Run) -> Count | None:
     """Broken reconstructions after training, at the finite clip with the fewest."""
-    counts = _broken_images(after(run.clippings))
+    counts = _broken_images(clipping_after(run))
     return min(counts, default=None)
 
 
@@ -76,19 +79,19 @@ def broken_before_anywhere(run: Run) -> Count | None:
 
 def broken_after_anywhere(run: Run) -> Count | None:
     """Broken reconstructions after training, at the clip with the most, or without one."""
-    arrays = after(run.clippings)
+    arrays = clipping_after(run)
     return None if arrays is None else max(_under_clips(arrays["reconstruction_error"]))
 
 
 def lost_after(run: Run) -> Count | None:
     """Broken reconstructions with redrawn permutations, at the clip with the fewest, or none."""
-    errors = _redrawn(after(run.clippings))
+    errors = _redrawn(clipping_after(run))
     return None if errors is None else min(_under_clips(errors))
 
 
 def lost_after_unclipped(run: Run) -> Count | None:
     """Broken reconstructions with redrawn permutations, without a clip."""
-    return _without_clip(after(run.clippings))
+    return _without_clip(clipping_after(run))
 
 
 def lost_before_unclipped(run: Run) -> Count | None:
@@ -162,8 +165,8 @@ def _loss_difference(variant: Run, control: Run, part: Literal["late", "run"]) -
 
 
 def _window_losses(run: Run) -> dict[int, float]:
-    losses = {row["step"]: row["window_loss"] for row in run.metrics if "window_loss" in row}
-    return {step: math.inf if math.isnan(loss) else loss for step, loss in losses.items()}
+    losses = run.window_losses().items()
+    return {step: math.inf if math.isnan(loss) else loss for step, loss in losses}
 
 
 def _known(value: float) -> float | None:
@@ -176,13 +179,13 @@ _BLACK, _WHITE = -0.5, 0.5
 
 def zero_activation(run: Run) -> float | None:
     """log10 of the largest activation of decoding z = 0 without a clip, capped."""
-    arrays = after(run.clippings)
+    arrays = clipping_after(run)
     return None if arrays is None else math.log10(_capped(arrays["zero_max"]))
 
 
 def clip_dependence(run: Run) -> float | None:
     """Largest mean absolute difference of two decodes of z = 0 under finite clips."""
-    arrays = after(run.clippings)
+    arrays = clipping_after(run)
     if arrays is None:
         return None
     images = arrays["zero_images"][np.isfinite(arrays["clips"])]
@@ -199,13 +202,13 @@ def zero_breaks(run: Run) -> bool | None:
 
 def sample_hits(run: Run) -> Count | None:
     """Samples at tau = 1 with an activation above `CLIP`."""
-    arrays, row = at_tau(run, 1.0)
+    arrays, row = at_temperature(run, 1.0)
     return None if arrays is None else above(arrays["max_activation"][row], CLIP)
 
 
 def broken_samples(run: Run) -> Count | None:
     """Samples at tau = 1 whose latents do not come back."""
-    arrays, row = at_tau(run, 1.0)
+    arrays, row = at_temperature(run, 1.0)
     return None if arrays is None else above(arrays["z_error"][row], BROKEN_ROUND_TRIP)
 
 
@@ -219,13 +222,13 @@ def broken_samples_difference(variant: Run, other: Run) -> float | None:
 
 def sample_hits_at_any_tau(run: Run) -> Count | None:
     """Samples with an activation above `CLIP` at any noise level."""
-    arrays = after(run.looks)
+    arrays = look_after(run)
     return None if arrays is None else above(arrays["max_activation"], CLIP)
 
 
 def broken_samples_at_any_tau(run: Run) -> Count | None:
     """Samples whose latents do not come back at some noise level."""
-    arrays = after(run.looks)
+    arrays = look_after(run)
     return None if arrays is None else above(arrays["z_error"], BROKEN_ROUND_TRIP)
 
 

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from experiments.claims.measures import after, at_tau
+from experiments.claims.measures import at_temperature, look_after
 from experiments.claims.statistics import kendall
 from experiments.claims.thresholds import LOW_TAU, SMALLEST_S
 from flowjax_glow.runs.results import Run
@@ -26,7 +26,7 @@ def tail_growth_to_zero(run: Run) -> float | None:
 
 def tail_trend(run: Run) -> float | None:
     """Kendall's tau between the noise level and the 1e-3 quantile of s."""
-    arrays = after(run.looks)
+    arrays = look_after(run)
     if arrays is None or not len(arrays["s_quantiles"]):
         return None
     # ranks need no smallest s, which would only make ties
@@ -68,28 +68,28 @@ def outliers_in_one_channel(run: Run) -> float | None:
 
 
 def _own_growth(run: Run, name: str) -> float | None:
-    arrays = after(run.looks)
+    arrays = look_after(run)
     if arrays is None or not len(arrays.get(name, ())):
         return None
     return max(_log_s(float(at_one)) - _log_s(float(low)) for at_one, low in arrays[name])
 
 
 def _outliers(run: Run, name: str) -> float | None:
-    arrays = after(run.looks)
+    arrays = look_after(run)
     if arrays is None or not len(arrays.get(name, ())):
         return None
     return float(arrays[name][_COARSEST, 1])
 
 
 def _near_zero(run: Run, tau: float) -> float | None:
-    arrays, row = at_tau(run, tau)
+    arrays, row = at_temperature(run, tau)
     if arrays is None or not len(arrays["s_below"]):
         return None
     return float(arrays["s_below"][_COARSEST, row, _BELOW_1E2])
 
 
 def _log_tail(run: Run, tau: float) -> float | None:
-    arrays, row = at_tau(run, tau)
+    arrays, row = at_temperature(run, tau)
     if arrays is None or not len(arrays["s_quantiles"]):
         return None
     return _log_s(float(arrays["s_quantiles"][_COARSEST, row, _QUANTILE_1E3]))

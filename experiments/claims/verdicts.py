@@ -59,7 +59,7 @@ class Evidence:
 
     def finished(self, variant: str) -> dict[int, Run]:
         """Runs that came to their end, be it by diverging."""
-        runs = [run for run in self.runs if run.variant == variant and run.finished]
+        runs = [run for run in self.runs if run.variant == variant and run.is_finished]
         return {run.seed: run for run in sorted(runs, key=lambda run: run.seed)}
 
     def trained(self, variant: str) -> dict[int, Run]:

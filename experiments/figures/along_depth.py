@@ -14,7 +14,6 @@ from experiments.figures.selection import (
     by_variant,
     clipped_at_end,
     in_order,
-    last,
     last_steps,
     per_run,
     require,
@@ -46,7 +45,7 @@ def activation_trace(runs: Sequence[Run]) -> Drawing:
 
 
 def _trace(run: Run) -> np.ndarray:
-    largest = np.asarray(last(run.clippings)["sample_max"], float)
+    largest = np.asarray(run.last_clipping()["sample_max"], float)
     return np.minimum(np.nan_to_num(largest, nan=np.inf), OVERFLOW)
 
 
@@ -104,18 +103,17 @@ def _draw_line(axes: Axes, x: np.ndarray, values: np.ndarray, pen: dict[str, Any
 
 
 def _has_growth(run: Run) -> bool:
-    return bool(run.finished and run.looks and run.clippings and "log_growth" in last(run.looks))
+    return bool(run.is_finished and run.looks and run.clippings and "log_growth" in run.last_look())
 
 
 def _growth(run: Run) -> np.ndarray:
     """log10 of the largest activation after every step, ``(steps, quantiles)``, at tau = 1."""
-    look = last(run.looks)
-    (row,) = np.flatnonzero(look["taus"] == 1)
-    names = [name.split("/") for name in last(run.clippings)["layers"].tolist()]
+    look = run.last_look()
+    names = [name.split("/") for name in run.last_clipping()["layers"].tolist()]
     # the last sub-layer of a step stands for it
     ends = {step: i for i, (level, step, *_) in enumerate(names) if level == _LEVEL}
     rows = [i for step, i in ends.items() if step.startswith("step")]
-    return look["log_growth"][row][rows] / np.log(10)
+    return look["log_growth"][run.at_temperature(1.0)][rows] / np.log(10)
 
 
 def _depth(run: Run) -> int:

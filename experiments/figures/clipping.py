@@ -15,7 +15,6 @@ from experiments.figures.selection import (
     by_variant,
     clipped_at_end,
     in_order,
-    last,
     last_steps,
     names_and_seeds,
     of_first_seed,
@@ -116,13 +115,13 @@ def figure1(runs: Sequence[Run]) -> Drawing:
     """Pictures of the first seed; below, all seeds along generation."""
     runs = in_order(clipped_at_end(runs))
     seed, shown = of_first_seed(runs)
-    found = {name: last(run.clippings) for name, run in shown.items()}
+    found = {name: run.last_clipping() for name, run in shown.items()}
     figure, limits, images = _draw_decodes_of_zero(seed, found)
 
     largest, clipped = figure.subfigs[1].subplots(1, 2)
     index = clip_index(limits)
-    maxima = [last(run.clippings)["zero_max"] for run in runs]
-    fractions = [last(run.clippings)["zero_clipped"][index] for run in runs]
+    maxima = [run.last_clipping()["zero_max"] for run in runs]
+    fractions = [run.last_clipping()["zero_clipped"][index] for run in runs]
     draw_largest(largest, runs, maxima)
     draw_clipped(clipped, runs, fractions)
     clipped.set_ylabel(f"fraction clipped at c = {limits[index]:g}")
@@ -133,7 +132,7 @@ def figure1(runs: Sequence[Run]) -> Drawing:
         f"finite. Below, a line per seed; dotted: {LIMIT:g}; cross: the first sub-layer "
         "that is not finite. Where nothing is clipped the right panel has no line.",
     )
-    counts = [last(run.clippings)["zero_nonfinite"] for run in runs]
+    counts = [run.last_clipping()["zero_nonfinite"] for run in runs]
     return figure, {
         "clips": limits,
         "images": images,
@@ -165,16 +164,16 @@ def figure1_samples(runs: Sequence[Run]) -> Drawing:
     """A sample of the first seed; below, how many samples hit each clip, over all seeds."""
     runs = in_order(clipped_at_end(runs))
     seed, shown = of_first_seed(runs)
-    found = {name: last(run.clippings) for name, run in shown.items()}
+    found = {name: run.last_clipping() for name, run in shown.items()}
     figure, limits, images, chosen = _draw_decodes_of_a_sample(seed, found)
 
     largest, hit = figure.subfigs[1].subplots(1, 2)
-    maxima = [last(run.clippings)["sample_max"] for run in runs]
-    fractions = np.array([last(run.clippings)["sample_hit"].mean(1) for run in runs])
+    maxima = [run.last_clipping()["sample_max"] for run in runs]
+    fractions = np.array([run.last_clipping()["sample_hit"].mean(1) for run in runs])
     draw_largest(largest, runs, maxima)
     _draw_hits(hit, runs, limits, fractions)
     variant_legend(figure.subfigs[1], list(by_variant(runs)), marker=True)
-    samples = last(runs[0].clippings)["sample_hit"].shape[1]
+    samples = runs[0].last_clipping()["sample_hit"].shape[1]
     note(
         figure.subfigs[1],
         f"After {last_steps([run.clippings for run in runs])}. Above, of eight samples the "

@@ -25,8 +25,8 @@ from flowjax_glow.runs.results import Run
 
 def figure4(runs: Sequence[Run]) -> Drawing:
     """Means over windows of batches; mean over seeds with a band from lowest to highest."""
-    runs = in_order(require(runs, _windows, "no window of training losses is full yet"))
-    steps, losses = side_by_side([_windows(run) for run in runs])
+    runs = in_order(require(runs, Run.window_losses, "no window of training losses is full yet"))
+    steps, losses = side_by_side([run.window_losses() for run in runs])
     differences = losses - _controls(runs, losses)
     variants = list(by_variant(runs))
 
@@ -58,12 +58,8 @@ def figure4(runs: Sequence[Run]) -> Drawing:
     }
 
 
-def _windows(run: Run) -> dict[int, float]:
-    return {row["step"]: row["window_loss"] for row in run.metrics if "window_loss" in row}
-
-
 def _window(runs: Sequence[Run]) -> int:
-    return next(row["window"] for run in runs for row in run.metrics if "window" in row)
+    return next(window for run in runs for window in run.series("window").values())
 
 
 def _controls(runs: Sequence[Run], losses: np.ndarray) -> np.ndarray:
@@ -106,7 +102,7 @@ def _finish_differences(axes: Axes, differences: np.ndarray) -> None:
 
 def held_out(runs: Sequence[Run]) -> Drawing:
     """A point per seed and a bar at their mean; a cross for what is too high to be shown."""
-    runs = in_order(require(runs, lambda run: run.finished, "no run is finished yet"))
+    runs = in_order(require(runs, lambda run: run.is_finished, "no run is finished yet"))
     raw = _numbers(runs, "bits_per_dim")
     averaged = _numbers(runs, "bits_per_dim_averaged")
     variants = list(by_variant(runs))

@@ -22,7 +22,6 @@ from experiments.figures.selection import (
     Drawing,
     by_variant,
     in_order,
-    last,
     names_and_seeds,
     require,
     rows_of,
@@ -52,7 +51,7 @@ def draw_over_steps(
     runs = in_order(runs)
     series = [{step: measure(look) for step, look in run.looks.items()} for run in runs]
     steps, values = side_by_side(series)
-    taus = last(runs[0].looks)["taus"]
+    taus = runs[0].last_look()["taus"]
     groups = by_variant(runs)
     figure = plotting.new_figure(grid_height(groups))
     panels = variant_grid(figure, list(groups), sharex=True, sharey=True)

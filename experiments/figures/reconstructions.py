@@ -17,7 +17,6 @@ from experiments.figures.selection import (
     by_variant,
     clipped_at_end,
     in_order,
-    last,
     last_steps,
     names_and_seeds,
     of_first_seed,
@@ -50,16 +49,16 @@ def figure5(runs: Sequence[Run]) -> Drawing:
     )
     seed, shown = of_first_seed(runs)
     figure, images, errors = _draw_pictures(seed, shown)
-    limits = last(runs[0].clippings)["clips"]
+    limits = runs[0].last_clipping()["clips"]
     curves = {
         "worst_before": _errors([run.clippings[0] for run in runs], np.max),
-        "median_after": _errors([last(run.clippings) for run in runs], np.median),
-        "worst_after": _errors([last(run.clippings) for run in runs], np.max),
+        "median_after": _errors([run.last_clipping() for run in runs], np.median),
+        "worst_after": _errors([run.last_clipping() for run in runs], np.max),
     }
-    redrawn = [run for run in runs if _REDRAWN in last(run.clippings)]
+    redrawn = [run for run in runs if _REDRAWN in run.last_clipping()]
     if redrawn:
         curves["median_redrawn"] = _errors(
-            [_redrawn(last(run.clippings)) for run in redrawn], np.median
+            [_redrawn(run.last_clipping()) for run in redrawn], np.median
         )
     panels = figure.subfigs[1].subplots(1, len(curves), sharey=True)
     for axes, (name, values) in zip(panels, curves.items()):
@@ -89,14 +88,14 @@ def figure5(runs: Sequence[Run]) -> Drawing:
 
 
 def _draw_pictures(seed: int, shown: dict[str, Run]) -> tuple[Figure, np.ndarray, np.ndarray]:
-    rows = [_row(run.clippings[0], last(run.clippings)) for run in shown.values()]
+    rows = [_row(run.clippings[0], run.last_clipping()) for run in shown.values()]
     rows += [
-        _row(*(_redrawn(arrays) for arrays in (run.clippings[0], last(run.clippings))))
+        _row(*(_redrawn(arrays) for arrays in (run.clippings[0], run.last_clipping())))
         for run in _with_redrawn(shown).values()
     ]
     images = np.stack([row for row, _ in rows])
     errors = np.stack([error for _, error in rows])
-    limits = last(next(iter(shown.values())).clippings)["clips"]
+    limits = next(iter(shown.values())).last_clipping()["clips"]
     names = clipping.clip_names(limits)
     before = f"before\nc = {names[clipping.clip_index(limits)]}"
     columns = ["image", before, f"after\nc = {names[0]}", *names[1:]]
@@ -114,7 +113,7 @@ def _row_names(shown: dict[str, Run]) -> list[str]:
 
 
 def _with_redrawn(shown: dict[str, Run]) -> dict[str, Run]:
-    return {name: run for name, run in shown.items() if _REDRAWN in last(run.clippings)}
+    return {name: run for name, run in shown.items() if _REDRAWN in run.last_clipping()}
 
 
 def _redrawn(arrays: Arrays) -> Arrays:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from experiments.figures.selection import Drawing, clipped_at_end, last, last_steps, of_first_seed
+from experiments.figures.selection import Drawing, clipped_at_end, last_steps, of_first_seed
 from flowjax_glow import plotting
 from flowjax_glow.plotting import note
 from flowjax_glow.runs.results import Run
@@ -16,7 +16,7 @@ _SHOWN = 4
 def samples(runs: Sequence[Run]) -> Drawing:
     """Four samples of the first seed per variant and temperature."""
     seed, shown = of_first_seed(clipped_at_end(runs))
-    files = {name: last(run.clippings) for name, run in shown.items()}
+    files = {name: run.last_clipping() for name, run in shown.items()}
     temperatures = next(iter(files.values()))["temperatures"]
     images = np.stack([arrays["temperature_images"][:, :_SHOWN] for arrays in files.values()])
     blocks = np.stack([[plotting.block(each, 2) for each in row] for row in images])
@@ -46,7 +46,7 @@ def control_and_damped(runs: Sequence[Run]) -> Drawing:
     """
     seed, shown = of_first_seed(clipped_at_end(runs))
     names = [name for name in ("control", "damped") if name in shown] or list(shown)[:1]
-    files = {name: last(shown[name].clippings) for name in names}
+    files = {name: shown[name].last_clipping() for name in names}
     images = np.stack([arrays["temperature_images"][-1] for arrays in files.values()])
     _, count, height, width, _ = images.shape
     figure = plotting.new_figure(plotting.mosaic_height(len(names), count, height / width) + 0.2)

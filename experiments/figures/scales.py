@@ -24,7 +24,6 @@ from experiments.figures.selection import (
     Drawing,
     by_variant,
     in_order,
-    last,
     last_steps,
     looked_at_end,
     names_and_seeds,
@@ -93,11 +92,11 @@ def figure3(runs: Sequence[Run]) -> Drawing:
     """A panel per variant, seeds pooled; the vertical axis is logarithmic, so tails show."""
     runs = with_split(looked_at_end(runs))
     groups = by_variant(runs)
-    taus = last(runs[0].looks)["taus"]
+    taus = runs[0].last_look()["taus"]
     figure = plotting.new_figure(grid_height(groups))
     drawn: dict[str, np.ndarray] = {"taus": taus}
     for variant, axes in variant_grid(figure, list(groups)).items():
-        files = [last(run.looks) for run in groups[variant]]
+        files = [run.last_look() for run in groups[variant]]
         values, edges = density(pooled_counts(files), files[0]["log10_s_edges"])
         drawn |= {f"density/{variant}": values, f"edges/{variant}": edges}
         _draw_densities(axes, files, values, edges)
@@ -132,7 +131,7 @@ def figure3_tails(runs: Sequence[Run]) -> Drawing:
     """Two quantiles, the smallest s, and how often s is below 1e-2."""
     runs = in_order(with_split(looked_at_end(runs)))
     measures = _measures(runs)
-    taus = last(runs[0].looks)["taus"]
+    taus = runs[0].last_look()["taus"]
     figure = plotting.new_figure(4.6)
     panels = figure.subplots(2, 2, sharex=True)
     for axes, (label, values) in zip(panels.ravel(), measures.items()):
@@ -157,7 +156,7 @@ def figure3_tails(runs: Sequence[Run]) -> Drawing:
 
 def _measures(runs: Sequence[Run]) -> dict[str, np.ndarray]:
     """Arrays (runs, taus) by the label of their axis."""
-    looks = [last(run.looks) for run in runs]
+    looks = [run.last_look() for run in runs]
     rows = {
         "quantile 1e-4 of s": [look["s_quantiles"][default_place(look), :-1, 0] for look in looks],
         "quantile 1e-3 of s": [look["s_quantiles"][default_place(look), :-1, 1] for look in looks],

@@ -46,26 +46,26 @@ def with_looks(runs: Sequence[Run]) -> list[Run]:
 
 def looked_at_end(runs: Sequence[Run]) -> list[Run]:
     """The finished runs whose inverse was looked at: an earlier look is no result of training."""
-    return require(runs, lambda run: run.finished and run.looks, "no run is finished yet")
+    return require(runs, lambda run: run.is_finished and run.looks, "no run is finished yet")
 
 
 def trained(runs: Sequence[Run]) -> list[Run]:
     """The runs with a trained model: finished, and not by diverging."""
     return require(
-        runs, lambda run: run.finished and run.status == "done", "no run is finished yet"
+        runs, lambda run: run.is_finished and run.status == "done", "no run is finished yet"
     )
 
 
 def with_split(runs: Sequence[Run]) -> list[Run]:
     """The runs, all with looks, whose models split off latents on the way."""
-    return require(runs, lambda run: len(last(run.looks)["s_counts"]), "no model has a split")
+    return require(runs, lambda run: len(run.last_look()["s_counts"]), "no model has a split")
 
 
 def clipped_at_end(runs: Sequence[Run]) -> list[Run]:
     """The finished runs that were decoded under clips after training."""
     return require(
         runs,
-        lambda run: run.finished and max(run.clippings, default=0) > 0,
+        lambda run: run.is_finished and max(run.clippings, default=0) > 0,
         "no run is finished yet",
     )
 
@@ -75,11 +75,6 @@ def of_first_seed(runs: Sequence[Run]) -> tuple[int, dict[str, Run]]:
     seed = min(run.seed for run in runs)
     groups = by_variant([run for run in runs if run.seed == seed])
     return seed, {name: group[0] for name, group in groups.items()}
-
-
-def last(arrays: Mapping[int, Arrays]) -> Arrays:
-    """The arrays of the highest step."""
-    return arrays[max(arrays)]
 
 
 def last_steps(files: Sequence[Mapping[int, Arrays]]) -> str:

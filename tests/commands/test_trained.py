@@ -13,8 +13,9 @@ from flowjax_glow import data
 from flowjax_glow.commands import diagnose, mixing, repair
 from flowjax_glow.commands.command import OnRuns, name_with_options
 from flowjax_glow.config import GlowConfig, glow
-from flowjax_glow.runs.load import load_trained, run_folders, trained_runs
+from flowjax_glow.runs.load import load_trained, trained_runs
 from flowjax_glow.runs.presets import SMOKE
+from flowjax_glow.runs.results import run_folders
 from flowjax_glow.runs.run import Training, run
 from flowjax_glow.scales import DepthScaled
 from flowjax_glow.training import CheckpointError, OptimizerConfig, data_mesh, read_metrics
@@ -136,7 +137,7 @@ def test_inverted_gradients_are_compared_with_exact_ones(trained):
 def test_a_folder_without_runs_is_refused(command, tmp_path):
     code, output = invoke(command, tmp_path)
     assert code == 2
-    assert "expected a run folder or a sweep folder, got no config.json" in output
+    assert "expected a sweep folder (with sweep.json) or a run folder (with config.json), got neither" in output
 
 
 def test_a_run_without_a_checkpoint_is_refused(trained, tmp_path):

@@ -187,14 +187,14 @@ def test_one_level_has_no_split(tmp_path):
 
 def test_runs_are_loaded_as_far_as_they_came(sweep):
     done, _, diverged, running = load_sweep(sweep[0])
-    assert (done.variant, done.seed, done.status, done.finished) == ("control", 0, "done", True)
+    assert (done.variant, done.seed, done.status, done.is_finished) == ("control", 0, "done", True)
     assert list(done.looks) == [0, 60, 120]
     assert done.looks[60] is done.looks[60]
     assert diverged.summary is not None
     assert diverged.status == "diverged"
     assert diverged.summary["bits_per_dim"] is None
     assert diverged.summary["z_error"]["1"] == np.inf
-    assert (running.status, running.finished) == ("running", False)
+    assert (running.status, running.is_finished) == ("running", False)
     assert running.metrics[-1]["step"] == 60
     assert list(running.clippings) == [0]
 

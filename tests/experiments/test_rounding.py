@@ -14,6 +14,7 @@ from experiments.rounding import Rounding, deviation, spread, transposed
 from flowjax_glow.runs.experiment import NUDGE, differences, from_json, to_json
 from flowjax_glow.runs.presets import SMOKE
 from flowjax_glow.runs.run import nudged
+from flowjax_glow.runs.experiment import to_json
 from flowjax_glow.training import MetricsLog
 from tests.commands.invoke import invoke
 
@@ -78,6 +79,7 @@ def test_every_run_is_trained_printed_and_written(tmp_path, monkeypatch):
             run = job.experiment
             bits = 2 + 0.1 * run.seed + 0.01 * run.nudge
             summary = {"status": "done", "bits_per_dim": bits, "broken": {"1": 0.5}}
+            (job.folder / "config.json").write_text(json.dumps(to_json(run)))
             (job.folder / "summary.json").write_text(json.dumps(summary))
             with MetricsLog(job.folder / "metrics.jsonl") as log:
                 for step, loss in ((30, 9.0), (60, 2.0), (90, 1.5)):

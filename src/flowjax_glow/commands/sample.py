@@ -12,7 +12,8 @@ from flowjax_glow.commands.command import OnRuns
 from flowjax_glow.density import sample_pixels
 from flowjax_glow.errors import check_count, expected
 from flowjax_glow.files import write_arrays
-from flowjax_glow.runs.load import run_folders, trained_runs
+from flowjax_glow.runs.load import trained_runs
+from flowjax_glow.runs.results import run_folders
 from flowjax_glow.training import averaged_params
 
 COLUMNS, ROWS = 10, 6  # of the picture

@@ -9,11 +9,11 @@ from flowjax_glow import data
 from flowjax_glow.combinators import MultiScale
 from flowjax_glow.config import glow
 from flowjax_glow.errors import expected
-from flowjax_glow.files import read_json
 from flowjax_glow.runs.compilation import make_room_for_programs
 from flowjax_glow.runs.cost.workload import Workload
 from flowjax_glow.runs.experiment import Experiment, read_config
 from flowjax_glow.runs.images import source_of
+from flowjax_glow.runs.results import run_folders
 from flowjax_glow.training import CheckpointError, TrainState, read_checkpoint
 
 
@@ -36,27 +36,6 @@ class NoCheckpointError(CheckpointError):
     """A run has not saved anything yet."""
 
 
-def run_folders(folder: Path) -> list[Path]:
-    """`folder` itself if it is a run's; of a sweep's, those of its runs that have begun.
-
-    Raises:
-        ValueError: if it is neither.
-    """
-    if (folder / "config.json").exists():
-        return [folder]
-    index = read_json(folder / "sweep.json")
-    runs = [folder / name for name in index["runs"]] if index else []
-    begun = [run for run in runs if (run / "config.json").exists()]
-    if not begun:
-        raise expected(
-            f"{folder}",
-            "a run folder or a sweep folder",
-            got="no config.json and no sweep.json with runs",
-            advice="train one with flowjax-glow train",
-        )
-    return begun
-
-
 def trained_runs(folder: Path) -> Iterator[Trained]:
     """The model of a run folder, or of every run of a sweep folder that has a checkpoint.
 
@@ -65,8 +44,17 @@ def trained_runs(folder: Path) -> Iterator[Trained]:
 
     Raises:
         CheckpointError: if a checkpoint cannot be read, or `folder` is a run's that has none.
+        ValueError: if `folder` is neither, or no run of it has begun.
     """
-    for run in run_folders(folder):
+    begun = run_folders(folder)
+    if not begun:
+        raise expected(
+            f"{folder}",
+            "a sweep folder with runs",
+            got="none that has begun",
+            advice="train one with flowjax-glow train",
+        )
+    for run in begun:
         make_room_for_programs()
         try:
             yield load_trained(run)

@@ -43,9 +43,30 @@ class Run:
     summary: Mapping[str, Any] | None
 
     @property
-    def finished(self) -> bool:
+    def is_finished(self) -> bool:
         """Whether training came to its end, be it by diverging."""
         return self.summary is not None
+
+    def last_look(self) -> Arrays:
+        """The arrays of the last look; a KeyError if there was none."""
+        return _last(self.looks)
+
+    def last_clipping(self) -> Arrays:
+        """The arrays of the last clipping; a KeyError if there was none."""
+        return _last(self.clippings)
+
+    def at_temperature(self, temperature: float) -> int | None:
+        """Which row of the last look's arrays is this noise level; None if there is no such."""
+        rows = np.flatnonzero(np.isclose(self.last_look()["taus"], temperature))
+        return int(rows[0]) if rows.size else None
+
+    def series(self, field: str) -> dict[int, Any]:
+        """One field of the metrics by step, of the rows that have it."""
+        return {row["step"]: row[field] for row in self.metrics if field in row}
+
+    def window_losses(self) -> dict[int, float]:
+        """The mean loss of every window, bits/dim, by its last step."""
+        return self.series("window_loss")
 
 
 class ArrayFiles(Mapping[int, Arrays]):
@@ -68,18 +89,41 @@ class ArrayFiles(Mapping[int, Arrays]):
         return len(self._files)
 
 
+def _last(arrays: Mapping[int, Any]) -> Arrays:
+    return arrays[max(arrays, default=0)]
+
+
 def load_sweep(path: str | Path) -> list[Run]:
     """The runs of a sweep folder that exist, in its order, or the one run of a run folder.
 
     Raises:
         ValueError: if `path` is neither, or a file in it is broken.
     """
-    path = Path(path)
-    index = path / "sweep.json"
+    return [load_run(folder) for folder in run_folders(Path(path))]
+
+
+def run_folders(folder: Path) -> list[Path]:
+    """`folder` itself if it is a run's; of a sweep's, those of its runs that have begun.
+
+    Raises:
+        ValueError: if it is neither.
+    """
+    if (folder / "config.json").is_file():
+        return [folder]
+    index = folder / "sweep.json"
     if not index.is_file():
-        return [load_run(path)]
-    folders = [path / name for name in _read_json(index).get("runs", ())]
-    return [load_run(folder) for folder in folders if (folder / "config.json").is_file()]
+        raise _neither(folder)
+    runs = [folder / name for name in _read_json(index).get("runs", ())]
+    return [run for run in runs if (run / "config.json").is_file()]
+
+
+def _neither(folder: Path) -> ValueError:
+    return expected(
+        f"{folder}",
+        "a sweep folder (with sweep.json) or a run folder (with config.json)",
+        got="neither" if folder.is_dir() else "no such folder",
+        advice="train with flowjax-glow train, which prints where its folder lies",
+    )
 
 
 def load_run(folder: Path) -> Run:
@@ -89,12 +133,7 @@ def load_run(folder: Path) -> Run:
         ValueError: if it is none, or a file in it is broken.
     """
     if not (folder / "config.json").is_file():
-        raise expected(
-            f"{folder}",
-            "a sweep folder (with sweep.json) or a run folder (with config.json)",
-            got="neither" if folder.is_dir() else "no such folder",
-            advice="train with flowjax-glow train, which prints where its folder lies",
-        )
+        raise _neither(folder)
     config = _read_json(folder / "config.json")
     summary = _read_if_there(folder / "summary.json")
     metrics = folder / "metrics.jsonl"

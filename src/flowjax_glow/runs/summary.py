@@ -1,6 +1,5 @@
 """summary.json: the numbers of the final table, from what a run has written."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +7,8 @@ import numpy as np
 
 from flowjax_glow.diagnostics import median_slope
 from flowjax_glow.diagnostics.thresholds import LIMIT, LOST
-from flowjax_glow.runs.experiment import read_config
-from flowjax_glow.training import read_metrics
+from flowjax_glow.files import read_json
+from flowjax_glow.runs.results import Run, load_run
 
 
 def summarize(folder: Path) -> dict[str, Any]:
@@ -17,51 +16,38 @@ def summarize(folder: Path) -> dict[str, Any]:
 
     A run that diverged has no trained model: of it there are losses alone.
     """
-    experiment = read_config(folder)
-    status = json.loads((folder / "status.json").read_text())
-    metrics = read_metrics(folder / "metrics.jsonl")
+    run, status = load_run(folder), read_json(folder / "status.json")
     trained = status["status"] == "done"
     held_out = {
-        "bits_per_dim": _last(metrics, "held_out"),
-        "bits_per_dim_averaged": _last(metrics, "held_out_averaged"),
+        "bits_per_dim": _last(run, "held_out"),
+        "bits_per_dim_averaged": _last(run, "held_out_averaged"),
     }
     return {
-        "variant": experiment.variant,
-        "seed": experiment.seed,
+        "variant": run.variant,
+        "seed": run.seed,
         "status": status["status"],
         "steps": status["step"],
         "seconds_total": status["seconds"],
-        "window_loss": _last(metrics, "window_loss"),
-        "loss_slope": _slope(metrics),
-        **(held_out | _look(folder) | _clip_hits(folder) if trained else {}),
+        "window_loss": _last(run, "window_loss"),
+        "loss_slope": _slope(run),
+        **(held_out | _look(run) | _clip_hits(run) if trained else {}),
     }
 
 
-def _last(metrics: list[dict[str, Any]], field: str) -> Any:
-    return next((row[field] for row in reversed(metrics) if field in row), None)
+def _last(run: Run, field: str) -> Any:
+    return next(reversed(run.series(field).values()), None)
 
 
-def _slope(metrics: list[dict[str, Any]]) -> float | None:
+def _slope(run: Run) -> float | None:
     """Theil and Sen's slope of the window losses, bits/dim per 100 steps; None below two."""
-    windows = [(row["step"], row["window_loss"]) for row in metrics if "window_loss" in row]
-    if len(windows) < 2:
-        return None
-    return 100 * median_slope(*zip(*windows))
+    losses = run.window_losses()
+    return 100 * median_slope(*zip(*losses.items())) if len(losses) > 1 else None
 
 
-def _latest(folder: Path, kind: str) -> dict[str, np.ndarray] | None:
-    """The arrays of the last look; None before the first."""
-    paths = sorted((folder / "arrays").glob(f"{kind}-*.npz"))
-    if not paths:
-        return None
-    with np.load(paths[-1], allow_pickle=False) as arrays:
-        return dict(arrays)
-
-
-def _look(folder: Path) -> dict[str, Any]:
-    look = _latest(folder, "look")
-    if look is None:
+def _look(run: Run) -> dict[str, Any]:
+    if not run.looks:
         return {}
+    look = run.last_look()
     taus = [f"{tau:g}" for tau in look["taus"]]
     broken = ~(look["z_error"] <= LOST)
     return {
@@ -75,10 +61,10 @@ def _look(folder: Path) -> dict[str, Any]:
     }
 
 
-def _clip_hits(folder: Path) -> dict[str, Any]:
-    clipping = _latest(folder, "clipping")
-    if clipping is None:
+def _clip_hits(run: Run) -> dict[str, Any]:
+    if not run.clippings:
         return {}
+    clipping = run.last_clipping()
     row = int(np.flatnonzero(clipping["clips"] == LIMIT)[0])
     zero = clipping["zero_first_over"][row] >= 0
     return {
