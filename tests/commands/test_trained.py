@@ -137,7 +137,8 @@ def test_inverted_gradients_are_compared_with_exact_ones(trained):
 def test_a_folder_without_runs_is_refused(command, tmp_path):
     code, output = invoke(command, tmp_path)
     assert code == 2
-    assert "expected a sweep folder (with sweep.json) or a run folder (with config.json), got neither" in output
+    wanted = "expected a sweep folder (with sweep.json) or a run folder (with config.json)"
+    assert f"{wanted}, got neither" in output
 
 
 def test_a_run_without_a_checkpoint_is_refused(trained, tmp_path):

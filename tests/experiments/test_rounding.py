@@ -14,7 +14,6 @@ from experiments.rounding import Rounding, deviation, spread, transposed
 from flowjax_glow.runs.experiment import NUDGE, differences, from_json, to_json
 from flowjax_glow.runs.presets import SMOKE
 from flowjax_glow.runs.run import nudged
-from flowjax_glow.runs.experiment import to_json
 from flowjax_glow.training import MetricsLog
 from tests.commands.invoke import invoke
 

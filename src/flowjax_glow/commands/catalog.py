@@ -14,6 +14,7 @@ from flowjax_glow.commands.mixing import Mixing
 from flowjax_glow.commands.plan import PlanRun
 from flowjax_glow.commands.repair import Repair
 from flowjax_glow.commands.sample import Sample
+from flowjax_glow.commands.track import Track
 from flowjax_glow.commands.train import Train
 
 #: By name, in the order of the help.
@@ -25,6 +26,7 @@ COMMANDS: dict[str, type[Command]] = {
     "attack": Attack,
     "mixing": Mixing,
     "gradients": Gradients,
+    "track": Track,
     "plan": PlanRun,
 }
 

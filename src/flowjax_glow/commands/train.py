@@ -15,7 +15,7 @@ from flowjax_glow.commands.diagnose import Diagnose
 from flowjax_glow.commands.errors import SOME_RUNS_FAILED, end_on_sigterm
 from flowjax_glow.commands.sample import COLUMNS, ROWS, save_picture
 from flowjax_glow.density import sample_pixels
-from flowjax_glow.errors import expected
+from flowjax_glow.errors import check_choice, expected
 from flowjax_glow.runs.compilation import keep_compiled_programs
 from flowjax_glow.runs.experiment import Experiment
 from flowjax_glow.runs.folder import check_same, claimed, set_aside
@@ -23,6 +23,7 @@ from flowjax_glow.runs.images import check_builds, fit_to_data, source_of
 from flowjax_glow.runs.load import Trained, load_trained
 from flowjax_glow.runs.results import Run, load_run
 from flowjax_glow.runs.run import run
+from flowjax_glow.runs.tracking import TRACKERS
 from flowjax_glow.training import keep_freed_memory
 
 if TYPE_CHECKING:
@@ -49,6 +50,9 @@ class Train(OnOneModel):
     restart: bool = False
     """Set the old run aside and start over."""
 
+    track: str | None = None
+    """Show the training in tensorboard or wandb, too; `flowjax-glow track` does so afterwards."""
+
     def __call__(self) -> int:
         wanted = self.experiment()
         if self.seed is not None:
@@ -57,6 +61,8 @@ class Train(OnOneModel):
         experiment = fit_to_data(wanted, source)
         output = self.output or self._default_output(experiment)
         check_output(output)
+        if self.track is not None:
+            check_choice("--track", self.track, tuple(TRACKERS))
         check_builds(experiment, source.shape, jax.device_count())
         end_on_sigterm()
         keep_compiled_programs()
@@ -68,7 +74,7 @@ class Train(OnOneModel):
         with claimed(output):
             check_same(output, experiment)  # a finished run would be taken as it is
             print(f"{output}: {described(experiment)}")
-            summary = run(experiment, output)
+            summary = run(experiment, output, track=self.track)
         draw(load_run(output)).savefig(output / "training.png", dpi=150)
         if summary["status"] != "done":
             print(f"{output}: the training diverged at step {summary['steps']}", file=sys.stderr)

@@ -1,7 +1,7 @@
 """One experiment, from its folder's first file to its summary."""
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -25,6 +25,7 @@ from flowjax_glow.runs.images import source_of
 from flowjax_glow.runs.loss import HELD_OUT_KEY, BitsPerDim, redraws_permutations, training_loss
 from flowjax_glow.runs.measure import Measurement
 from flowjax_glow.runs.summary import summarize
+from flowjax_glow.runs.tracking import ShowsModel, look_of, open_tracker
 from flowjax_glow.trainable import merge, trainable
 from flowjax_glow.training import (
     Batch,
@@ -148,7 +149,11 @@ class Training:
 
 
 def run(
-    experiment: Experiment, folder: Path, show: Show = progress, training: Training | None = None
+    experiment: Experiment,
+    folder: Path,
+    show: Show = progress,
+    training: Training | None = None,
+    track: str | None = None,
 ) -> dict[str, Any]:
     """Trains, looks at the inverse on the way, and returns the summary it wrote last.
 
@@ -158,6 +163,7 @@ def run(
 
     Args:
         training: of `experiment`; by default that of a run from the start.
+        track: a name in `tracking.TRACKERS`, to be shown there, too.
     """
     if is_finished(folder, experiment):
         return read_json(folder / "summary.json")
@@ -166,7 +172,8 @@ def run(
     status = Status(folder)
     try:
         with status.running():
-            status.write("done", _train(training or Training(experiment), folder, status, show))
+            training = training or Training(experiment)
+            status.write("done", _train(training, folder, status, show, track))
     except Diverged as error:
         status.write("diverged", error.step)
         print(f"{folder.name}: {error}")
@@ -175,28 +182,39 @@ def run(
     return summary
 
 
-def _train(training: Training, folder: Path, status: Status, show: Show) -> int:
+def _train(training: Training, folder: Path, status: Status, show: Show, track: str | None) -> int:
     experiment = training.experiment
     source = source_of(experiment)
     held_out = source.examples("test", experiment.held_out)
-    mesh = data_mesh()
+    flow, mesh = glow(experiment.model), data_mesh()
     shown = shard_batch(mesh, held_out[: experiment.chunk])
     guard = training.guarded_step(mesh, shown)
     monitor = Monitor(
-        glow(experiment.model),
+        flow,
         shown,
         n_bits=experiment.n_bits,
         samples=experiment.chunk,
         seed=experiment.seed,
     )
-    with (
-        MetricsLog(folder / "metrics.jsonl") as log,
-        Checkpoints(folder / "checkpoints") as checkpoints,
-        show(experiment.steps, experiment.name) as display,
-    ):
+    observers: dict[Observer, Collection[int]] = {
+        guard: experiment.guard_steps,
+        monitor: experiment.monitor_steps,
+        _Looks(experiment, folder, status, held_out, mesh): experiment.look_steps,
+    }
+    with ExitStack() as opened:
+        display = opened.enter_context(show(experiment.steps, experiment.name))
+        checkpoints = opened.enter_context(Checkpoints(folder / "checkpoints"))
         state = training.start(source)
+        state = checkpoints.restore(state) or state
+        also = None
+        if track is not None:
+            tracker = open_tracker(track, folder, experiment, int(state.step))
+            also = opened.enter_context(tracker).row
+            look = look_of(experiment, source.shape)
+            observers[ShowsModel(tracker, flow, look)] = experiment.look_steps
+        log = opened.enter_context(MetricsLog(folder / "metrics.jsonl", also=also))
         state = train(
-            checkpoints.restore(state) or state,
+            state,
             guard,
             lambda step: training.batch(source, step),
             steps=experiment.steps,
@@ -204,11 +222,7 @@ def _train(training: Training, folder: Path, status: Status, show: Show) -> int:
             log=log,
             checkpoints=checkpoints,
             save_every=experiment.save_every,
-            observers={
-                guard: experiment.guard_steps,
-                monitor: experiment.monitor_steps,
-                _Looks(experiment, folder, status, held_out, mesh): experiment.look_steps,
-            },
+            observers=observers,
             progress=display,
         )
     return int(state.step)

@@ -12,7 +12,7 @@ Losses are bits/dim. JSON has no NaN, so non-finite numbers, also those in lists
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, TextIO, TypeAlias
@@ -28,11 +28,21 @@ class MetricsLog(AbstractContextManager["MetricsLog"]):
     """Appends rows to a metrics file, and a row for every full window of steps.
 
     Opening a file that exists continues it; a torn last line is dropped.
+
+    Args:
+      window: steps whose mean loss has a row of its own.
+      also: is told every row that is written, the mean losses included.
     """
 
-    def __init__(self, path: str | os.PathLike[str], window: int = 30) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        window: int = 30,
+        also: Callable[[Row], object] | None = None,
+    ) -> None:
         self.path = Path(path)
         self.window = window
+        self._also = also
         self._file: TextIO | None = None
         self._losses: list[float] = []
         self.cut_back(None)
@@ -78,6 +88,8 @@ class MetricsLog(AbstractContextManager["MetricsLog"]):
             self._file = self.path.open("a", encoding="utf-8")
         self._file.write(_encode(row))
         self._file.flush()  # a killed process loses no row; only a power cut can, until sync
+        if self._also is not None:
+            self._also(row)
 
 
 def read_metrics(path: str | os.PathLike[str]) -> list[Row]:

@@ -1,0 +1,267 @@
+"""Runs shown where people look: in TensorBoard, or in Weights & Biases.
+
+What is shown is a copy of what the run folder has, in a subfolder of it: every row of the metrics,
+and, of a model, samples and a histogram of log s for every layer that scales.
+"""
+
+import hashlib
+import struct
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from flowjax_glow.bijector import Bijector
+from flowjax_glow.density import sample_latents
+from flowjax_glow.errors import check_choice, expected
+from flowjax_glow.pixels import to_pixels
+from flowjax_glow.runs.experiment import Experiment, to_json
+from flowjax_glow.training import Observer, TrainState
+from flowjax_glow.training.metrics import Row
+from flowjax_glow.types import Key, Latents, LogDet, Params
+from flowjax_glow.walk import flatten_records, log_scale, walk_inverse
+
+#: Samples that are shown at temperature 1, and whose scales are counted.
+SAMPLES = 16
+
+#: Bins of a histogram, and what log s is limited to: next to the smallest float32, and e^10.
+BINS, LIMITS = 64, (-40.0, 10.0)
+
+
+class Tracker(AbstractContextManager["Tracker"]):
+    """Shows one run. A further kind subclasses this and joins `TRACKERS`.
+
+    Args:
+        folder: the run folder.
+        experiment: its experiment.
+        step: where the run goes on: what was shown of later steps is taken back. 0 takes back all.
+    """
+
+    @abstractmethod
+    def __init__(self, folder: Path, experiment: Experiment, step: int) -> None: ...
+
+    @abstractmethod
+    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+        """Shows numbers."""
+
+    @abstractmethod
+    def histogram(self, step: int, name: str, counts: np.ndarray, edges: np.ndarray) -> None:
+        """Shows how often values fell between neighbors of the ``len(counts) + 1`` edges."""
+
+    @abstractmethod
+    def images(self, step: int, name: str, images: np.ndarray) -> None:
+        """Shows uint8 images, (count, height, width, channels)."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Returns once all is on the disk."""
+
+    def row(self, row: Row) -> None:
+        """Shows the numbers in a row of the metrics."""
+        self.scalars(row["step"], dict(_numbers(row)))
+
+    def model(self, step: int, flow: Bijector, params: Params, look: "Look") -> None:
+        """Shows samples of a model, and the scales that made them."""
+        pixels, scales = look.at(flow, params)
+        self.images(step, "samples", pixels)
+        for name, values in scales:
+            values = np.clip(np.nan_to_num(values, nan=LIMITS[0]), *LIMITS)
+            counts, edges = np.histogram(values, BINS)
+            self.histogram(step, f"log s/{name}", counts, edges)
+
+    def __exit__(self, *raised: object) -> None:
+        self.close()
+
+
+def _numbers(row: Row) -> Iterator[tuple[str, float]]:
+    """The entries of lists stand for themselves: ``drift/0``."""
+    for name, value in row.items():
+        several = {f"{name}/{i}": each for i, each in enumerate(value)} if _is_list(value) else {}
+        for key, each in (several or {name: value}).items():
+            if name != "step" and isinstance(each, bool | int | float):
+                yield key, float(each)
+
+
+def _is_list(value: object) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str)
+
+
+@dataclass(frozen=True)
+class Look:
+    """Samples of a run's model: always the same noise."""
+
+    key: Key
+    shape: Sequence[int]
+    n_bits: int
+
+    def at(self, flow: Bijector, params: Params) -> tuple[np.ndarray, list[tuple[str, np.ndarray]]]:
+        """Samples as uint8 images, and log s by layer, in the order of generation."""
+        z = sample_latents(flow, params, self.key, (SAMPLES, *self.shape))
+        x, records = _decode(flow, params, z)
+        rows = flatten_records(flow, jax.device_get(records))
+        scales = [(name, values) for name, _, values in rows if values is not None]
+        return np.asarray(to_pixels(x, n_bits=self.n_bits)), scales
+
+
+def look_of(experiment: Experiment, shape: Sequence[int]) -> Look:
+    """The look at the model of an experiment, whose images have a shape."""
+    key = jax.random.fold_in(jax.random.key(experiment.seed), 4)  # 0 to 3 have other uses
+    return Look(key, shape, experiment.n_bits)
+
+
+@partial(jax.jit, static_argnums=0)
+def _decode(flow: Bijector, params: Params, z: Latents) -> tuple[Any, Any]:
+    def visit(
+        bijector: Bijector, own: Params, z: Latents, x: Latents, log_det: LogDet
+    ) -> tuple[Latents, Any]:
+        return x, log_scale(bijector, own, z)
+
+    x, _, records = walk_inverse(flow, flow.freeze(params), z, visit)
+    return x, records
+
+
+@dataclass(frozen=True, eq=False)
+class ShowsModel(Observer):
+    """Shows the model of a training on a tracker."""
+
+    tracker: Tracker
+    flow: Bijector
+    look: Look
+
+    def observe(self, state: TrainState) -> None:
+        self.tracker.model(int(state.step), self.flow, state.params, self.look)
+
+    def resume(self, rows: Sequence[Row]) -> None:
+        del rows
+
+
+class TensorBoard(Tracker):
+    """Event files in ``tensorboard/`` of the run folder."""
+
+    def __init__(self, folder: Path, experiment: Experiment, step: int) -> None:
+        writer = _imported("tensorboardX").SummaryWriter
+        place = folder / "tensorboard"
+        for file in sorted(place.glob("events.out.tfevents.*")):
+            _cut_back(file, step or -1)
+        self._writer = writer(str(place))
+
+    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+        for name, value in values.items():
+            self._writer.add_scalar(name, value, step)
+
+    def histogram(self, step: int, name: str, counts: np.ndarray, edges: np.ndarray) -> None:
+        middles = (edges[1:] + edges[:-1]) / 2
+        self._writer.add_histogram_raw(
+            name,
+            min=float(edges[0]),
+            max=float(edges[-1]),
+            num=int(counts.sum()),
+            sum=float(counts @ middles),
+            sum_squares=float(counts @ middles**2),
+            bucket_limits=edges[1:].tolist(),
+            bucket_counts=counts.tolist(),
+            global_step=step,
+        )
+
+    def images(self, step: int, name: str, images: np.ndarray) -> None:
+        self._writer.add_images(name, images, step, dataformats="NHWC")
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+def _cut_back(file: Path, step: int) -> None:
+    """Drops the events of a file that are beyond `step`, and a torn last one.
+
+    TensorBoard can be told to pass over them, other readers of its files cannot.
+    """
+    event = _imported("tensorboardX.proto.event_pb2").Event
+    content, kept = file.read_bytes(), b""
+    for frame, message in _frames(content):
+        found = event.FromString(message)
+        if found.HasField("file_version") or found.step <= step:
+            kept += frame
+    if kept != content:
+        file.write_bytes(kept)
+
+
+def _frames(content: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """The records of an event file, whole and without length and checksums."""
+    start = 0
+    while start + 12 <= len(content):
+        (length,) = struct.unpack_from("<Q", content, start)
+        end = start + 12 + length + 4
+        if end > len(content):
+            return
+        yield content[start:end], content[start + 12 : end - 4]
+        start = end
+
+
+class WeightsAndBiases(Tracker):
+    """A run of Weights & Biases, in ``wandb/`` of the run folder.
+
+    ``WANDB_MODE=offline`` sends nothing; ``wandb sync`` does later. Its run is found again by the
+    path of the run folder. It never takes a step twice, so nothing needs to be taken back.
+    """
+
+    def __init__(self, folder: Path, experiment: Experiment, step: int) -> None:
+        self._wandb = _imported("wandb")
+        self._run = self._wandb.init(
+            project="flowjax-glow",
+            name=folder.resolve().name,
+            id=hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16],
+            dir=str(folder),
+            resume="allow",
+            config=to_json(experiment),
+            settings=self._wandb.Settings(silent=True, console="off"),
+        )
+
+    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+        self._run.log(dict(values), step=step)
+
+    def histogram(self, step: int, name: str, counts: np.ndarray, edges: np.ndarray) -> None:
+        bars = self._wandb.Histogram(np_histogram=(counts, edges))
+        self._run.log({name: bars}, step=step)
+
+    def images(self, step: int, name: str, images: np.ndarray) -> None:
+        pictures = [self._wandb.Image(np.squeeze(image)) for image in images]
+        self._run.log({name: pictures}, step=step)
+
+    def close(self) -> None:
+        self._run.finish()
+        self._wandb.teardown()  # its process may write for a while after the run has ended
+
+
+#: Kinds by the name that options give.
+TRACKERS: dict[str, type[Tracker]] = {"tensorboard": TensorBoard, "wandb": WeightsAndBiases}
+
+
+def open_tracker(kind: str, folder: Path, experiment: Experiment, step: int) -> Tracker:
+    """A tracker of a run that goes on at `step`.
+
+    Raises:
+        ValueError: if there is no such kind, or its package is not installed.
+    """
+    check_choice("--track", kind, tuple(TRACKERS))
+    return TRACKERS[kind](folder, experiment, step)
+
+
+def _imported(module: str) -> Any:
+    """An optional package."""
+    from importlib import import_module
+
+    try:
+        return import_module(module)
+    except ModuleNotFoundError:
+        raise expected(
+            "--track",
+            f"the package {module.partition('.')[0]}",
+            got="none",
+            advice="install the extra: pip install 'flowjax-glow[tracking]'",
+        ) from None
