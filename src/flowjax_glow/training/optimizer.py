@@ -123,11 +123,7 @@ def learning_rate(config: OptimizerConfig, steps: int) -> optax.Schedule:
             got=warmup_steps,
             advice="shorten the warm-up or train longer",
         )
+    first = peak / (warmup_steps + 1)
     if config.schedule == "cosine":
-        settled = optax.cosine_decay_schedule(peak, steps - warmup_steps)
-    else:
-        settled = optax.constant_schedule(peak)
-    if warmup_steps == 0:
-        return settled
-    warmup = optax.linear_schedule(peak / (warmup_steps + 1), peak, warmup_steps)
-    return optax.join_schedules([warmup, settled], [warmup_steps])
+        return optax.warmup_cosine_decay_schedule(first, peak, warmup_steps, decay_steps=steps)
+    return optax.warmup_constant_schedule(first, peak, warmup_steps)
