@@ -18,7 +18,8 @@ from flowjax_glow import data
 from flowjax_glow.commands.errors import SOME_RUNS_FAILED
 from flowjax_glow.errors import check_count, expected
 from flowjax_glow.files import read_json, write_json
-from flowjax_glow.runs.cost.estimate import estimate, matmul_peak
+from flowjax_glow.runs.cost.estimate import estimate
+from flowjax_glow.runs.cost.time import ON_A_CORE, Devices, matmul_peak
 from flowjax_glow.runs.experiment import Experiment, read_config
 from flowjax_glow.runs.folder import check_same, claimed, is_finished, set_aside
 from flowjax_glow.runs.images import check_builds, fit_to_data, image_shape, source_of
@@ -89,7 +90,8 @@ class Sweep:
         shape = image_shape(self.control)
         jobs = jobs or machine().jobs
         peak = matmul_peak() / jobs  # a run has one core of several, or all accelerators
-        rows = [(e.name, estimate(e, shape, peak)) for e in self.experiments]
+        own = Devices(1, peak, ON_A_CORE)
+        rows = [(e.name, estimate(e, shape, own)) for e in self.experiments]
         lines = [
             f"{name:<28} {e.parameters:>12,} parameters  {e.train_flops:9.2e} FLOPs  "
             f"{e.seconds / 60:8.1f} min  {e.megabytes:8.1f} MB"

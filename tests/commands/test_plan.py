@@ -15,8 +15,10 @@ from flowjax_glow.combinators import Memory
 from flowjax_glow.commands.plan import to_text
 from flowjax_glow.config import glow
 from flowjax_glow.data import DataError
-from flowjax_glow.runs.cost.planning import Devices, make_plan
+from flowjax_glow.runs.cost.planning import make_plan
+from flowjax_glow.runs.cost.time import OVERHEAD_SECONDS, Devices
 from flowjax_glow.runs.cost.workload import Workload
+from flowjax_glow.runs.experiment import TAUS
 from flowjax_glow.runs.images import image_shape
 from flowjax_glow.runs.presets import LAPTOP, OPENAI_CIFAR10, SMOKE
 from tests.commands.invoke import invoke
@@ -73,7 +75,13 @@ def test_flops_are_those_of_the_parameters():
     assert plan.state_bytes == pytest.approx(4 * plan.parameter_bytes, rel=1e-3)
     rate = 8 * 1e12 * 0.5 / (64 * store.train_flops)
     assert store.steps_per_second == pytest.approx(rate)
-    assert store.days == pytest.approx(1_000_000 / rate / 86_400)
+    looked = len(OPENAI_CIFAR10.look_steps) * (
+        len(TAUS) * OPENAI_CIFAR10.look_samples + OPENAI_CIFAR10.held_out
+    )
+    looks = 2 * store.forward_flops * looked / (8 * 1e12 * 0.5)
+    assert 0 < looks < 0.1 * 1_000_000 / rate
+    wanted = (1_000_000 / rate + looks + OVERHEAD_SECONDS) / 86_400
+    assert store.days == pytest.approx(wanted, rel=1e-6)
 
 
 # What is done to the matrices themselves is done once a step, however many images there are.

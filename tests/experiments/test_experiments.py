@@ -22,6 +22,7 @@ from flowjax_glow.files import write_json
 from flowjax_glow.glowip import AS_CONTROL, GlowIPConfig
 from flowjax_glow.pixels import dequantize
 from flowjax_glow.runs.cost.estimate import estimate
+from flowjax_glow.runs.cost.time import Devices
 from flowjax_glow.runs.experiment import Experiment, differences, from_json, read_config, to_json
 from flowjax_glow.runs.folder import (
     ConfigChangedError,
@@ -114,7 +115,7 @@ def test_the_depth_scaled_variant_is_told_the_depth():
 def test_presets_build(name):
     control = PRESETS[name].control
     shape = (control.image_size, control.image_size, 3)
-    assert estimate(control, shape, 1e11).parameters > 0
+    assert estimate(control, shape, Devices(1, 1e11, 0.4)).parameters > 0
 
 
 def test_the_runs_of_a_sweep_come_seed_by_seed():

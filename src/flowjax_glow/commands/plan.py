@@ -9,7 +9,8 @@ import jax
 import tyro
 
 from flowjax_glow.commands.configure import OnOneModel
-from flowjax_glow.runs.cost.planning import Devices, Plan, make_plan
+from flowjax_glow.runs.cost.planning import Plan, make_plan
+from flowjax_glow.runs.cost.time import ON_AN_ACCELERATOR, Devices
 from flowjax_glow.runs.images import image_shape
 
 #: An NVIDIA A100's peak in TF32, which nets multiply in with `net_precision="default"`: TFLOP/s.
@@ -36,7 +37,7 @@ class PlanRun(OnOneModel):
     peak: float = PEAK
     """TFLOP/s of a device; the default is an A100's in TF32."""
 
-    efficiency: float = 0.3
+    efficiency: float = ON_AN_ACCELERATOR
     """Share of the peak that a step reaches."""
 
     compiled: Annotated[bool, tyro.conf.arg(name="compile")] = False
@@ -72,7 +73,7 @@ def to_text(plan: Plan) -> str:
         *_table(plan, compiled),
         "",
         f"Time at {devices.efficiency:.0%} of a peak of {devices.peak / 1e12:g} TFLOP/s per "
-        "device, training alone, communication not counted.",
+        "device, looks included, communication not counted.",
         NOTES,
     ]
     return "\n".join([*lines, COMPILED] if compiled else lines)

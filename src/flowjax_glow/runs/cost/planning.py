@@ -4,42 +4,12 @@ from dataclasses import dataclass, replace
 from typing import get_args
 
 from flowjax_glow.combinators import Memory
-from flowjax_glow.errors import check_count, check_positive, expected
+from flowjax_glow.errors import expected
+from flowjax_glow.runs.cost.time import Devices, seconds, steps_per_second
 from flowjax_glow.runs.cost.workload import Workload, tree_bytes
 from flowjax_glow.runs.experiment import Experiment
 
 SECONDS_PER_DAY = 86_400
-
-
-@dataclass(frozen=True)
-class Devices:
-    """What a run has to compute with.
-
-    Attributes:
-        count: of devices, between which every batch is split.
-        peak: FLOP/s of one, in matrix products.
-        efficiency: share of the peak that a train step is expected to reach.
-    """
-
-    count: int
-    peak: float
-    efficiency: float
-
-    def __post_init__(self) -> None:
-        check_count("--devices", self.count)
-        check_positive("--peak", self.peak)
-        if not 0 < self.efficiency <= 1:
-            raise expected(
-                "--efficiency",
-                "a share above 0 and at most 1",
-                got=self.efficiency,
-                advice="0.3 is usual",
-            )
-
-    @property
-    def flops_per_second(self) -> float:
-        """Of all of them together."""
-        return self.count * self.peak * self.efficiency
 
 
 @dataclass(frozen=True)
@@ -53,8 +23,8 @@ class PolicyPlan:
         residual_bytes: per device, kept between forward and backward pass.
         temporary_bytes: per device, all that a compiled step holds beside state and batch; None
             where nothing was compiled.
-        steps_per_second: of the whole run.
-        days: the whole run.
+        steps_per_second: of training, while nothing is looked at.
+        days: the whole run, with its looks.
     """
 
     memory: Memory
@@ -126,15 +96,14 @@ def _with_memory(work: Workload, memory: Memory) -> Workload:
     return replace(work, experiment=replace(work.experiment, model=model))
 
 
-def _plan_policy(work: Workload, devices: Devices, compiled: bool) -> PolicyPlan:
-    train_flops = work.train_flops
-    steps_per_second = devices.flops_per_second / (train_flops * devices.count)
+def _plan_policy(own: Workload, devices: Devices, compiled: bool) -> PolicyPlan:
+    experiment, work = own.experiment, own.per_image
     return PolicyPlan(
-        memory=work.experiment.model.memory,
-        forward_flops=round(work.forward_flops / work.images),
-        train_flops=round(train_flops / work.images),
-        residual_bytes=work.residual_bytes,
-        temporary_bytes=work.temporary_bytes if compiled else None,
-        steps_per_second=steps_per_second,
-        days=work.experiment.steps / steps_per_second / SECONDS_PER_DAY,
+        memory=experiment.model.memory,
+        forward_flops=round(work.forward),
+        train_flops=round(work.train),
+        residual_bytes=own.residual_bytes,
+        temporary_bytes=own.temporary_bytes if compiled else None,
+        steps_per_second=steps_per_second(experiment, work, devices),
+        days=seconds(experiment, work, devices) / SECONDS_PER_DAY,
     )

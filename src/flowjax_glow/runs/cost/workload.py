@@ -12,6 +12,7 @@ from flowjax_glow.config import glow
 from flowjax_glow.errors import expected
 from flowjax_glow.runs.cost.flops import flops
 from flowjax_glow.runs.cost.residuals import residual_bytes
+from flowjax_glow.runs.cost.time import Work
 from flowjax_glow.runs.experiment import Experiment
 from flowjax_glow.runs.loss import BitsPerDim, training_loss
 from flowjax_glow.runs.run import compiled_step
@@ -91,6 +92,11 @@ class Workload:
     def train_flops(self) -> int:
         """Of one step: forward pass, what is computed again, backward pass."""
         return flops(self.step, self.state, self.batch)
+
+    @property
+    def per_image(self) -> Work:
+        """The FLOPs of both, shared between the images."""
+        return Work(self.forward_flops / self.images, self.train_flops / self.images)
 
     @property
     def residual_bytes(self) -> int:
