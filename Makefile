@@ -1,7 +1,9 @@
-# Two commands, each with everything it needs:
+# Commands, each with everything it needs:
 #
-#   make sweep    train every variant on the built-in photographs and draw the figures
-#   make test     run the tests
+#   make sweep         train every variant on the built-in photographs and draw the figures
+#   make test          run the tests
+#   make test-lowest   run them with the lowest versions that pyproject.toml allows
+#   make docs          build the site of docs/ and of the docstrings, into site/
 #
 # The first use makes a virtual environment in .venv and installs into it from the package registry,
 # about 1.3 GB; later ones start at once. Variables go on the command line:
@@ -15,12 +17,12 @@ VENV := .venv
 ARGS :=
 CONSTRAINTS :=
 
-python := $(VENV)/bin/python
+python = $(VENV)/bin/python
 is_new_enough := import sys; sys.exit(sys.version_info < (3, 11))
 candidates := $(if $(PYTHON),"$(PYTHON)",python3 python3.14 python3.13 python3.12 python3.11 python)
 version := import sys; print("%d.%d.%d" % sys.version_info[:3])
 
-.PHONY: help sweep test lint clean FORCE
+.PHONY: help sweep test test-lowest lint docs clean FORCE
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -33,35 +35,56 @@ sweep: $(VENV)/installed-experiments
 test: $(VENV)/installed-dev
 	$(python) -m pytest -n 2 --dist loadfile $(ARGS)
 
+# Of what is needed directly; old packages may meet newer ones that deprecate what they use.
+test-lowest: VENV := .venv-lowest
+test-lowest:
+	@$(environment)
+	$(python) -m pip install --no-input --disable-pip-version-check --quiet uv
+	$(python) -m uv pip install --python $(python) --resolution lowest-direct --editable '.[dev]'
+	$(python) -m pytest -n 2 --dist loadfile -W ignore::DeprecationWarning $(ARGS)
+
 lint: $(VENV)/installed-dev
 	$(python) -m ruff check .
 	$(python) -m ruff format --check .
 	$(python) -m pyright --pythonpath $(python)
 
+docs: $(VENV)/installed-docs
+	$(python) -m zensical build --clean --strict $(ARGS)
+
 # Results of sweeps, in runs/, stay.
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-lowest build dist site .cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -not -path './.*' -prune -exec rm -rf {} +
 
 # What an install depends on beside pyproject.toml: where it points to and what constrained it.
-# $(VENV)/installed-EXTRA holds it, and another value there means: install again.
+# $(VENV)/installed-EXTRA holds it, and another value there means: install again. So does anything
+# in $(VENV)/unfinished, which is there while an install runs.
 installed := $(strip $(CURDIR) $(CONSTRAINTS))
+stamp = $(shell cat $(VENV)/unfinished $(VENV)/installed-$(1) 2>/dev/null)
 
-ifneq ($(shell cat $(VENV)/installed-experiments 2>/dev/null),$(installed))
+ifneq ($(call stamp,experiments),$(installed))
 $(VENV)/installed-experiments: FORCE
 endif
-ifneq ($(shell cat $(VENV)/installed-dev 2>/dev/null),$(installed))
+ifneq ($(call stamp,dev),$(installed))
 $(VENV)/installed-dev: FORCE
+endif
+ifneq ($(call stamp,docs),$(installed))
+$(VENV)/installed-docs: FORCE
 endif
 
 # An interrupted install may leave broken packages that look whole, so it is started over.
-# `dev` contains `experiments`.
-$(VENV)/installed-experiments $(VENV)/installed-dev: $(VENV)/installed-%: pyproject.toml $(CONSTRAINTS)
+# `dev` contains `experiments`. What other extras asked for stays true, unless it was constrained
+# otherwise.
+extras := experiments dev docs
+$(extras:%=$(VENV)/installed-%): $(VENV)/installed-%: pyproject.toml $(CONSTRAINTS)
 	@$(environment)
-	@rm -f $(VENV)/installed-* && touch $(VENV)/unfinished
+	@echo unfinished > $(VENV)/unfinished
 	$(python) -m pip install --no-input --disable-pip-version-check \
 		$(if $(CONSTRAINTS),--constraint '$(CONSTRAINTS)') --editable '.[$*]'
-	@for extra in experiments $*; do echo '$(installed)' > $(VENV)/installed-$$extra; done
+	@for extra in $(extras); do \
+		[ "$$(cat $(VENV)/installed-$$extra 2>/dev/null)" = '$(installed)' ] || rm -f $(VENV)/installed-$$extra; \
+	done
+	@for extra in $(if $(filter dev,$*),experiments) $*; do echo '$(installed)' > $(VENV)/installed-$$extra; done
 	@rm -f $(VENV)/unfinished
 
 # Keeps an environment that can be used, whoever made it; makes one where there is none.

@@ -1,10 +1,14 @@
 """Every python block of the README and of the pages under docs/ runs, in order, page by page."""
 
+import importlib
 import re
+import tomllib
 from pathlib import Path
 
 import jax
 import pytest
+
+from tests.test_wheel import PUBLIC
 
 ROOT = Path(__file__).parents[1]
 BLOCK = re.compile(r"^( *)```python\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
@@ -58,3 +62,26 @@ def test_every_python_fence_is_found():
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
         assert len(blocks(page)) == len(re.findall(r"^ *```(?:python|py)\b", text, re.MULTILINE))
+
+
+def pages_named(entry: str | list | dict) -> list[str]:
+    """The pages in an entry of the navigation: a page, a list, or either of them under a title."""
+    if isinstance(entry, str):
+        return [entry]
+    parts = entry.values() if isinstance(entry, dict) else entry
+    return [page for part in parts for page in pages_named(part)]
+
+
+def test_the_site_has_every_page_and_every_public_room():
+    site = tomllib.loads((ROOT / "zensical.toml").read_text(encoding="utf-8"))["project"]
+    docs = ROOT / site["docs_dir"]
+    pages = sorted(page.relative_to(docs).as_posix() for page in docs.glob("**/*.md"))
+    assert sorted(pages_named(site["nav"])) == pages
+
+    for room in PUBLIC:
+        text = (docs / "api" / f"{room}.md").read_text(encoding="utf-8")
+        shown = set(re.findall(r"^::: (\S+)$", text, re.MULTILINE))
+        # The site reads sources without running them: a module hides a name that it shares.
+        files = {path.stem for path in (ROOT / "src" / room.replace(".", "/")).glob("*.py")}
+        hidden = files.intersection(importlib.import_module(room).__all__)
+        assert {room, *(f"{room}.{name}.{name}" for name in hidden)} <= shown

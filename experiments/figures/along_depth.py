@@ -4,20 +4,30 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from experiments.figures import style
-from experiments.figures.panels import OVERFLOW, band, logarithmic, power_of_ten, variant_legend
+from experiments.figures.layers import flow_steps, layers_of, marks, name_layers
+from experiments.figures.panels import (
+    OVERFLOW,
+    band,
+    logarithmic,
+    ordered_pen,
+    power_of_ten,
+    variant_legend,
+)
 from experiments.figures.selection import (
     Drawing,
     by_variant,
     clipped_at_end,
     in_order,
     last_steps,
+    names_and_seeds,
     per_run,
     require,
+    side_by_side,
 )
+from experiments.figures.studies import CEILING, measured, up_to_ceiling
 from flowjax_glow import plotting
 from flowjax_glow.plotting import note
 from flowjax_glow.runs.results import Run
@@ -26,20 +36,22 @@ from flowjax_glow.runs.results import Run
 def activation_trace(runs: Sequence[Run]) -> Drawing:
     """A line per variant along the inverse, from the latents on the left to the image."""
     runs = in_order(clipped_at_end(runs))
-    figure = plotting.new_figure(3.2)
+    figure = plotting.new_figure(3.4)
     axes = figure.subplots()
     logarithmic(axes)
-    for variant, group in by_variant(runs).items():
-        for layers, values in _by_length([_trace(run) for run in group]):
-            band(axes, np.linspace(0, 1, layers), values, **style.pen(variant))
-    axes.set_xlabel("place in the inverse: 0 is the coarsest latent, 1 the image")
+    for index, (variant, group) in enumerate(by_variant(runs).items()):
+        for layers, values in _by_layers(group).items():
+            pen: dict[str, Any] = style.pen(variant, marker=True)
+            pen["markevery"] = marks(index, layers)
+            band(axes, flow_steps(layers), np.stack(values), **pen)
+    name_layers(axes, runs)
     axes.set_ylabel("largest activation, τ = 1")
-    variant_legend(figure, list(by_variant(runs)))
+    variant_legend(figure, list(by_variant(runs)), marker=True)
     note(
         figure,
         f"Over the samples of a clipping, after {last_steps([run.clippings for run in runs])}, no "
-        f"clip; median over seeds, band: lowest to highest. At {power_of_ten(OVERFLOW)}: float32 "
-        "overflows.",
+        "clip. Line: median over seeds, band: lowest to highest; markers at few layers. At "
+        f"{power_of_ten(OVERFLOW)}: float32 overflows.",
     )
     return figure, per_run("largest", runs, [_trace(run) for run in runs])
 
@@ -49,10 +61,12 @@ def _trace(run: Run) -> np.ndarray:
     return np.minimum(np.nan_to_num(largest, nan=np.inf), OVERFLOW)
 
 
-def _by_length(traces: Sequence[np.ndarray]) -> list[tuple[int, np.ndarray]]:
-    """Traces of inverses of one length together: models of a variant may differ in depth."""
-    lengths = dict.fromkeys(map(len, traces))
-    return [(n, np.stack([trace for trace in traces if len(trace) == n])) for n in lengths]
+def _by_layers(runs: Sequence[Run]) -> dict[tuple[str, ...], list[np.ndarray]]:
+    """Traces by the layers of their model: those of a variant may differ in depth."""
+    found: dict[tuple[str, ...], list[np.ndarray]] = {}
+    for run in runs:
+        found.setdefault(tuple(layers_of(run)), []).append(_trace(run))
+    return found
 
 
 #: log10 of activations; larger ones, and what overflows, are drawn here.
@@ -65,41 +79,69 @@ _LEVEL = "level0"
 def growth(runs: Sequence[Run]) -> Drawing:
     """A column per family of variants, a line per depth: against steps, and against steps/depth."""
     runs = require(runs, _has_growth, "no finished run has looked along its inverse")
-    families = list(dict.fromkeys(_family(name) for name in by_variant(runs)))
+    families = _families(runs)
     depths = sorted({_depth(run) for run in runs})
-    pens: dict[int, dict[str, Any]] = {
-        depth: {"color": style.shade(i, len(depths))} for i, depth in enumerate(depths)
-    }
-    figure = plotting.new_figure(4.4)
-    panels = figure.subplots(2, len(families), sharey=True, squeeze=False)
+    pens = {depth: ordered_pen(i, len(depths), marker=True) for i, depth in enumerate(depths)}
+    figure = plotting.new_figure(4.8)
+    panels = figure.subplots(2, len(families), sharex="row", sharey=True, squeeze=False)
     for column, family in zip(panels.T, families):
         for depth in depths:
             group = [run for run in runs if (_family(run.variant), _depth(run)) == (family, depth)]
             if group:
-                seeds = [np.minimum(_growth(run), _CEILING) for run in group]
-                values = np.median(seeds, axis=0)
-                steps = np.arange(1, len(values) + 1)
-                for axes, x in zip(column, (steps, steps / depth)):
-                    _draw_line(axes, x, values, pens[depth])
+                _draw_growth(column, group, depth, pens[depth])
         column[0].set_title(family)
-        column[0].set_xlabel("steps after the split")
-        column[1].set_xlabel("steps / depth")
-    for axes in panels[:, 0]:
-        axes.set_ylabel("log10 largest activation, τ = 1")
+        column[0].set_xlabel("flow steps after the split")
+        column[1].set_xlabel("flow steps / depth")
+    figure.supylabel("log₁₀ of the largest activation, τ = 1")
     lines = [Line2D([], [], **pen) for pen in pens.values()]
-    labels = [f"depth {depth}" for depth in depths]
-    figure.legend(lines, labels, loc="outside upper center", ncols=len(depths))
+    plotting.legend(figure, lines, [f"depth {depth}" for depth in depths])
     note(
         figure,
-        "After every step of the finest level's inverse. Line: the median sample; band: 5 to 95 % "
-        f"of the samples; both medians over seeds. What is above {_CEILING:g} is drawn there.",
+        f"After every flow step of the finest level's inverse ({_LEVEL}). Line: the median "
+        "sample; band: 5 to 95 % of the samples; both medians over seeds. What is above "
+        f"{_CEILING:g} is drawn there.",
     )
     return figure, per_run("log10", runs, [_growth(run) for run in runs])
 
 
-def _draw_line(axes: Axes, x: np.ndarray, values: np.ndarray, pen: dict[str, Any]) -> None:
-    axes.plot(x, values[:, values.shape[1] // 2], **pen)
-    axes.fill_between(x, values[:, 0], values[:, -1], alpha=0.15, linewidth=0, **pen)
+def _draw_growth(column: np.ndarray, group: Sequence[Run], depth: int, pen: dict[str, Any]) -> None:
+    """The runs of one depth, against steps in the upper panel and steps/depth in the lower."""
+    values = np.median([np.minimum(_growth(run), _CEILING) for run in group], axis=0)
+    steps = np.arange(1, len(values) + 1)
+    for axes, x in zip(column, (steps, steps / depth)):
+        axes.plot(x, values[:, values.shape[1] // 2], markevery=max(1, len(x) // 4), **pen)
+        low, high = values[:, 0], values[:, -1]
+        axes.fill_between(x, low, high, color=pen["color"], alpha=0.15, linewidth=0)
+
+
+def by_depth(runs: Sequence[Run], order: Sequence[str]) -> Drawing:
+    """What `studies.cells` shows, against the depth: a line per family of variants."""
+    runs, columns = measured(runs, order)
+    families = _families(runs)
+    figure = plotting.new_figure(3.0)
+    for axes, (label, values) in zip(figure.subplots(1, len(columns)), columns.items()):
+        pairs = zip(runs, up_to_ceiling(values))
+        depths, drawn = side_by_side([{_depth(run): value} for run, value in pairs])
+        for family in families:
+            rows = [_family(run.variant) == family for run in runs]
+            band(axes, depths, drawn[rows], **style.pen(family, marker=True))
+        axes.set_xscale("log", base=2)
+        axes.set_xticks(depths, [f"{depth}" for depth in depths])
+        axes.set_xlabel("depth: flow steps per level")
+        axes.set_ylabel(label)
+    logarithmic(figure.axes[-1])
+    variant_legend(figure, families, marker=True)
+    note(
+        figure,
+        "Line: median over seeds, band: lowest to highest. Activations above "
+        f"{power_of_ten(CEILING)} are drawn there. Runs that diverged are left out.",
+    )
+    return figure, {**names_and_seeds(runs), **columns}
+
+
+def _families(runs: Sequence[Run]) -> list[str]:
+    """The families of the runs, in the order of legends."""
+    return style.order({_family(run.variant) for run in runs})
 
 
 def _has_growth(run: Run) -> bool:

@@ -32,12 +32,14 @@ from flowjax_glow.runs.results import Run, load_sweep
 
 FIGURES: dict[str, Callable[[Sequence[Run]], Drawing]] = {
     "figure1": clipping.figure1,
+    "figure1_full": partial(clipping.figure1, full=True),
     "figure1_samples": clipping.figure1_samples,
     "figure3": scales.figure3,
     "figure3_tails": scales.figure3_tails,
     "figure3_growth": scales.figure3_growth,
     "figure4": likelihood.figure4,
     "figure5": reconstructions.figure5,
+    "figure5_full": partial(reconstructions.figure5, full=True),
     "failing_region": over_training.failing_region,
     "largest_activation": over_training.largest_activation,
     "origin": over_training.origin,
@@ -55,20 +57,23 @@ STUDIES: dict[str, tuple[Sequence[str], Sequence[str], Callable[[Sequence[Run]],
         (*GROUPS["depth"], *GROUPS["fixed-clamp"]),
         along_depth.growth,
     ),
-    "figure5_permutations": (tuple(FIGURE5_ROWS), GROUPS["figure5"], reconstructions.figure5),
     **{
-        name.replace("-", "_"): (
-            tuple(rows),
-            GROUPS[name],
-            partial(studies.cells, order=GROUPS[name]),
+        f"figure5_permutations{ending}": (
+            tuple(FIGURE5_ROWS),
+            GROUPS["figure5"],
+            partial(reconstructions.figure5, full=bool(ending)),
         )
-        for name, rows in (
-            ("depth", DEPTH_ROWS),
-            ("alternatives", ALTERNATIVE_ROWS),
-            ("fixed-clamp", FIXED_CLAMP_ROWS),
-            ("parts", PART_ROWS),
-            ("noise-path", NOISE_PATH_ROWS),
-            ("author", AUTHOR_ROWS),
+        for ending in ("", "_full")
+    },
+    **{
+        name.replace("-", "_"): (tuple(rows), GROUPS[name], partial(draw, order=GROUPS[name]))
+        for name, rows, draw in (
+            ("depth", DEPTH_ROWS, along_depth.by_depth),
+            ("alternatives", ALTERNATIVE_ROWS, studies.cells),
+            ("fixed-clamp", FIXED_CLAMP_ROWS, along_depth.by_depth),
+            ("parts", PART_ROWS, studies.cells),
+            ("noise-path", NOISE_PATH_ROWS, studies.cells),
+            ("author", AUTHOR_ROWS, studies.cells),
         )
     },
 }

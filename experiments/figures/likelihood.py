@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from experiments.figures import style
@@ -111,17 +112,18 @@ def held_out(runs: Sequence[Run]) -> Drawing:
     axes = figure.subplots()
     for place, variant in enumerate(variants):
         rows = rows_of(runs, variant)
-        _draw_seeds(axes, place - 0.15, raw[rows], variant, limit, filled=True)
-        _draw_seeds(axes, place + 0.15, averaged[rows], variant, limit, filled=False)
-    axes.set_xticks(range(len(variants)), variants, rotation=25)
+        _draw_seeds(axes, place - 0.2, raw[rows], variant, limit, filled=True)
+        _draw_seeds(axes, place + 0.2, averaged[rows], variant, limit, filled=False)
+    axes.set_xticks(range(len(variants)), [plotting.narrow(name, 12) for name in variants])
     axes.set_xlim(-0.5, len(variants) - 0.5)
     axes.margins(y=0.12)
     axes.set_ylabel("held-out bits/dim")
     axes.grid(visible=False, axis="x")
-    _legend(axes)
+    _legend(figure)
     note(
         figure,
-        "Bars: mean over the seeds shown. Crosses: not finite, or above twice the median of all.",
+        "A point per seed, set side by side; bars: mean over the seeds shown. Crosses: not "
+        "finite, or above twice the median of all.",
     )
     return figure, {
         "bits_per_dim": raw,
@@ -144,20 +146,19 @@ def _bits_limit(values: np.ndarray) -> float:
 def _draw_seeds(
     axes: Axes, place: float, values: np.ndarray, variant: str, limit: float, *, filled: bool
 ) -> None:
-    pen = style.pen(variant, marker=True) | {"linestyle": "none", "markersize": 5.5}
+    pen = style.pen(variant, marker=True) | {"linestyle": "none", "markersize": 4.5}
     finite = values[values <= limit]
     face = pen["color"] if filled else "white"
-    axes.plot(np.full(len(finite), place), finite, markerfacecolor=face, **pen)
+    beside = place + 0.24 * ((np.arange(len(finite)) + 0.5) / max(len(finite), 1) - 0.5)
+    axes.plot(beside, finite, markerfacecolor=face, **pen)
     if finite.size:
-        axes.hlines(finite.mean(), place - 0.13, place + 0.13, color=pen["color"], linewidth=1)
+        axes.hlines(finite.mean(), place - 0.17, place + 0.17, color=pen["color"], linewidth=1)
     if finite.size < values.size:
         top = axes.get_xaxis_transform()
         axes.plot(place, 0.97, color=pen["color"], transform=top, clip_on=False, **CROSS)
 
 
-def _legend(axes: Axes) -> None:
+def _legend(figure: Figure) -> None:
     pen: dict[str, Any] = {"color": "#444444", "marker": "o", "linestyle": "none"}
     points = [Line2D([], [], **pen), Line2D([], [], markerfacecolor="white", **pen)]
-    axes.figure.legend(
-        points, ["raw weights", "averaged weights"], loc="outside upper center", ncols=2
-    )
+    plotting.legend(figure, points, ["raw weights", "averaged weights"])

@@ -6,17 +6,20 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments.figures import style
 from experiments.figures.panels import (
+    MEDIANS,
+    aside,
     band,
     grid_height,
     label_lowest,
     logarithmic,
+    ordered_pen,
     power_of_ten,
     tau_legend,
-    tau_pen,
+    variant_bands,
     variant_grid,
     variant_legend,
+    without_panel,
 )
 from experiments.figures.selection import (
     Drawing,
@@ -38,39 +41,46 @@ def draw_over_steps(
     runs: Sequence[Run],
     measure: Callable[[Arrays], np.ndarray],
     name: str,
-    ceiling: float = np.inf,
-) -> tuple[Figure, list[Axes], dict[str, np.ndarray]]:
-    """A figure, its panels, and the arrays that are drawn: `name` is (runs, steps, taus).
+    limits: tuple[float, float] = (-np.inf, np.inf),
+    *,
+    sharey: bool = True,
+) -> tuple[Figure, list[Axes], dict[str, np.ndarray], str]:
+    """A figure, its panels, the arrays that are drawn, and which variants have no panel.
 
     Args:
         runs: with looks.
         measure: what is drawn of a look, (taus,).
-        name: of the array.
-        ceiling: values beyond, also infinite ones, are drawn there.
+        name: of the array (runs, steps, taus).
+        limits: values beyond, also infinite ones, are drawn there.
+        sharey: whether the panels have one vertical axis.
     """
     runs = in_order(runs)
     series = [{step: measure(look) for step, look in run.looks.items()} for run in runs]
     steps, values = side_by_side(series)
     taus = runs[0].last_look()["taus"]
-    groups = by_variant(runs)
-    figure = plotting.new_figure(grid_height(groups))
-    panels = variant_grid(figure, list(groups), sharex=True, sharey=True)
+    groups = {name: rows_of(runs, name) for name in by_variant(runs)}
+    shown, constant = _that_change({name: values[rows] for name, rows in groups.items()})
+    figure = plotting.new_figure(grid_height(shown))
+    panels = variant_grid(figure, shown, sharex=True, sharey=sharey)
     for variant, axes in panels.items():
-        rows = np.minimum(values[rows_of(runs, variant)], ceiling)
+        rows = np.clip(values[groups[variant]], *limits)
         for index in range(len(taus)):
-            band(axes, steps, rows[:, :, index], **tau_pen(index, len(taus), marker=True))
+            x = aside(steps, index, len(taus))
+            band(axes, x, rows[:, :, index], **ordered_pen(index, len(taus), marker=True))
     label_lowest(list(panels.values()), "training step")
     tau_legend(figure, taus, marker=True)
-    return (
-        figure,
-        list(panels.values()),
-        {
-            "steps": steps,
-            "taus": taus,
-            name: values,
-            **names_and_seeds(runs),
-        },
-    )
+    left_out = without_panel(constant, "the value never changes")
+    arrays = {"steps": steps, "taus": taus, name: values, **names_and_seeds(runs)}
+    return figure, list(panels.values()), arrays, left_out
+
+
+def _that_change(values: dict[str, np.ndarray]) -> tuple[list[str], list[str]]:
+    """The names whose values change, all if none does; the others with their one value."""
+    constant = {name: each for name, each in values.items() if np.nanmin(each) == np.nanmax(each)}
+    if len(constant) == len(values):
+        return list(values), []
+    said = [f"{name} ({np.nanmax(each):g})" for name, each in constant.items()]
+    return [name for name in values if name not in constant], said
 
 
 #: Larger ones, and those that are not finite, are drawn here.
@@ -80,18 +90,17 @@ HIGHEST_ACTIVATION = 1e8
 def largest_activation(runs: Sequence[Run]) -> Drawing:
     """The largest activation over all samples and sub-layers."""
     runs = with_looks(runs)
-    figure, panels, arrays = draw_over_steps(
-        runs, _largest, "largest_activation", HIGHEST_ACTIVATION
+    figure, panels, arrays, left_out = draw_over_steps(
+        runs, _largest, "largest_activation", (0, HIGHEST_ACTIVATION)
     )
     logarithmic(panels[0])
     if np.nanmax(arrays["largest_activation"]) >= HIGHEST_ACTIVATION:
         panels[0].set_ylim(top=2 * HIGHEST_ACTIVATION)
-    figure.supylabel("largest |activation|")
+    figure.supylabel("largest activation")
     note(
         figure,
         "Over all samples and all sub-layers of the inverse, without a clip. Values above "
-        f"{power_of_ten(HIGHEST_ACTIVATION)} or not finite are drawn there. Median over seeds, "
-        "band: lowest to highest.",
+        f"{power_of_ten(HIGHEST_ACTIVATION)} or not finite are drawn there. {MEDIANS}{left_out}",
     )
     return figure, arrays
 
@@ -104,14 +113,14 @@ def _largest(look: Arrays) -> np.ndarray:
 def failing_region(runs: Sequence[Run]) -> Drawing:
     """The fraction of samples whose latents do not come back."""
     runs = with_looks(runs)
-    figure, panels, arrays = draw_over_steps(runs, _broken, "broken")
+    figure, panels, arrays, left_out = draw_over_steps(runs, _broken, "broken")
     top = max(float(np.nanmax(arrays["broken"])), 0.01)
     panels[0].set_ylim(-0.05 * top, 1.08 * top)
     figure.supylabel("fraction of samples broken")
     note(
         figure,
         f"Broken: the round trip z, image, z has a relative error above {LOST:g} or is not "
-        "finite. Median over seeds, band: lowest to highest.",
+        f"finite. {MEDIANS}{left_out}",
     )
     return figure, arrays
 
@@ -140,14 +149,14 @@ def origin(runs: Sequence[Run]) -> Drawing:
     _, critical = _over_steps(runs, lambda look: float(look["critical_temperature"]))
     figure = plotting.new_figure(2.9)
     left, right = figure.subplots(1, 2)
-    _draw(left, runs, steps, np.minimum(zero, _HIGHEST_AT_ZERO))
+    variant_bands(left, runs, steps, np.minimum(zero, _HIGHEST_AT_ZERO))
     logarithmic(left)
     left.axhline(LIMIT, color="#666666", linewidth=0.8, linestyle=":")
-    left.set_ylabel("largest |activation| from z = 0")
-    _draw(right, runs, steps, np.where(np.isinf(critical), _NONE, critical))
-    right.set_ylim(-0.05, 1.2)
+    left.set_ylabel("largest activation from z = 0")
+    variant_bands(right, runs, steps, np.where(np.isinf(critical), _NONE, critical))
     ticks = [0, 0.25, 0.5, 0.75, 1, _NONE]
     right.set_yticks(ticks, [*(f"{tick:g}" for tick in ticks[:-1]), "none"])
+    right.set_ylim(max(-0.05, min(np.nanmin(critical), 1) - 0.3), 1.2)
     right.set_ylabel("critical temperature")
     for axes in (left, right):
         axes.set_xlabel("training step")
@@ -155,8 +164,7 @@ def origin(runs: Sequence[Run]) -> Drawing:
     note(
         figure,
         f"Left: dotted, the limit of {LIMIT:g}. Right: the least noise level at which "
-        "1 % of the samples pass that limit; none: not even at tau = 1. Median over seeds, band: "
-        "lowest to highest.",
+        f"1 % of the samples pass that limit; none: not even at τ = 1. {MEDIANS}",
     )
     return figure, {
         "steps": steps,
@@ -177,8 +185,3 @@ def _from_zero(look: Arrays) -> float:
     (row,) = np.flatnonzero(look["taus"] == 0)
     largest = look["max_activation"][row].max()
     return float(np.inf if np.isnan(largest) else largest)
-
-
-def _draw(axes: Axes, runs: Sequence[Run], steps: np.ndarray, values: np.ndarray) -> None:
-    for variant in by_variant(runs):
-        band(axes, steps, values[rows_of(runs, variant)], **style.pen(variant, marker=True))

@@ -2,18 +2,24 @@
 
 import math
 from collections.abc import Callable, Collection, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator, NullLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from experiments.figures import style
+from experiments.figures.selection import by_variant, rows_of
+from flowjax_glow.plotting import legend
+from flowjax_glow.runs.results import Run
 
 #: Keywords of a line about latents of data rather than noise.
 DATA_PEN: dict[str, Any] = {"color": "#D55E00", "linestyle": (0, (3, 1.5))}
+
+#: What lines and bands are, for a note.
+MEDIANS = "Line: median over seeds, band: lowest to highest; points are set side by side."
 
 #: Where what overflows float32 is drawn, on logarithmic axes.
 OVERFLOW = 1e40
@@ -29,12 +35,13 @@ CROSS: dict[str, Any] = {
 }
 
 
-def logarithmic(axes: Axes) -> None:
-    """A logarithmic vertical axis; without minor ticks and TeX labels, which are slow to draw."""
-    axes.set_yscale("log")
-    axes.yaxis.set_major_locator(_Ticks())
-    axes.yaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_formatter(lambda value, _: power_of_ten(value))
+def logarithmic(axes: Axes, name: Literal["x", "y"] = "y") -> None:
+    """A logarithmic axis; without minor ticks and TeX labels, which are slow to draw."""
+    axes.set(**{f"{name}scale": "log"})
+    axis = axes.xaxis if name == "x" else axes.yaxis
+    axis.set_major_locator(_Ticks())
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(lambda value, _: power_of_ten(value))
 
 
 def power_of_ten(value: float) -> str:
@@ -46,9 +53,11 @@ def power_of_ten(value: float) -> str:
 
 
 class _Ticks(LogLocator):
-    """Powers of ten, and where there are less than three of them also 2 and 5 times these."""
+    """Powers of ten; where there are less than three also 2 and 5 times these; else round."""
 
     def tick_values(self, vmin: float, vmax: float) -> Any:
+        if vmax < 5 * vmin:
+            return MaxNLocator(4).tick_values(vmin, vmax)
         self.set_params(subs=(1.0, 2.0, 5.0) if vmax < 100 * vmin else (1.0,))
         return super().tick_values(vmin, vmax)
 
@@ -79,6 +88,20 @@ def band(
         axes.fill_between(x, low, high, color=pen["color"], alpha=0.15, linewidth=0)
 
 
+def aside(places: np.ndarray, index: int, count: int) -> np.ndarray:
+    """Places for member `index` of `count`: a little apart, so that equal values are all seen."""
+    gap = np.abs(np.diff(places)).min() if len(places) > 1 else 1.0
+    return places + 0.5 * gap * ((index + 0.5) / count - 0.5)
+
+
+def variant_bands(axes: Axes, runs: Sequence[Run], places: np.ndarray, values: np.ndarray) -> None:
+    """A line with markers and a band over seeds per variant; `values` is (runs, places)."""
+    variants = list(by_variant(runs))
+    for index, variant in enumerate(variants):
+        x = aside(places, index, len(variants))
+        band(axes, x, values[rows_of(runs, variant)], **style.pen(variant, marker=True))
+
+
 def variant_grid(figure: Figure, variants: Sequence[str], **shared) -> dict[str, Axes]:
     """A panel per variant, titled."""
     rows, columns = _grid_shape(len(variants))
@@ -90,18 +113,25 @@ def variant_grid(figure: Figure, variants: Sequence[str], **shared) -> dict[str,
     return dict(zip(variants, grid))
 
 
+def without_panel(names: Sequence[str], reason: str) -> str:
+    """A sentence for a note, about the variants that a grid leaves out."""
+    return f" No panel for {', '.join(names)}: {reason}." if names else ""
+
+
 def grid_height(variants: Collection[str]) -> float:
     """The height in inches of a figure that is one `variant_grid` with legend and note."""
-    return 1.0 + 1.65 * _grid_shape(len(variants))[0]
+    return 1.1 + 1.8 * _grid_shape(len(variants))[0]
 
 
 def label_lowest(panels: Sequence[Axes], text: str) -> None:
-    """Labels the shared horizontal axis below the lowest panel of every column of a grid."""
-    columns = _grid_shape(len(panels))[1]
+    """Labels the shared horizontal axis below the last row of a grid.
+
+    Above a hole in that row numbers alone must do, since a label there would part the rows.
+    """
+    rows, columns = _grid_shape(len(panels))
     for index, axes in enumerate(panels):
-        lowest = index + columns >= len(panels)
-        axes.tick_params(labelbottom=lowest)
-        axes.set_xlabel(text if lowest else "")
+        axes.tick_params(labelbottom=index + columns >= len(panels))
+        axes.set_xlabel(text if index >= (rows - 1) * columns else "")
 
 
 def _grid_shape(count: int) -> tuple[int, int]:
@@ -113,27 +143,25 @@ def variant_legend(
     figure: Figure | SubFigure, variants: Sequence[str], *, marker: bool = False
 ) -> None:
     """The variants above all panels."""
-    lines = [Line2D([], [], **style.pen(name, marker=marker)) for name in variants]
-    # long names take more room: a line holds about as many letters
-    columns = max(1, min(6, 80 // max(map(len, variants))))
-    _legend(figure, lines, list(variants), columns)
+    pens = [style.pen(name, marker=marker) for name in variants]
+    legend(figure, [Line2D([], [], **pen) for pen in pens], list(variants))
 
 
 def tau_legend(
     figure: Figure | SubFigure, taus: np.ndarray, *, marker: bool = False, data: bool = False
 ) -> None:
     """The noise levels above all panels, and perhaps the latents of data."""
-    pens = [tau_pen(index, len(taus), marker=marker) for index in range(len(taus))]
+    pens = [ordered_pen(index, len(taus), marker=marker) for index in range(len(taus))]
     lines = [Line2D([], [], **pen) for pen in pens]
     labels = [f"τ = {tau:g}" for tau in taus]
     if data:
         lines.append(Line2D([], [], **DATA_PEN))
-        labels.append("latents of held-out images")
-    _legend(figure, lines, labels, columns=7)
+        labels.append("held-out images")
+    legend(figure, lines, labels)
 
 
-def tau_pen(index: int, count: int, *, marker: bool = False) -> dict[str, Any]:
-    """Keywords of the line of one of `count` noise levels."""
+def ordered_pen(index: int, count: int, *, marker: bool = False) -> dict[str, Any]:
+    """Keywords of the line of one of `count` noise levels or depths."""
     pen = {"color": style.shade(index, count), "linestyle": "-"}
     return pen | {"marker": "os^vDPX<>h"[index % 10]} if marker else pen
 
@@ -141,10 +169,3 @@ def tau_pen(index: int, count: int, *, marker: bool = False) -> dict[str, Any]:
 def say(axes: Axes, text: str) -> None:
     """A remark in the middle of a panel that has nothing to show."""
     axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color="#666666")
-
-
-def _legend(
-    figure: Figure | SubFigure, lines: list[Line2D], labels: list[str], columns: int
-) -> None:
-    count = min(columns, len(lines))
-    figure.legend(lines, labels, loc="outside upper center", ncols=count, columnspacing=1.2)

@@ -4,14 +4,14 @@ Where the model has permutations, also with every permutation drawn anew, as aft
 has lost them.
 """
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from experiments.figures import clipping, style
-from experiments.figures.panels import band, logarithmic, variant_legend
+from experiments.figures import clipping
+from experiments.figures.panels import logarithmic, variant_bands, variant_legend
 from experiments.figures.selection import (
     Drawing,
     by_variant,
@@ -21,9 +21,8 @@ from experiments.figures.selection import (
     names_and_seeds,
     of_first_seed,
     require,
-    rows_of,
 )
-from flowjax_glow import plotting
+from experiments.figures.sheets import Sheet
 from flowjax_glow.plotting import note
 from flowjax_glow.runs.results import Arrays, Run
 
@@ -33,53 +32,50 @@ _LOWEST, _HIGHEST = 1e-8, 1e2
 _REDRAWN = "redrawn_error"
 
 _TITLES = {
-    "worst_before": "worst image,\nbefore training",
-    "median_after": "median image,\nafter training",
-    "worst_after": "worst image,\nafter training",
-    "median_redrawn": "median image,\nafter training, redrawn",
+    "worst_before": "worst image, before training",
+    "median_after": "median image, after training",
+    "worst_after": "worst image, after training",
+    "median_redrawn": "median image, after training, redrawn",
 }
 
 
-def figure5(runs: Sequence[Run]) -> Drawing:
-    """Pictures of one image and the first seed; below, errors over all images and seeds."""
+def figure5(runs: Sequence[Run], *, full: bool = False) -> Drawing:
+    """Pictures of one image and the first seed, all or those that differ; below, all errors."""
     runs = in_order(
         require(
             clipped_at_end(runs), lambda run: 0 in run.clippings, "nothing from before training"
         )
     )
     seed, shown = of_first_seed(runs)
-    figure, images, errors = _draw_pictures(seed, shown)
     limits = runs[0].last_clipping()["clips"]
-    curves = {
-        "worst_before": _errors([run.clippings[0] for run in runs], np.max),
-        "median_after": _errors([run.last_clipping() for run in runs], np.median),
-        "worst_after": _errors([run.last_clipping() for run in runs], np.max),
-    }
+    sheet, errors = _pictures(shown, limits)
+    drawn, left_out = (sheet, "") if full else sheet.reduced()
+    title = f"Image, latents, image, activations clipped to [-c, c], seed {seed}"
+    figure = drawn.draw(title, below=4.3)
     redrawn = [run for run in runs if _REDRAWN in run.last_clipping()]
-    if redrawn:
-        curves["median_redrawn"] = _errors(
-            [_redrawn(run.last_clipping()) for run in redrawn], np.median
-        )
-    panels = figure.subfigs[1].subplots(1, len(curves), sharey=True)
-    for axes, (name, values) in zip(panels, curves.items()):
+    curves = _curves(runs, redrawn)
+    grid = figure.subfigs[1].subplots(math.ceil(len(curves) / 2), 2, sharey=True, squeeze=False)
+    for axes in grid.ravel()[len(curves) :]:
+        axes.remove()
+    for axes, (name, values) in zip(grid.ravel(), curves.items()):
         _draw_curves(axes, redrawn if name == "median_redrawn" else runs, limits, values)
         axes.set_title(_TITLES[name])
-    panels[0].set_ylabel("relative L2 error")
+    figure.subfigs[1].supylabel("relative L2 error")
     variant_legend(figure.subfigs[1], list(by_variant(runs)), marker=True)
     note(
         figure.subfigs[1],
-        f"Before: after the data-dependent init; the last layers of the nets are zero there, so s "
-        f"is constant and this reconstruction is nearly free. After: "
-        f"{last_steps([run.clippings for run in runs])}. Numbers: relative L2 error; magenta: not "
-        "finite; the image has the most contrast of eight. Redrawn: every permutation drawn anew, "
-        "the same in both directions, three draws. Below, lines: median over seeds, "
-        "bands: lowest to highest; above 100 or not finite is drawn at 100.",
+        f"Numbers: relative L2 error; magenta: not finite; the image has the most contrast of "
+        f"eight.{left_out} Before: after the data-dependent init, where s is constant since the "
+        f"nets' last layers are zero. After: {last_steps([run.clippings for run in runs])}. "
+        "Redrawn: every permutation drawn anew, the same in both directions, three draws. Below, "
+        "lines: median over seeds, bands: lowest to highest; points are set side by side; above "
+        "100 or not finite is drawn at 100.",
     )
     return figure, {
         "clips": limits,
-        "images": images,
+        "images": sheet.images,
         "image_errors": errors,
-        "image_variants": np.array(_row_names(shown)),
+        "image_variants": np.array(sheet.rows),
         "image_seed": np.array(seed),
         **names_and_seeds(runs),
         **curves,
@@ -87,33 +83,35 @@ def figure5(runs: Sequence[Run]) -> Drawing:
     }
 
 
-def _draw_pictures(seed: int, shown: dict[str, Run]) -> tuple[Figure, np.ndarray, np.ndarray]:
-    rows = [_row(run.clippings[0], run.last_clipping()) for run in shown.values()]
-    rows += [
-        _row(*(_redrawn(arrays) for arrays in (run.clippings[0], run.last_clipping())))
-        for run in _with_redrawn(shown).values()
-    ]
-    images = np.stack([row for row, _ in rows])
+def _curves(runs: Sequence[Run], redrawn: Sequence[Run]) -> dict[str, np.ndarray]:
+    """Errors (runs, clips) by the names of the arrays."""
+    after = [run.last_clipping() for run in runs]
+    curves = {
+        "worst_before": _errors([run.clippings[0] for run in runs], np.max),
+        "median_after": _errors(after, np.median),
+        "worst_after": _errors(after, np.max),
+    }
+    if redrawn:
+        files = [_redrawn(run.last_clipping()) for run in redrawn]
+        curves["median_redrawn"] = _errors(files, np.median)
+    return curves
+
+
+def _pictures(shown: dict[str, Run], limits: np.ndarray) -> tuple[Sheet, np.ndarray]:
+    """The sheet, and the errors that its captions tell."""
+    files = {name: (run.clippings[0], run.last_clipping()) for name, run in shown.items()}
+    files |= {
+        f"{name}, redrawn": (_redrawn(before), _redrawn(after))
+        for name, (before, after) in files.items()
+        if _REDRAWN in after
+    }
+    rows = [_row(before, after) for before, after in files.values()]
     errors = np.stack([error for _, error in rows])
-    limits = next(iter(shown.values())).last_clipping()["clips"]
     names = clipping.clip_names(limits)
     before = f"before\nc = {names[clipping.clip_index(limits)]}"
     columns = ["image", before, f"after\nc = {names[0]}", *names[1:]]
     captions = [["", *(_short(error) for error in row)] for row in errors]
-    figure, axes = plotting.figure_with_mosaic(images.shape, below=2.6)
-    figure.subfigs[0].suptitle(
-        f"Image, latents, image, activations clipped to [-c, c], seed {seed}"
-    )
-    plotting.mosaic(axes, images, _row_names(shown), columns, captions)
-    return figure, images, errors
-
-
-def _row_names(shown: dict[str, Run]) -> list[str]:
-    return [*shown, *(f"{name}, redrawn" for name in _with_redrawn(shown))]
-
-
-def _with_redrawn(shown: dict[str, Run]) -> dict[str, Run]:
-    return {name: run for name, run in shown.items() if _REDRAWN in run.last_clipping()}
+    return Sheet(np.stack([row for row, _ in rows]), list(files), columns, captions), errors
 
 
 def _redrawn(arrays: Arrays) -> Arrays:
@@ -152,11 +150,8 @@ def _errors(files: Sequence[Arrays], over_images) -> np.ndarray:
 
 def _draw_curves(axes: Axes, runs: Sequence[Run], limits: np.ndarray, values: np.ndarray) -> None:
     places = np.arange(len(limits))
-    visible = np.clip(values, _LOWEST, _HIGHEST)
-    for variant in by_variant(runs):
-        pen = style.pen(variant, marker=True)
-        band(axes, places, visible[rows_of(runs, variant)], **pen)
-    axes.set_xticks(places, clipping.clip_names(limits), rotation=60)
+    variant_bands(axes, runs, places, np.clip(values, _LOWEST, _HIGHEST))
+    axes.set_xticks(places, clipping.clip_names(limits))
     axes.set_xlabel("clip c")
     logarithmic(axes)
     axes.margins(y=0.08)

@@ -19,7 +19,7 @@ def samples(runs: Sequence[Run]) -> Drawing:
     files = {name: run.last_clipping() for name, run in shown.items()}
     temperatures = next(iter(files.values()))["temperatures"]
     images = np.stack([arrays["temperature_images"][:, :_SHOWN] for arrays in files.values()])
-    blocks = np.stack([[plotting.block(each, 2) for each in row] for row in images])
+    blocks = np.stack([[plotting.block(each, 2, gap=1) for each in row] for row in images])
     aspect = images.shape[3] / images.shape[4]
     height = plotting.mosaic_height(len(files), len(temperatures), aspect)
     figure = plotting.new_figure(height + 0.6)

@@ -6,19 +6,19 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from experiments.figures import style
 from experiments.figures.over_training import draw_over_steps
 from experiments.figures.panels import (
     DATA_PEN,
-    band,
+    MEDIANS,
     grid_height,
     logarithmic,
+    ordered_pen,
     power_of_ten,
-    say,
     tau_legend,
-    tau_pen,
+    variant_bands,
     variant_grid,
     variant_legend,
+    without_panel,
 )
 from experiments.figures.selection import (
     Drawing,
@@ -27,7 +27,6 @@ from experiments.figures.selection import (
     last_steps,
     looked_at_end,
     names_and_seeds,
-    rows_of,
     with_looks,
     with_split,
 )
@@ -40,6 +39,9 @@ _BINS_SHOWN = 60
 
 #: Scales of any smaller size are drawn here.
 FLOOR = 1e-8
+
+#: Fractions of scales are on a linear axis up to this.
+_LINEAR = 1e-5
 
 
 def default_place(arrays: Arrays) -> int:
@@ -74,18 +76,10 @@ def density(counts: np.ndarray, edges: np.ndarray) -> tuple[np.ndarray, np.ndarr
     return np.where(merged > 0, merged / (total * np.diff(edges)), np.nan), edges
 
 
-def level_name(run: Run) -> str:
+def _place(run: Run) -> str:
     """Where the default place is, for a note."""
-    arrays = run.looks[max(run.looks)]
-    return f"level {default_place(arrays)}"
-
-
-def on_floor(axes: Axes, lowest: float) -> None:
-    """A logarithmic axis of s that ends at `FLOOR`, or above where all values are."""
-    logarithmic(axes)
-    axes.set_ylim(max(lowest, FLOOR) / 1.5, 2.0)
-    for line in axes.get_lines():
-        line.set_ydata(np.maximum(line.get_ydata(), FLOOR))
+    level = default_place(run.last_look())
+    return f"Flow step right after a split in generation order, level {level}"
 
 
 def figure3(runs: Sequence[Run]) -> Drawing:
@@ -93,37 +87,35 @@ def figure3(runs: Sequence[Run]) -> Drawing:
     runs = with_split(looked_at_end(runs))
     groups = by_variant(runs)
     taus = runs[0].last_look()["taus"]
-    figure = plotting.new_figure(grid_height(groups))
+    files = {name: [run.last_look() for run in group] for name, group in groups.items()}
+    flat = [name for name in groups if no_spread(files[name])]
+    shown = [name for name in groups if name not in flat] or list(groups)
+    figure = plotting.new_figure(grid_height(shown))
+    panels = variant_grid(figure, shown, sharey=True)
     drawn: dict[str, np.ndarray] = {"taus": taus}
-    for variant, axes in variant_grid(figure, list(groups)).items():
-        files = [run.last_look() for run in groups[variant]]
-        values, edges = density(pooled_counts(files), files[0]["log10_s_edges"])
+    for variant, looks in files.items():
+        values, edges = density(pooled_counts(looks), looks[0]["log10_s_edges"])
         drawn |= {f"density/{variant}": values, f"edges/{variant}": edges}
-        _draw_densities(axes, files, values, edges)
+        if variant in panels:
+            _draw_densities(panels[variant], values, edges)
     tau_legend(figure, taus, data=True)
     figure.supylabel("density of log₁₀ s")
     note(
         figure,
-        f"Flow step right after a split in generation order, {level_name(runs[0])}, after "
-        f"{last_steps([run.looks for run in runs])}; seeds pooled. The horizontal ranges differ; "
-        "the outermost bins hold what lies beyond.",
+        f"{_place(runs[0])}, after {last_steps([run.looks for run in runs])}; seeds pooled. The "
+        "horizontal ranges differ; the outermost bins hold what lies beyond."
+        f"{without_panel(flat, 's = 1 everywhere')}",
     )
     return figure, drawn
 
 
-def _draw_densities(
-    axes: Axes, files: Sequence[Arrays], values: np.ndarray, edges: np.ndarray
-) -> None:
+def _draw_densities(axes: Axes, values: np.ndarray, edges: np.ndarray) -> None:
     axes.set_xlabel("log₁₀ s")
-    if no_spread(files):
-        say(axes, "s = 1 everywhere:\nno spread to show")
-        axes.set(xticks=[], yticks=[])
-        return
     count = len(values) - 1
-    for index, row in enumerate(values[:-1]):
-        axes.stairs(row, edges, baseline=None, linewidth=1.0, color=tau_pen(index, count)["color"])
-    axes.stairs(values[-1], edges, baseline=None, linewidth=1.0, **DATA_PEN)
-    axes.xaxis.set_major_locator(MaxNLocator(4))  # small ranges have long labels
+    pens = [ordered_pen(index, count) for index in range(count)]
+    for row, pen in zip(values, [*pens, DATA_PEN]):
+        axes.stairs(row, edges, baseline=None, linewidth=1.0, **pen)
+    axes.xaxis.set_major_locator(MaxNLocator(5))  # small ranges have long labels
     logarithmic(axes)
 
 
@@ -135,23 +127,28 @@ def figure3_tails(runs: Sequence[Run]) -> Drawing:
     figure = plotting.new_figure(4.6)
     panels = figure.subplots(2, 2, sharex=True)
     for axes, (label, values) in zip(panels.ravel(), measures.items()):
-        _draw_tails(axes, runs, taus, values)
+        variant_bands(axes, runs, taus, np.maximum(values, FLOOR))
         axes.set_ylabel(label)
-    for axes in panels.ravel()[:3]:
-        on_floor(axes, min(np.nanmin(values) for values in list(measures.values())[:3]))
-    panels[1, 1].set_yscale("symlog", linthresh=1e-4, linscale=0.5)
-    panels[1, 1].yaxis.set_major_formatter(lambda value, _: power_of_ten(value))
-    panels[1, 1].set_ylim(-1e-5, 2 * max(np.nanmax(measures["P(s < 0.01)"]), 1e-3))
+        logarithmic(axes)
+    _symmetric(panels[1, 1], float(np.nanmax(measures["P(s < 0.01)"])))
     for axes in panels[1]:
-        axes.set_xlabel("noise level τ (latents are τ times standard normal)")
+        axes.set_xlabel("noise level τ")
     variant_legend(figure, list(by_variant(runs)), marker=True)
     note(
         figure,
-        f"Flow step right after a split in generation order, {level_name(runs[0])}, after "
-        f"{last_steps([run.looks for run in runs])}; median over seeds, band: lowest to highest. "
-        f"What is below {power_of_ten(FLOOR)} is drawn there. The last axis is linear up to 10⁻⁴.",
+        f"{_place(runs[0])}, after {last_steps([run.looks for run in runs])}. Latents are τ times "
+        f"standard normal. {MEDIANS} The vertical ranges differ. What is below "
+        f"{power_of_ten(FLOOR)} is drawn there. The last axis is linear up to "
+        f"{power_of_ten(_LINEAR)}.",
     )
     return figure, {"taus": taus, **names_and_seeds(runs), **measures}
+
+
+def _symmetric(axes: Axes, highest: float) -> None:
+    """A logarithmic axis that is linear near zero."""
+    axes.set_yscale("symlog", linthresh=_LINEAR, linscale=0.5)
+    axes.yaxis.set_major_formatter(lambda value, _: power_of_ten(value))
+    axes.set_ylim(-0.1 * _LINEAR, 2 * max(highest, _LINEAR))
 
 
 def _measures(runs: Sequence[Run]) -> dict[str, np.ndarray]:
@@ -166,24 +163,22 @@ def _measures(runs: Sequence[Run]) -> dict[str, np.ndarray]:
     return {label: np.array(values) for label, values in rows.items()}
 
 
-def _draw_tails(axes: Axes, runs: Sequence[Run], taus: np.ndarray, values: np.ndarray) -> None:
-    for variant in by_variant(runs):
-        pen = style.pen(variant, marker=True)
-        band(axes, taus, np.maximum(values, 0)[rows_of(runs, variant)], **pen)
-
-
 def figure3_growth(runs: Sequence[Run]) -> Drawing:
     """A panel per variant; the left tail grows where the lines fall."""
     runs = with_split(with_looks(runs))
-    figure, panels, arrays = draw_over_steps(
-        runs, lambda look: look["s_min"][default_place(look), :-1], "smallest_s"
+    figure, panels, arrays, left_out = draw_over_steps(
+        runs,
+        lambda look: look["s_min"][default_place(look), :-1],
+        "smallest_s",
+        (FLOOR, np.inf),
+        sharey=False,
     )
     for axes in panels:
-        on_floor(axes, float(np.nanmin(arrays["smallest_s"])))
+        logarithmic(axes)
     figure.supylabel("smallest s")
     note(
         figure,
-        f"Flow step right after a split in generation order, {level_name(runs[0])}; median over "
-        f"seeds, band: lowest to highest. What is below {power_of_ten(FLOOR)} is drawn there.",
+        f"{_place(runs[0])}. {MEDIANS} The vertical ranges differ. What is below "
+        f"{power_of_ten(FLOOR)} is drawn there.{left_out}",
     )
     return figure, arrays

@@ -17,6 +17,7 @@ _PENS: dict[str, tuple[str, Any, str]] = {
     "openai": ("#CC79A7", (0, (5, 1.5)), "X"),
     "randomized-level-end": ("#882255", (0, (1, 1)), "<"),
     "realnvp": ("#888888", "-", ">"),
+    "soft-clamp-0.125": ("#999933", (0, (1, 1)), "h"),
     "soft-clamp": ("#999933", (0, (4, 1.2, 1, 1.2)), "h"),
     "randomized-bounded": ("#0072B2", (0, (4, 1.2, 1, 1.2)), "v"),
     "randomized-damped": ("#AA3377", (0, (4, 1.2, 1, 1.2)), "*"),

@@ -1,5 +1,6 @@
 """Figures and the table, from run folders that are made up, broken and unfinished ones included."""
 
+import itertools
 import os
 import re
 import subprocess
@@ -8,18 +9,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
+from matplotlib.text import Text
 
 from experiments.figures import along_depth, style
 from experiments.figures.__main__ import Figures
 from experiments.figures.along_depth import _family
-from experiments.figures.clipping import flow_steps
 from experiments.figures.drawing import FIGURES, STUDIES, draw_all
+from experiments.figures.labels import label_points
+from experiments.figures.layers import flow_steps
 from experiments.figures.panels import power_of_ten
 from experiments.figures.selection import NoDataError
+from experiments.figures.sheets import Sheet
 from experiments.figures.studies import FAMILIES, _front, family
 from experiments.sweeps import plan
 from experiments.table import over_seeds, summary_table
 from experiments.variants import GROUPS, STUDY_ROWS, VARIANTS
+from flowjax_glow import plotting
 from flowjax_glow.plotting import show
 from flowjax_glow.runs.experiment import to_json
 from flowjax_glow.runs.presets import SMOKE
@@ -39,7 +45,48 @@ RUNS = [
 
 
 @pytest.fixture(scope="module")
-def sweep(tmp_path_factory):
+def figures():
+    """All figures that were saved, by name."""
+    saved = {}
+    save = plotting.save
+
+    def remember(figure, folder, name, arrays):
+        saved[name] = figure
+        return save(figure, folder, name, arrays)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plotting, "save", remember)
+        yield saved
+
+
+def texts(figure):
+    """What is written in a figure, with the box of each in pixels."""
+    figure.dpi = 150
+    figure.draw_without_rendering()
+    hidden = set()
+    for axis in [axis for axes in figure.findobj(Axes) for axis in (axes.xaxis, axes.yaxis)]:
+        low, high = sorted(axis.get_view_interval())
+        labels = zip(axis.get_ticklocs(), axis.get_ticklabels())
+        hidden |= {label for place, label in labels if not low <= place <= high}
+    shown = [text for text in figure.findobj(Text) if text.get_visible() and text not in hidden]
+    return [(text.get_text(), Text.get_window_extent(text)) for text in shown if text.get_text()]
+
+
+def assert_tidy(figure):
+    """No text lies on another, and none leaves the figure."""
+    found = texts(figure)
+    for text, box in found:
+        assert box.x0 > -1, text
+        assert box.y0 > -1, text
+        assert box.x1 < figure.bbox.width + 1, text
+        assert box.y1 < figure.bbox.height + 1, text
+    for (text, box), (other, its) in itertools.combinations(found, 2):
+        across = min(box.x1, its.x1) - max(box.x0, its.x0)
+        assert min(across, min(box.y1, its.y1) - max(box.y0, its.y0)) < 1, (text, other)
+
+
+@pytest.fixture(scope="module")
+def sweep(figures, tmp_path_factory):
     """A sweep with every figure drawn."""
     folder = write_sweep(tmp_path_factory.mktemp("sweeps") / "sweep", RUNS, **SMALL)
     return folder, draw_all(folder)
@@ -58,6 +105,11 @@ def test_every_figure_is_drawn_in_three_files(sweep):
     for file in files:
         limit = 300 if file.suffix == ".png" else 2000
         assert 0 < file.stat().st_size < limit * 1024
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_no_text_lies_on_another_or_is_cut_off(sweep, figures, name):
+    assert_tidy(figures[name])
 
 
 def test_drawing_again_gives_the_same_bytes(sweep):
@@ -95,13 +147,15 @@ def test_densities_integrate_to_one(sweep):
     np.testing.assert_allclose(total, 1.0)
 
 
-def test_a_study_has_a_figure_of_its_own_and_stays_out_of_the_others(tmp_path):
+def test_a_study_has_a_figure_of_its_own_and_stays_out_of_the_others(figures, tmp_path):
     names = ["control", "biased-0.3", "bounded", "one-sided", "damped-2", "signal", "openai"]
     others = ["control-depth8", "undamped", "tanh-clip", "damped-depth128", "per-batch"]
     others += ["author-form"]
     runs = [(name, seed, "done") for name in [*names, *others] for seed in (0, 1)]
     folder = write_sweep(tmp_path / "sweep", runs, **SMALL)
     assert {file.stem for file in draw_all(folder)} == {*FIGURES, *STUDIES}
+    for name in STUDIES:
+        assert_tidy(figures[name])
     assert set(arrays_of(folder, "figure4")["variants"]) == {"control", "bounded", "openai"}
     assert set(arrays_of(folder, "scales")["variants"]) == set(names[:5])
     assert set(arrays_of(folder, "noise_path")["variants"]) == {
@@ -301,6 +355,55 @@ def test_not_finite_pixels_are_magenta_and_others_are_clipped():
 def test_flow_steps_counts_steps_not_sub_layers():
     names = ["level1/step0/A", "level1/step0/B", "level1/Squeeze", "level0/step0/A"]
     assert flow_steps(names).tolist() == [0.5, 1.0, 1.0, 2.0]
+
+
+def test_a_sheet_without_what_looks_alike():
+    plain, other = np.zeros((2, 4, 4, 3)), np.full((2, 4, 4, 3), 0.25)
+    images = np.stack([plain, plain + 1e-6, np.stack([plain[0], other[0]])])
+    sheet = Sheet(images, ["a", "b", "c"], ["c = 10", "none"], [["", ""]] * 3)
+    reduced, said = sheet.reduced()
+    assert (reduced.rows, reduced.columns) == (["a", "c"], ["c = 10", "none"])
+    np.testing.assert_array_equal(reduced.images, images[[0, 2]])
+    assert "The pictures of b are left out, since no pixel differs from a by 1/255." in said
+
+
+def test_a_sheet_of_one_column_lies_on_its_side():
+    images = np.zeros((2, 3, 4, 4, 1))
+    images[1] = np.nan
+    reduced, said = Sheet(images, ["a", "b"], ["10", "20", "none"], [[""] * 3] * 2).reduced()
+    assert (reduced.rows, reduced.columns) == (["10"], ["a", "b"])
+    assert "pictures of 20, none are left out" in said
+
+
+def test_a_sheet_that_has_nothing_to_leave_out():
+    images = np.arange(4.0).reshape(2, 2, 1, 1, 1) / 8
+    reduced, said = Sheet(images, ["a", "b"], ["10", "20"], [["", ""]] * 2).reduced()
+    np.testing.assert_array_equal(reduced.images, images)
+    assert said == ""
+
+
+def test_layers_are_named_on_an_axis(sweep, figures):
+    (axes,) = figures["activation_trace"].axes
+    labels = [label.get_text() for label in axes.get_xticklabels()]
+    assert labels == ["step 1\nlevel 1", "step 0", "step 1\nlevel 0", "step 0"]
+
+
+def test_labels_of_one_place_stand_apart():
+    with plotting.context():
+        figure = plotting.new_figure(3.0)
+        axes = figure.subplots()
+        figure.draw_without_rendering()
+        points = np.full((4, 2), 0.5)
+        label_points(axes, points, ["one", "two", "", "three"], ["k"] * 4, np.empty((0, 4)))
+        assert_tidy(figure)
+        assert {"one", "two", "three"} < {text for text, _ in texts(figure)}
+
+
+def test_a_block_has_white_gaps():
+    joined = plotting.block(np.zeros((4, 2, 2, 1)), 2, gap=1)
+    assert joined.shape == (5, 5, 1)
+    np.testing.assert_array_equal(joined[2], 0.5)
+    np.testing.assert_array_equal(joined[:2, :2], 0.0)
 
 
 def test_powers_of_ten():
