@@ -2,6 +2,9 @@
 
 import importlib
 import re
+import shutil
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -85,3 +88,14 @@ def test_the_site_has_every_page_and_every_public_room():
         files = {path.stem for path in (ROOT / "src" / room.replace(".", "/")).glob("*.py")}
         hidden = files.intersection(importlib.import_module(room).__all__)
         assert {room, *(f"{room}.{name}.{name}" for name in hidden)} <= shown
+
+
+def test_the_site_is_built_without_a_warning(tmp_path):
+    for folder in ("docs", "src"):
+        shutil.copytree(ROOT / folder, tmp_path / folder)
+    for file in (*ROOT.glob("*.md"), *ROOT.glob("zensical*")):
+        shutil.copy(file, tmp_path)
+    command = [sys.executable, "-m", "zensical", "build", "--clean", "--strict"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Bijector" in (tmp_path / "site/api/flowjax_glow.html").read_text()
