@@ -66,7 +66,9 @@ class Links(Treeprocessor):
                 continue
             file = (docs / context.page.path).parent.joinpath(unquote(url.path)).resolve()
             if not file.exists():
-                raise ValueError(f"{context.page.path}: expected a file, got a link to {target}")
+                raise ValueError(
+                    f"{context.page.path}: expected a link to a file, got {target}; mend the link"
+                )
             if not file.is_relative_to(docs):
                 element.tag = "span"
                 element.attrib = {"title": f"in the repository: {file.relative_to(docs.parent)}"}

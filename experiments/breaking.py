@@ -173,7 +173,7 @@ def broken(summary: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def chain_gain(folder: Path) -> dict[str, float]:
-    """The watched chain gain in nats: the last one, and the median of its slopes per 100 steps."""
+    """The chain gain in nats: the last one, and the median of its slopes per 100 steps."""
     rows = [row for row in read_metrics(folder / "metrics.jsonl") if "chain_gain" in row]
     gains = [float(row["chain_gain"]) for row in rows]
     growth = 100 * median_slope([row["step"] for row in rows], gains)

@@ -33,8 +33,9 @@ def clipping_after(run: Run) -> Arrays | None:
 def at_temperature(run: Run, temperature: float) -> tuple[Arrays, int] | tuple[None, None]:
     """The last look and its row of this noise level."""
     arrays = look_after(run)
-    row = None if arrays is None else run.at_temperature(temperature)
-    return (None, None) if arrays is None or row is None else (arrays, row)
+    if arrays is None or not np.isclose(arrays["taus"], temperature).any():
+        return None, None
+    return arrays, run.row_at(temperature)
 
 
 def above(values: np.ndarray, limit: float) -> Count:

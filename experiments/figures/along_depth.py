@@ -155,7 +155,7 @@ def _growth(run: Run) -> np.ndarray:
     # the last sub-layer of a step stands for it
     ends = {step: i for i, (level, step, *_) in enumerate(names) if level == _LEVEL}
     rows = [i for step, i in ends.items() if step.startswith("step")]
-    return look["log_growth"][run.at_temperature(1.0)][rows] / np.log(10)
+    return look["log_growth"][run.row_at(1.0)][rows] / np.log(10)
 
 
 def _depth(run: Run) -> int:

@@ -12,7 +12,7 @@ from flowjax_glow.bijectors import (
     Split,
     Squeeze,
 )
-from flowjax_glow.combinator import Combinator
+from flowjax_glow.combinator import Combinator, Maps
 from flowjax_glow.combinators import Chain, Invert, MultiScale, Repeat
 from flowjax_glow.config import GlowConfig, glow
 from flowjax_glow.density import (
@@ -67,6 +67,7 @@ __all__ = [
     "InvertibleConv",
     "InvertibleConvLU",
     "LearnedPrior",
+    "Maps",
     "MultiScale",
     "Permutation",
     "Repeat",

@@ -93,7 +93,11 @@ class Combinator(Bijector):
     @property
     @abstractmethod
     def children(self) -> Tree:
-        """The bijectors inside, in a tree."""
+        """The bijectors inside, as leaves of a tree.
+
+        A bijector must not be a pytree itself. Parameters have the same containers: where there is
+        a tuple here, a tuple there.
+        """
 
     @abstractmethod
     def replace_children(self, children: Tree) -> Bijector:

@@ -25,7 +25,9 @@ def main() -> None:
     elif seed == FAILS:
         sys.exit(1)
     elif seed == COMPLAINS:  # once the one that waits is under way
-        while not (folder.with_name(str(WAITS)) / "environment.json").exists():
+        for _ in range(1200):
+            if (folder.with_name(str(WAITS)) / "environment.json").exists():
+                break
             time.sleep(0.05)
         print("error: no such data")
         sys.exit(3)

@@ -103,7 +103,7 @@ def test_a_chunk_that_the_devices_do_not_divide_is_refused():
         measured.look(12)
 
 
-def test_eight_devices_watch_and_guard_as_one():
+def test_eight_devices_monitor_and_guard_as_one():
     flow, params = model(dataclasses.replace(EXPERIMENT.model, levels=1))
     seen, drifts = [], []
     for devices in (1, 8):

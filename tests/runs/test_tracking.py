@@ -1,16 +1,19 @@
 """Runs in TensorBoard and Weights & Biases: what is shown, and that nothing is shown twice."""
 
 import dataclasses
+import shutil
 import struct
+import sys
 from collections import Counter
 
 import numpy as np
 import pytest
 
+from flowjax_glow.runs.folder import claimed
 from flowjax_glow.runs.load import load_trained
 from flowjax_glow.runs.presets import SMOKE
 from flowjax_glow.runs.run import Training, run
-from flowjax_glow.runs.tracking import TRACKERS, look_of, open_tracker
+from flowjax_glow.runs.tracking import TRACKERS, look_of
 from flowjax_glow.training import OptimizerConfig, read_metrics
 from tests.commands.invoke import invoke
 
@@ -120,49 +123,83 @@ def test_histograms_count_the_scales_of_the_model(tracked):
         )
 
 
-@pytest.mark.parametrize("kind", sorted(TRACKERS))
-def test_a_finished_run_is_converted(tracked, kind, monkeypatch, tmp_path):
-    monkeypatch.setenv("WANDB_MODE", "offline")
-    monkeypatch.setenv("WANDB_CONFIG_DIR", str(tmp_path))
-    folder, _ = tracked
-    code, output = invoke("track", folder, f"--to={kind}")
+@pytest.fixture
+def copied(tracked, tmp_path):
+    return shutil.copytree(tracked[0], tmp_path / "run")
+
+
+def test_a_finished_run_is_converted_and_keeps_the_looks_that_it_has(copied):
+    before = shown(copied)
+    code, output = invoke("track", copied)
     assert code == 0, output
-    if kind == "tensorboard":
-        seen = shown(folder)
-        assert set(seen.values()) == {1}
-        assert seen["simple_value", "loss", 8]
-        assert seen["image", "samples", 8]
-        assert not seen["image", "samples", 3]  # of the last checkpoint alone
-    else:
-        (file,) = (folder / "wandb").glob("offline-run-*/run-*.wandb")
-        for word in (b"held_out", b"grad_norm", b"log s/level0/step0/AffineCoupling", b"samples"):
-            assert word in file.read_bytes()
+    assert shown(copied) == before
+    shutil.rmtree(copied / "tensorboard")
+    code, output = invoke("track", copied)
+    assert code == 0, output
+    gone = before - shown(copied)
+    assert {(kind, step) for kind, _, step in gone} == {
+        (kind, step) for kind in ("image", "histo") for step in (0, 3, 6)
+    }
 
 
-def test_a_torn_file_is_mended(tracked):
-    folder, _ = tracked
-    whole = shown(folder)
-    file = max((folder / "tensorboard").iterdir(), key=lambda file: file.stat().st_size)
+def test_a_run_is_converted_for_weights_and_biases_without_sending_anything(copied, monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    for _ in range(2):
+        code, output = invoke("track", copied, "--to=wandb")
+        assert code == 0, output
+    files = sorted((copied / "wandb").glob("offline-run-*/run-*.wandb"))
+    assert len(files) == 2
+    assert {file.stem for file in files} == {f"run-{(copied / 'wandb/id').read_text()}"}
+    for word in (
+        b"held_out_averaged",
+        b"log s/level0/step0/AffineCoupling",
+        b"media/images/samples",
+    ):
+        assert word in files[-1].read_bytes()
+
+
+def test_the_model_of_a_run_that_diverged_is_shown_at_its_step(copied):
+    shutil.rmtree(copied / "tensorboard")
+    with (copied / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 9, "loss": "NaN", "grad_norm": "NaN", "update_finite": false}\n')
+    assert invoke("track", copied)[0] == 0
+    steps = [step for _, _, step, _ in events(copied)]
+    assert steps == sorted(steps)
+    assert shown(copied)["image", "samples", 8] == shown(copied)["simple_value", "loss", 9] == 1
+
+
+def test_a_torn_file_is_mended_and_numbers_are_shown_anew(copied):
+    whole = shown(copied)
+    file = max((copied / "tensorboard").iterdir(), key=lambda file: file.stat().st_size)
     file.write_bytes(file.read_bytes() + b"\x10\0\0\0\0\0\0\0torn")
-    with open_tracker("tensorboard", folder, TINY, 8) as tracker:
-        tracker.row(
-            {"step": 9, "loss": 1.5, "drift": [1e-6, 2e-6], "update_finite": True, "a": "b"}
-        )
-    new = shown(folder) - whole
+    with TRACKERS["tensorboard"](copied, TINY, 8) as tracker:
+        assert [step for step in range(9) if tracker.shows(step)] == [0, 3, 6, 8]
+        for row in read_metrics(copied / "metrics.jsonl"):
+            tracker.row(row)
+        tracker.row({"step": 9, "drift": [1e-6, 2e-6], "update_finite": True, "a": "b"})
+    new = shown(copied) - whole
+    assert whole <= shown(copied)
     assert {(name, step) for _, name, step in new} == {
-        ("loss", 9),
         ("drift/0", 9),
         ("drift/1", 9),
         ("update_finite", 9),
     }
 
 
+def test_a_run_that_trains_is_not_converted(copied):
+    with claimed(copied):
+        code, output = invoke("track", copied)
+    assert code == 6, output
+
+
 def test_unknown_trackers_and_missing_packages_are_named(tracked, monkeypatch):
     folder, _ = tracked
-    code, output = invoke("train", "--data=digits", "--track=tensorbord")
-    assert code == 2
-    assert "--track: expected one of tensorboard, wandb, got 'tensorbord'" in output
-    monkeypatch.setitem(__import__("sys").modules, "tensorboardX", None)
-    code, output = invoke("track", folder)
-    assert code == 2
-    assert "expected the package tensorboardX, got none; install the extra" in output
+    for command in (("train", "--data=digits", "--track=x"), ("track", folder, "--to=x")):
+        code, output = invoke(*command)
+        assert code == 2
+        assert ": expected one of tensorboard, wandb, got 'x'" in output
+    monkeypatch.setitem(sys.modules, "tensorboardX", None)
+    for command in (("train", "--data=digits", "--track=tensorboard"), ("track", folder)):
+        code, output = invoke(*command)
+        assert code == 2
+        assert "expected the package tensorboardX, got none; install the extra" in output

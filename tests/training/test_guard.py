@@ -47,7 +47,7 @@ def run(folder, *, steps=toy.STEPS, breaks_at=6, save_every=None):
             log=log,
             checkpoints=saved,
             save_every=save_every,
-            observers={guard: range(0, steps + 1, 3)},
+            observers=[(guard, range(0, steps + 1, 3))],
         )
     return used, toy.host(state)
 

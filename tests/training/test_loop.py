@@ -1,4 +1,4 @@
-"""The loop: resuming, stopping, callbacks, and the order in which things reach the disk."""
+"""The loop: resuming, stopping, observers, and the order in which things reach the disk."""
 
 import itertools
 import re
@@ -48,7 +48,7 @@ def rows(folder):
 
 def measure(steps):
     """An observer that leaves a row behind."""
-    return {Calling(lambda state: {"held_out": float(state.step)}): steps}
+    return [(Calling(lambda state: {"held_out": float(state.step)}), steps)]
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +100,7 @@ def test_a_finished_run_does_nothing(tmp_path):
     def never(argument):
         raise AssertionError
 
-    state = run(tmp_path, loss=never, batches=never, observers={Calling(never): (0, toy.STEPS)})
+    state = run(tmp_path, loss=never, batches=never, observers=[(Calling(never), (0, toy.STEPS))])
     assert int(state.step) == toy.STEPS
     after = (tmp_path / "metrics.jsonl").stat()
     assert (before.st_mtime_ns, before.st_ino) == (after.st_mtime_ns, after.st_ino)
@@ -135,7 +135,7 @@ def test_observers_see_the_state_of_their_step(tmp_path):
     def keep(state):
         seen[int(state.step)] = copy_state(state)
 
-    final = run(tmp_path, observers={Calling(keep): (0, 5, toy.STEPS)})
+    final = run(tmp_path, observers=[(Calling(keep), (0, 5, toy.STEPS))])
     assert sorted(seen) == [0, 5, toy.STEPS]
     toy.assert_equal(seen[0].params, toy.params())
     toy.assert_equal(seen[toy.STEPS], final)
@@ -144,9 +144,32 @@ def test_observers_see_the_state_of_their_step(tmp_path):
 def test_observers_that_meet_give_one_row(tmp_path):
     a, b = Calling(lambda state: {"a": int(state.step)}), Calling(lambda state: {"b": 3})
     silent = Calling(lambda state: None)
-    run(tmp_path, observers={a: (0, 2), b: (2, 4), silent: (4, 6)})
+    run(tmp_path, observers=[(a, (0, 2)), (b, (2, 4)), (silent, (4, 6))])
     seen = [row for row in rows(tmp_path) if not {"loss", "window_loss"} & row.keys()]
     assert seen == [{"step": 0, "a": 0}, {"step": 2, "a": 2, "b": 3}, {"step": 4, "b": 3}]
+
+
+def test_two_observers_that_return_the_same_field_are_refused(tmp_path):
+    twice = [(Calling(lambda state: {"a": 1}), [2]), (Calling(lambda state: {"a": 2}), [2])]
+    with pytest.raises(ValueError, match="observers that return fields of different names"):
+        run(tmp_path, observers=twice)
+
+
+def test_without_a_log_an_observer_keeps_what_it_knows():
+    class Remembers(Observer):
+        resumed = 0
+
+        def observe(self, state):
+            return None
+
+        def resume(self, rows):
+            self.resumed += 1
+
+    observer, mesh = Remembers(), toy.mesh_of(1)
+    options = {"mesh": mesh, "observers": [(observer, (0, 2))]}
+    state = train(toy.start(mesh), toy.make_step(mesh), toy.batch, steps=2, **options)
+    train(state, toy.make_step(mesh), toy.batch, steps=4, **options)
+    assert observer.resumed == 1
 
 
 def test_observers_get_the_rows_that_are_left(tmp_path):
@@ -159,13 +182,13 @@ def test_observers_get_the_rows_that_are_left(tmp_path):
         def resume(self, rows):
             got.append([row["step"] for row in rows if "seen" in row])
 
-    run(tmp_path, steps=7, observers={Remembers(): (0, 3, 7)})
-    run(tmp_path, observers={Remembers(): (0, 3, 7)})
+    run(tmp_path, steps=7, observers=[(Remembers(), (0, 3, 7))])
+    run(tmp_path, observers=[(Remembers(), (0, 3, 7))])
     assert got == [[], [0, 3, 7]]
 
 
 def test_what_observers_return_is_logged_after_their_step(tmp_path):
-    run(tmp_path, observers={Calling(lambda state: {"held_out": float("inf")}): [5]})
+    run(tmp_path, observers=[(Calling(lambda state: {"held_out": float("inf")}), [5])])
     around = [row for row in rows(tmp_path) if row["step"] == 5]
     assert [set(row) - {"step"} for row in around] == [
         {"loss", "grad_norm", "update_finite"},
@@ -207,7 +230,7 @@ def test_every_step_is_shown_in_order(tmp_path):
             "train: expected save_every of at least 1, got 0; use None to save at the end only",
         ),
         (
-            {"observers": {Calling(print): (13, -1, 2)}},
+            {"observers": [(Calling(print), (13, -1, 2))]},
             "train: expected observers at steps 0 .. 12, got [-1, 13]; "
             "leave these out or train longer",
         ),

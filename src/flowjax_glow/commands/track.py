@@ -1,10 +1,12 @@
-"""`flowjax-glow track`: finished runs in TensorBoard or Weights & Biases."""
+"""`flowjax-glow track`: trained runs in TensorBoard or Weights & Biases."""
 
 from dataclasses import dataclass
+from itertools import takewhile
 
 from flowjax_glow.commands.command import OnRuns
-from flowjax_glow.runs.load import trained_runs
-from flowjax_glow.runs.tracking import look_of, open_tracker
+from flowjax_glow.runs.folder import claimed
+from flowjax_glow.runs.load import Trained, trained_runs
+from flowjax_glow.runs.tracking import TRACKERS, check_tracker, look_of
 from flowjax_glow.training import read_metrics
 
 
@@ -12,20 +14,31 @@ from flowjax_glow.training import read_metrics
 class Track(OnRuns):
     """Show trained runs in TensorBoard or Weights & Biases.
 
-    Writes into a subfolder of each run folder, over what was there: all rows of the metrics, and of
-    the last checkpoint samples and histograms of log s by layer. A run that is trained with
-    `train --track` shows these at every look, so do not convert it.
+    Writes into a subfolder of each run folder: all rows of the metrics, and of the last checkpoint
+    samples and histograms of log s by layer. What `train --track` has shown at earlier looks stays.
     """
 
     to: str = "tensorboard"
     """tensorboard, or wandb."""
 
     def __call__(self) -> None:
+        check_tracker("--to", self.to)
         for trained in trained_runs(self.run):
-            with open_tracker(self.to, trained.folder, trained.experiment, 0) as tracker:
-                for row in read_metrics(trained.folder / "metrics.jsonl"):
-                    tracker.row(row)
-                look = look_of(trained.experiment, trained.source.shape)
-                state = trained.state
-                tracker.model(int(state.step), trained.flow, state.params, look)
+            with claimed(trained.folder):  # nobody trains in it
+                show(trained, self.to)
             print(trained.folder)
+
+
+def show(trained: Trained, kind: str) -> None:
+    """Everything in the order of steps: some trackers take no earlier step after a later one."""
+    step = int(trained.state.step)
+    rows = read_metrics(trained.folder / "metrics.jsonl")
+    before = list(takewhile(lambda row: row["step"] <= step, rows))
+    with TRACKERS[kind](trained.folder, trained.experiment, step) as tracker:
+        for row in before:
+            tracker.row(row)
+        if not tracker.shows(step):
+            look = look_of(trained.experiment, trained.source.shape)
+            tracker.model(step, trained.flow, trained.state.params, look)
+        for row in rows[len(before) :]:
+            tracker.row(row)

@@ -15,7 +15,7 @@ from flowjax_glow.commands.diagnose import Diagnose
 from flowjax_glow.commands.errors import SOME_RUNS_FAILED, end_on_sigterm
 from flowjax_glow.commands.sample import COLUMNS, ROWS, save_picture
 from flowjax_glow.density import sample_pixels
-from flowjax_glow.errors import check_choice, expected
+from flowjax_glow.errors import expected
 from flowjax_glow.runs.compilation import keep_compiled_programs
 from flowjax_glow.runs.experiment import Experiment
 from flowjax_glow.runs.folder import check_same, claimed, set_aside
@@ -23,7 +23,7 @@ from flowjax_glow.runs.images import check_builds, fit_to_data, source_of
 from flowjax_glow.runs.load import Trained, load_trained
 from flowjax_glow.runs.results import Run, load_run
 from flowjax_glow.runs.run import run
-from flowjax_glow.runs.tracking import TRACKERS
+from flowjax_glow.runs.tracking import check_tracker
 from flowjax_glow.training import keep_freed_memory
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class Train(OnOneModel):
         output = self.output or self._default_output(experiment)
         check_output(output)
         if self.track is not None:
-            check_choice("--track", self.track, tuple(TRACKERS))
+            check_tracker("--track", self.track)
         check_builds(experiment, source.shape, jax.device_count())
         end_on_sigterm()
         keep_compiled_programs()

@@ -35,8 +35,11 @@ FREE_TO_CHANGE = (
     "clip_samples",
     "chunk",
     "save_every",
-    "watch_every",
+    "monitor_every",
 )
+
+#: Fields of older files by the names that they have now.
+_RENAMED = {"watch_every": "monitor_every"}
 
 #: Fields of a model that hold a scale.
 _SCALES = frozenset({"scale", "prior_scale"})
@@ -69,7 +72,7 @@ class Experiment:
         save_every: steps between checkpoints.
         guard_every: steps between measurements of the drift, under ``memory="invert"``; more often
             at the start.
-        watch_every: steps between cheap looks at the inverse, which go into the metrics and warn;
+        monitor_every: steps between cheap looks at the inverse, which go into the metrics and warn;
             more often at the start.
         penalty: the weight of `finite_difference_penalty`, of both directions, in the loss.
         nudge: 0, or which of many perturbations at the size of rounding the run starts with: every
@@ -96,7 +99,7 @@ class Experiment:
     chunk: int = 64
     save_every: int = 100
     guard_every: int = 100
-    watch_every: int = 50
+    monitor_every: int = 50
     penalty: float = 0.0
     nudge: int = 0
 
@@ -114,7 +117,7 @@ class Experiment:
             "chunk",
             "save_every",
             "guard_every",
-            "watch_every",
+            "monitor_every",
         ):
             check_count(f"Experiment.{name}", getattr(self, name))
         check_choice("Experiment.n_bits", self.n_bits, tuple(range(1, 9)))
@@ -146,7 +149,7 @@ class Experiment:
     @property
     def monitor_steps(self) -> tuple[int, ...]:
         """The steps after which the inverse is monitored."""
-        return (*_often_at_first(self.watch_every, self.steps), self.steps)
+        return (*_often_at_first(self.monitor_every, self.steps), self.steps)
 
     @property
     def guard_steps(self) -> tuple[int, ...]:
@@ -191,7 +194,7 @@ def from_json(fields: dict[str, Any]) -> Experiment:
         model[place] = getattr(scales, constants.pop("type"))(**constants)
     return Experiment(
         **{
-            **fields,
+            **{_RENAMED.get(name, name): value for name, value in fields.items()},
             "model": _MODELS[name](**model),
             "optimizer": OptimizerConfig(**fields["optimizer"]),
         }

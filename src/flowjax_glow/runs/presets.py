@@ -59,7 +59,7 @@ NO_WARMUP = Experiment(
     final_samples=256,
     clip_samples=64,
     save_every=27,
-    watch_every=9,
+    monitor_every=9,
 )
 
 #: Small, deep, and at a rate that needs a warm-up and has none: where the search for the cheapest
@@ -71,7 +71,7 @@ BREAKING = dataclasses.replace(
     steps=60,
     final_samples=1024,
     save_every=60,
-    watch_every=10,
+    monitor_every=10,
 )
 
 #: Kingma & Dhariwal's CIFAR-10 run: 8 bits, Adamax, warm-up over ten epochs of 50,000 images.
@@ -90,7 +90,7 @@ OPENAI_CIFAR10 = Experiment(
     clip_samples=250,
     chunk=250,
     save_every=5_000,
-    watch_every=500,
+    monitor_every=500,
 )
 
 #: The paper's data under the recipe of GlowIP, its author's public code (docs/author.md). GlowIP's
@@ -119,7 +119,7 @@ PAPER = Experiment(
     look_every=20_000,
     final_samples=2_048,
     save_every=5_000,
-    watch_every=500,
+    monitor_every=500,
 )
 
 PRESETS: dict[str, Preset] = {

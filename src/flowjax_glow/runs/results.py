@@ -48,21 +48,46 @@ class Run:
         return self.summary is not None
 
     def last_look(self) -> Arrays:
-        """The arrays of the last look; a KeyError if there was none."""
-        return _last(self.looks)
+        """The arrays of the last look.
+
+        Raises:
+            ValueError: if there was none.
+        """
+        return self._last("look", self.looks)
 
     def last_clipping(self) -> Arrays:
-        """The arrays of the last clipping; a KeyError if there was none."""
-        return _last(self.clippings)
+        """The arrays of the last clipping.
 
-    def at_temperature(self, temperature: float) -> int | None:
-        """Which row of the last look's arrays is this noise level; None if there is no such."""
-        rows = np.flatnonzero(np.isclose(self.last_look()["taus"], temperature))
-        return int(rows[0]) if rows.size else None
+        Raises:
+            ValueError: if there was none.
+        """
+        return self._last("clipping", self.clippings)
+
+    def row_at(self, temperature: float) -> int:
+        """Which row of the last look's arrays is of this noise level.
+
+        Raises:
+            ValueError: if there was no look, or none at this level.
+        """
+        taus = self.last_look()["taus"]
+        rows = np.flatnonzero(np.isclose(taus, temperature))
+        if not rows.size:
+            raise expected(
+                f"{self.folder}",
+                f"one of the noise levels {', '.join(f'{tau:g}' for tau in taus)}",
+                got=temperature,
+                advice="ask for one of these",
+            )
+        return int(rows[0])
 
     def series(self, field: str) -> dict[int, Any]:
         """One field of the metrics by step, of the rows that have it."""
         return {row["step"]: row[field] for row in self.metrics if field in row}
+
+    def _last(self, kind: str, arrays: Mapping[int, Any]) -> Arrays:
+        if not arrays:
+            raise expected(f"{self.folder}", f"a {kind}", got="none", advice="train further")
+        return arrays[max(arrays)]
 
     def window_losses(self) -> dict[int, float]:
         """The mean loss of every window, bits/dim, by its last step."""
@@ -87,10 +112,6 @@ class ArrayFiles(Mapping[int, Arrays]):
 
     def __len__(self) -> int:
         return len(self._files)
-
-
-def _last(arrays: Mapping[int, Any]) -> Arrays:
-    return arrays[max(arrays, default=0)]
 
 
 def load_sweep(path: str | Path) -> list[Run]:

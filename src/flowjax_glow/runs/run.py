@@ -16,6 +16,7 @@ from flowjax_glow.bijector import Bijector
 from flowjax_glow.combinators import Memory
 from flowjax_glow.config import glow
 from flowjax_glow.diagnostics import Monitor, drift, redraw_permutations
+from flowjax_glow.errors import expected
 from flowjax_glow.files import read_json, write_arrays, write_json
 from flowjax_glow.pixels import bin_midpoints, dequantize
 from flowjax_glow.runs.compilation import make_room_for_programs
@@ -25,7 +26,7 @@ from flowjax_glow.runs.images import source_of
 from flowjax_glow.runs.loss import HELD_OUT_KEY, BitsPerDim, redraws_permutations, training_loss
 from flowjax_glow.runs.measure import Measurement
 from flowjax_glow.runs.summary import summarize
-from flowjax_glow.runs.tracking import ShowsModel, look_of, open_tracker
+from flowjax_glow.runs.tracking import TRACKERS, ShowsModel, look_of
 from flowjax_glow.trainable import merge, trainable
 from flowjax_glow.training import (
     Batch,
@@ -167,6 +168,13 @@ def run(
     """
     if is_finished(folder, experiment):
         return read_json(folder / "summary.json")
+    if jax.process_count() > 1:
+        raise expected(
+            "run",
+            "one process",
+            got=f"{jax.process_count()}, which would share {folder}",
+            advice="use flowjax_glow.training, whose step and data take several",
+        )
     open_run(folder, experiment)
     make_room_for_programs()
     status = Status(folder)
@@ -196,11 +204,11 @@ def _train(training: Training, folder: Path, status: Status, show: Show, track: 
         samples=experiment.chunk,
         seed=experiment.seed,
     )
-    observers: dict[Observer, Collection[int]] = {
-        guard: experiment.guard_steps,
-        monitor: experiment.monitor_steps,
-        _Looks(experiment, folder, status, held_out, mesh): experiment.look_steps,
-    }
+    observers: list[tuple[Observer, Collection[int]]] = [
+        (guard, experiment.guard_steps),
+        (monitor, experiment.monitor_steps),
+        (_Looks(experiment, folder, status, held_out, mesh), experiment.look_steps),
+    ]
     with ExitStack() as opened:
         display = opened.enter_context(show(experiment.steps, experiment.name))
         checkpoints = opened.enter_context(Checkpoints(folder / "checkpoints"))
@@ -208,10 +216,10 @@ def _train(training: Training, folder: Path, status: Status, show: Show, track: 
         state = checkpoints.restore(state) or state
         also = None
         if track is not None:
-            tracker = open_tracker(track, folder, experiment, int(state.step))
+            tracker = TRACKERS[track](folder, experiment, int(state.step))
             also = opened.enter_context(tracker).row
             look = look_of(experiment, source.shape)
-            observers[ShowsModel(tracker, flow, look)] = experiment.look_steps
+            observers.append((ShowsModel(tracker, flow, look), experiment.look_steps))
         log = opened.enter_context(MetricsLog(folder / "metrics.jsonl", also=also))
         state = train(
             state,

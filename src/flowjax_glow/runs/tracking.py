@@ -1,16 +1,17 @@
 """Runs shown where people look: in TensorBoard, or in Weights & Biases.
 
-What is shown is a copy of what the run folder has, in a subfolder of it: every row of the metrics,
-and, of a model, samples and a histogram of log s for every layer that scales.
+What is shown is a copy in a subfolder of the run folder: every row of the metrics, and of a model
+samples and a histogram of log s for every layer that scales.
 """
 
-import hashlib
+import secrets
 import struct
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ import numpy as np
 from flowjax_glow.bijector import Bijector
 from flowjax_glow.density import sample_latents
 from flowjax_glow.errors import check_choice, expected
+from flowjax_glow.files import write_atomically
 from flowjax_glow.pixels import to_pixels
 from flowjax_glow.runs.experiment import Experiment, to_json
 from flowjax_glow.training import Observer, TrainState
@@ -30,17 +32,20 @@ from flowjax_glow.walk import flatten_records, log_scale, walk_inverse
 #: Samples that are shown at temperature 1, and whose scales are counted.
 SAMPLES = 16
 
-#: Bins of a histogram, and what log s is limited to: next to the smallest float32, and e^10.
-BINS, LIMITS = 64, (-40.0, 10.0)
+#: Bins of a histogram, and the logarithms of what float32 can hold: log s beyond them, or NaN,
+#: counts as one of these.
+BINS, LIMITS = 64, (-104.0, 89.0)
 
 
 class Tracker(AbstractContextManager["Tracker"]):
     """Shows one run. A further kind subclasses this and joins `TRACKERS`.
 
+    What it shows of a model stays when the run goes on; its numbers are shown anew, by `replay`.
+
     Args:
         folder: the run folder.
         experiment: its experiment.
-        step: where the run goes on: what was shown of later steps is taken back. 0 takes back all.
+        step: where the run goes on; models of later steps are taken back.
     """
 
     @abstractmethod
@@ -61,6 +66,11 @@ class Tracker(AbstractContextManager["Tracker"]):
     @abstractmethod
     def close(self) -> None:
         """Returns once all is on the disk."""
+
+    def shows(self, step: int) -> bool:
+        """Whether the model of this step is there already."""
+        del step
+        return False
 
     def row(self, row: Row) -> None:
         """Shows the numbers in a row of the metrics."""
@@ -138,18 +148,23 @@ class ShowsModel(Observer):
         self.tracker.model(int(state.step), self.flow, state.params, self.look)
 
     def resume(self, rows: Sequence[Row]) -> None:
-        del rows
+        for row in rows:
+            self.tracker.row(row)
 
 
 class TensorBoard(Tracker):
     """Event files in ``tensorboard/`` of the run folder."""
 
     def __init__(self, folder: Path, experiment: Experiment, step: int) -> None:
-        writer = _imported("tensorboardX").SummaryWriter
+        del experiment
         place = folder / "tensorboard"
+        self._shown: set[int] = set()
         for file in sorted(place.glob("events.out.tfevents.*")):
-            _cut_back(file, step or -1)
-        self._writer = writer(str(place))
+            self._shown |= _keep_models(file, step)
+        self._writer = _imported("tensorboardX").SummaryWriter(str(place))
+
+    def shows(self, step: int) -> bool:
+        return step in self._shown
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         for name, value in values.items():
@@ -176,19 +191,26 @@ class TensorBoard(Tracker):
         self._writer.close()
 
 
-def _cut_back(file: Path, step: int) -> None:
-    """Drops the events of a file that are beyond `step`, and a torn last one.
+def _keep_models(file: Path, step: int) -> set[int]:
+    """Drops the numbers of an event file, and what is beyond `step`; the steps of what is left.
 
-    TensorBoard can be told to pass over them, other readers of its files cannot.
+    TensorBoard can be told to pass over events, other readers of its files cannot.
     """
     event = _imported("tensorboardX.proto.event_pb2").Event
-    content, kept = file.read_bytes(), b""
-    for frame, message in _frames(content):
+    kept, steps = [], set()
+    for frame, message in _frames(file.read_bytes()):
         found = event.FromString(message)
-        if found.HasField("file_version") or found.step <= step:
-            kept += frame
-    if kept != content:
-        file.write_bytes(kept)
+        kinds = {value.WhichOneof("value") for value in found.summary.value}
+        if found.HasField("file_version"):
+            kept.append(frame)
+        elif found.step <= step and kinds & {"histo", "image"}:
+            kept.append(frame)
+            steps.add(found.step)
+    if steps:
+        write_atomically(file, b"".join(kept))
+    else:
+        file.unlink()
+    return steps
 
 
 def _frames(content: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -206,21 +228,31 @@ def _frames(content: bytes) -> Iterator[tuple[bytes, bytes]]:
 class WeightsAndBiases(Tracker):
     """A run of Weights & Biases, in ``wandb/`` of the run folder.
 
-    ``WANDB_MODE=offline`` sends nothing; ``wandb sync`` does later. Its run is found again by the
-    path of the run folder. It never takes a step twice, so nothing needs to be taken back.
+    A run that goes on is the same run there, which passes over the steps that it has. With
+    ``WANDB_MODE=offline`` nothing is sent, and every attempt has a folder with all numbers: ``wandb
+    sync`` the last one.
     """
 
     def __init__(self, folder: Path, experiment: Experiment, step: int) -> None:
+        del step
         self._wandb = _imported("wandb")
-        self._run = self._wandb.init(
-            project="flowjax-glow",
-            name=folder.resolve().name,
-            id=hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16],
-            dir=str(folder),
-            resume="allow",
-            config=to_json(experiment),
-            settings=self._wandb.Settings(silent=True, console="off"),
-        )
+        try:
+            self._run = self._wandb.init(
+                project="flowjax-glow",
+                name=folder.resolve().name,
+                id=_own_id(folder / "wandb" / "id"),
+                dir=str(folder),
+                resume="allow",
+                config=to_json(experiment),
+                settings=self._wandb.Settings(silent=True, console="off"),
+            )
+        except self._wandb.errors.Error as error:
+            raise expected(
+                "wandb",
+                "a run that can be opened",
+                got=str(error),
+                advice="run: wandb login, or set WANDB_MODE=offline",
+            ) from None
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         self._run.log(dict(values), step=step)
@@ -242,26 +274,28 @@ class WeightsAndBiases(Tracker):
 TRACKERS: dict[str, type[Tracker]] = {"tensorboard": TensorBoard, "wandb": WeightsAndBiases}
 
 
-def open_tracker(kind: str, folder: Path, experiment: Experiment, step: int) -> Tracker:
-    """A tracker of a run that goes on at `step`.
-
-    Raises:
-        ValueError: if there is no such kind, or its package is not installed.
-    """
-    check_choice("--track", kind, tuple(TRACKERS))
-    return TRACKERS[kind](folder, experiment, step)
+def check_tracker(where: str, kind: str) -> None:
+    """Complains, under the name of an option, unless there is such a kind and its package."""
+    check_choice(where, kind, tuple(TRACKERS))
+    _imported({"tensorboard": "tensorboardX"}.get(kind, kind))
 
 
 def _imported(module: str) -> Any:
     """An optional package."""
-    from importlib import import_module
-
     try:
         return import_module(module)
     except ModuleNotFoundError:
         raise expected(
-            "--track",
+            "tracking",
             f"the package {module.partition('.')[0]}",
             got="none",
             advice="install the extra: pip install 'flowjax-glow[tracking]'",
         ) from None
+
+
+def _own_id(file: Path) -> str:
+    """What `file` says; a new random name if there is none yet. It goes where the run goes."""
+    if not file.exists():
+        file.parent.mkdir(exist_ok=True)
+        write_atomically(file, secrets.token_hex(8).encode())
+    return file.read_text()

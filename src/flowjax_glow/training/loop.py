@@ -53,7 +53,7 @@ def train(
     log: MetricsLog | None = None,
     checkpoints: Checkpoints | None = None,
     save_every: int | None = None,
-    observers: Observers | None = None,
+    observers: Observers = (),
     progress: Progress | None = None,
 ) -> TrainState:
     """Runs steps ``state.step + 1 .. steps`` and returns the last state.
@@ -81,7 +81,7 @@ def train(
         checkpoint comes before it.
       ValueError: if `save_every` is not positive or an observer's step outside of 0 .. `steps`.
     """
-    observers = {who: frozenset(when) for who, when in (observers or {}).items()}
+    observers = [(observer, frozenset(when)) for observer, when in observers]
     _check(steps, save_every, observers)
     start = int(state.step)
     if log is not None:
@@ -89,8 +89,10 @@ def train(
         log.cut_back(start or -1)
     if start >= steps:
         return state
-    for observer in observers:
-        observer.resume(read_metrics(log.path) if log is not None and log.path.exists() else [])
+    if log is not None or start == 0:
+        rows = read_metrics(log.path) if log is not None and log.path.exists() else []
+        for observer, _ in observers:
+            observer.resume(rows)
     state = replicate(mesh, state)
     reports = _Reports(log, progress)
     if start == 0:
@@ -102,7 +104,7 @@ def train(
         if done < steps:
             batch = shard_batch(mesh, batches(done))  # the device works on the step meanwhile
         due = done == steps or (save_every is not None and done % save_every == 0)
-        if due or any(done in those for those in observers.values()):
+        if due or any(done in those for _, those in observers):
             reports.settle(0)
             _observe(observers, state, done, log)
         if due:
@@ -161,7 +163,7 @@ def _check(steps: int, save_every: int | None, observers: Observers) -> None:
             got=save_every,
             advice="use None to save at the end only",
         )
-    asked = {step for those in observers.values() for step in those}
+    asked = {step for _, those in observers for step in those}
     outside = sorted(step for step in asked if not 0 <= step <= steps)
     if outside:
         raise expected(

@@ -4,7 +4,7 @@ Three kinds of rows, told apart by their fields, ordered by ``step``::
 
     {"step": 60, "loss": 3.41, "grad_norm": 0.8, "update_finite": true}    one per step
     {"step": 60, "window_loss": 3.47, "window": 30}                        mean of steps 31 .. 60
-    {"step": 60, "held_out": 3.52}                                         what callbacks return
+    {"step": 60, "held_out": 3.52}                                         what observers return
 
 Losses are bits/dim. JSON has no NaN, so non-finite numbers, also those in lists, are the strings
 ``"NaN"``, ``"Infinity"`` and ``"-Infinity"``, which `read_metrics` (and `float`) turn back.

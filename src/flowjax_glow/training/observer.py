@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
+from flowjax_glow.errors import expected
 from flowjax_glow.training.metrics import Row
 from flowjax_glow.training.state import TrainState
 
@@ -26,13 +27,14 @@ class Observer(Protocol):
     def resume(self, rows: Sequence[Row]) -> None:
         """Takes in the metrics before the first step: all rows up to where the run goes on.
 
-        There are none where it starts.
+        There are none where it starts. A training without a log that goes on has none to give, and
+        does not call this.
         """
         ...
 
 
-#: Observers, and the numbers of steps done after which each is shown the state, 0 for the start.
-Observers: TypeAlias = Mapping[Observer, Collection[int]]
+#: Observers, each with the numbers of steps after which it is shown the state, 0 for the start.
+Observers: TypeAlias = Sequence[tuple[Observer, Collection[int]]]
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,14 @@ class Calling(Observer):
 
 def shown_to_all(observers: Observers, state: TrainState, step: int) -> dict[str, Any] | None:
     """What those return that are due after `step`, in their order, as one row; None if nothing."""
-    due = [observer for observer, steps in observers.items() if step in steps]
+    due = [observer for observer, steps in observers if step in steps]
     rows = [row for observer in due if (row := observer.observe(state)) is not None]
-    return {name: value for row in rows for name, value in row.items()} if rows else None
+    joined = {name: value for row in rows for name, value in row.items()}
+    if len(joined) < sum(map(len, rows)):
+        raise expected(
+            "train",
+            "observers that return fields of different names",
+            got=f"{[sorted(row) for row in rows]}",
+            advice="rename the field that two of them return",
+        )
+    return joined if rows else None

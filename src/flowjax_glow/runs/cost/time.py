@@ -63,17 +63,28 @@ def steps_per_second(experiment: Experiment, work: Work, devices: Devices) -> fl
 
 
 def seconds(experiment: Experiment, work: Work, devices: Devices) -> float:
-    """The whole run: steps, looks at the inverse, and what comes before the first step.
+    """The whole run: steps, looks at the inverse, evaluations, and what comes before.
 
-    A look decodes and encodes samples at every noise level, and images; checkpoints, input and
-    communication are not counted.
+    Decoding under clips, checkpoints, input and communication are not counted.
     """
-    decoded = len(experiment.look_steps) * (
-        len(TAUS) * experiment.look_samples + experiment.held_out
-    )
-    looks = 2 * work.forward * decoded / devices.flops_per_second
+    looks = work.forward * _looked_at(experiment) / devices.flops_per_second
     steps = experiment.steps / steps_per_second(experiment, work, devices)
     return steps + looks + OVERHEAD_SECONDS
+
+
+def _looked_at(experiment: Experiment) -> int:
+    """How often an image or a sample goes through the flow, either way, beside the training.
+
+    At a look samples of every noise level and images go there and back, and images are evaluated
+    with raw and with averaged weights; the monitor decodes its images and samples and encodes both.
+    """
+    own, looks = experiment, len(experiment.look_steps)
+    samples = len(TAUS) * ((looks - 1) * own.look_samples + own.final_samples)
+    return (
+        2 * (samples + looks * own.held_out)
+        + 2 * looks * own.held_out
+        + 4 * len(own.monitor_steps) * own.chunk
+    )
 
 
 def matmul_peak(size: int = 1024, at_least: float = 0.3) -> float:
