@@ -48,7 +48,7 @@ def measured(runs: Sequence[Run], order: Sequence[str]) -> tuple[list[Run], dict
     summaries = [run.summary or {} for run in runs]
     columns = {
         "held-out bits/dim": [float(each["bits_per_dim"]) for each in summaries],
-        "samples broken, τ = 1, %": [100 * float(each["broken"]["1"]) for each in summaries],
+        "samples lost, τ = 1, %": [100 * float(each["broken"]["1"]) for each in summaries],
         "largest activation, τ = 1": [float(each["max_activation"]["1"]) for each in summaries],
     }
     return runs, {name: np.array(values) for name, values in columns.items()}
