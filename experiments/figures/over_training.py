@@ -116,7 +116,7 @@ def failing_region(runs: Sequence[Run]) -> Drawing:
     figure, panels, arrays, left_out = draw_over_steps(runs, _broken, "broken")
     top = max(float(np.nanmax(arrays["broken"])), 0.01)
     panels[0].set_ylim(-0.05 * top, 1.08 * top)
-    figure.supylabel("fraction of samples broken")
+    figure.supylabel("fraction of samples lost")
     note(
         figure,
         f"Broken: the round trip z, image, z has a relative error above {LOST:g} or is not "
