@@ -97,6 +97,8 @@ class Diagnose(OnRuns):
         if self.tables:
             print("\n" + "\n\n".join(str(table) for table in report.tables.values()))
         print(f"  {file}\n")
+        if report.verdict == "broken":
+            print(f"next: flowjax-glow repair {trained.folder} leads it to a bounded scale\n")
         return report
 
 

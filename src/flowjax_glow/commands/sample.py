@@ -47,6 +47,10 @@ class Sample(OnRuns):
     def __call__(self) -> None:
         check_count("--count", self.count)
         check_count("--chunk", self.chunk)
+        if not self.temperature >= 0:
+            raise expected(
+                "--temperature", "a number from 0", got=self.temperature, advice="1 is the model's"
+            )
         for run in run_folders(self.run):
             if self.file_of(run).exists():
                 raise expected(

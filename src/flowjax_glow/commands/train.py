@@ -146,13 +146,20 @@ def draw(trained: Run) -> "Figure":
             ("largest_activation", "largest activation"),
         ):
             _line(inverse, trained.metrics, name, label, marker=".")
-        inverse.set(xlabel="step", yscale="log", title="the inverse: worst of a fixed batch")
+        inverse.set(
+            xlabel="step", yscale="log", title="the inverse: worst of a fixed batch; x: not finite"
+        )
         inverse.legend()
     return figure
 
 
 def _line(axes: "Axes", rows: Sequence[Any], name: str, label: str, **style: Any) -> None:
-    """One quantity over steps; what is not finite is left out."""
+    """One quantity over steps; a cross at the upper edge where it is not finite."""
     known = [(row["step"], float(row[name])) for row in rows if name in row]
-    steps, values = np.array(known).reshape(-1, 2).T
-    axes.plot(steps, np.where(np.isfinite(values), values, np.nan), label=label, **style)
+    if not known:
+        return
+    steps, values = np.array(known).T
+    finite = np.isfinite(values)
+    (line,) = axes.plot(steps, np.where(finite, values, np.nan), label=label, **style)
+    edge, crosses = axes.get_xaxis_transform(), np.full(np.sum(~finite), 0.97)
+    axes.plot(steps[~finite], crosses, "x", color=line.get_color(), transform=edge)
