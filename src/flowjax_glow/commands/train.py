@@ -147,7 +147,7 @@ def draw(trained: Run) -> "Figure":
         ):
             _line(inverse, trained.metrics, name, label, marker=".")
         inverse.set(
-            xlabel="step", yscale="log", title="the inverse: worst of a fixed batch; x: not finite"
+            xlabel="step", yscale="log", title="the inverse, worst of a batch; x: not finite"
         )
         inverse.legend()
     return figure
@@ -160,6 +160,7 @@ def _line(axes: "Axes", rows: Sequence[Any], name: str, label: str, **style: Any
         return
     steps, values = np.array(known).T
     finite = np.isfinite(values)
+    below_others = 0.97 - 0.03 * len(axes.lines)
     (line,) = axes.plot(steps, np.where(finite, values, np.nan), label=label, **style)
-    edge, crosses = axes.get_xaxis_transform(), np.full(np.sum(~finite), 0.97)
+    edge, crosses = axes.get_xaxis_transform(), np.full(np.sum(~finite), below_others)
     axes.plot(steps[~finite], crosses, "x", color=line.get_color(), transform=edge)
