@@ -168,6 +168,13 @@ def test_the_model_of_a_run_that_diverged_is_shown_at_its_step(copied):
     assert shown(copied)["image", "samples", 8] == shown(copied)["simple_value", "loss", 9] == 1
 
 
+def test_a_run_that_ended_before_its_summary_keeps_its_numbers(copied):
+    whole = shown(copied)
+    (copied / "summary.json").unlink()
+    run(TINY, copied, track="tensorboard")
+    assert shown(copied) == whole
+
+
 def test_a_torn_file_is_mended_and_numbers_are_shown_anew(copied):
     whole = shown(copied)
     file = max((copied / "tensorboard").iterdir(), key=lambda file: file.stat().st_size)

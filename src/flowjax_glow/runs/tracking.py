@@ -40,7 +40,8 @@ BINS, LIMITS = 64, (-104.0, 89.0)
 class Tracker(AbstractContextManager["Tracker"]):
     """Shows one run. A further kind subclasses this and joins `TRACKERS`.
 
-    What it shows of a model stays when the run goes on; its numbers are shown anew, by `replay`.
+    What it shows of a model stays when the run goes on; its numbers are shown anew, from
+    the metrics.
 
     Args:
         folder: the run folder.

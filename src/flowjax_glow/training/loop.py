@@ -59,8 +59,8 @@ def train(
     """Runs steps ``state.step + 1 .. steps`` and returns the last state.
 
     A state from `Checkpoints.restore` goes on where its run was interrupted, and arrives at the
-    same bits as if it had not been; the log is cut back to it first. With all steps done it returns
-    at once. After a step come, in this order, its metrics, its observers, its checkpoint: what a
+    same bits as if it had not been; the log is cut back to it first. With all steps done no step is
+    taken. After a step come, in this order, its metrics, its observers, its checkpoint: what a
     checkpoint follows has happened and is on the disk.
 
     Args:
@@ -87,12 +87,12 @@ def train(
     if log is not None:
         # what is shown at the start is shown again if no step was saved, so its row must go, too
         log.cut_back(start or -1)
-    if start >= steps:
-        return state
     if log is not None or start == 0:
         rows = read_metrics(log.path) if log is not None and log.path.exists() else []
         for observer, _ in observers:
             observer.resume(rows)
+    if start >= steps:
+        return state
     state = replicate(mesh, state)
     reports = _Reports(log, progress)
     if start == 0:
