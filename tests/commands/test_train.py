@@ -9,10 +9,11 @@ import pytest
 
 from flowjax_glow.commands.catalog import COMMANDS
 from flowjax_glow.commands.command import Command
-from flowjax_glow.commands.train import Train
+from flowjax_glow.commands.train import Train, draw
 from flowjax_glow.config import RECOMMENDED, GlowConfig
-from flowjax_glow.runs.experiment import read_config
+from flowjax_glow.runs.experiment import read_config, to_json
 from flowjax_glow.runs.presets import SMOKE, recommended
+from flowjax_glow.runs.results import load_run
 from tests.commands.invoke import invoke
 
 #: Small enough for a test; a user sets these as well as any others.
@@ -29,6 +30,20 @@ TINY = [
         "chunk=8",
     )
 ]
+
+
+def test_what_is_not_finite_has_a_cross_in_the_curves(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps(to_json(SMOKE)))
+    rows = [
+        {"step": 0, "held_out": 4.0, "largest_activation": 2.0},
+        {"step": 9, "largest_activation": "Infinity"},
+    ]
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    _, inverse = draw(load_run(tmp_path)).axes
+    line, crosses = inverse.lines
+    assert line.get_xdata().tolist() == [0, 9]
+    assert (crosses.get_marker(), crosses.get_xdata().tolist()) == ("x", [9])
+    assert 0 < crosses.get_ydata()[0] < 1  # a share of the height, so that it is seen
 
 
 def train(folder):

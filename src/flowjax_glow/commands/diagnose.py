@@ -98,7 +98,7 @@ class Diagnose(OnRuns):
             print("\n" + "\n\n".join(str(table) for table in report.tables.values()))
         print(f"  {file}\n")
         if report.verdict == "broken":
-            print(f"next: flowjax-glow repair {trained.folder} leads it to a bounded scale\n")
+            print(f"if a scale is to blame: flowjax-glow repair {trained.folder} bounds it\n")
         return report
 
 
