@@ -1,12 +1,25 @@
 """The inverse with its extremes, where it is not a number, and round trips of odd bijectors."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from flowjax_glow import AffineCoupling, Bounded, Chain, CouplingNet, Squeeze
+from flowjax_glow import (
+    AffineCoupling,
+    Bounded,
+    Chain,
+    CouplingNet,
+    GlowConfig,
+    Squeeze,
+    flatten_records,
+    sample_latents,
+    walk_inverse,
+)
 from flowjax_glow.diagnostics import (
+    clip_and_observe,
     decode_observed,
     latent_round_trips,
     median_slope,
@@ -14,7 +27,8 @@ from flowjax_glow.diagnostics import (
     reconstruction,
     stack,
 )
-from flowjax_glow.diagnostics.trace import inverse_with_extremes
+from flowjax_glow.diagnostics.linear import flatten, sizes
+from flowjax_glow.diagnostics.trace import inverse_with_extremes, only_observe
 from tests.diagnostics.models import model, pictures
 
 
@@ -66,3 +80,24 @@ def test_the_median_slope_is_not_led_by_one_point():
     assert median_slope([0, 1, 2, 3, 4], [0, 2, 4, 60, 8]) == pytest.approx(2)
     assert np.isnan(median_slope([0, 1], [np.inf, np.inf]))
     assert median_slope([0, 1, 2], [np.inf, np.inf, 1]) == -np.inf
+
+
+def test_what_is_not_used_of_an_observation_costs_a_gradient_nothing():
+    flow, params = model(GlowConfig(levels=1, depth=4, width=8, scale="bounded"))
+    z = sample_latents(flow, params, jax.random.key(0), (4, 8, 8, 3))
+
+    def largest(bijector, own, z, x, log_det):
+        return x, sizes(flatten(x)).max(1)
+
+    def memory(visit, of):
+        def objective(z):
+            records = walk_inverse(flow, params, z, visit)[2]
+            seen = [of(record) for _, _, record in flatten_records(flow, records)]
+            return jnp.stack(seen).max(0).sum()
+
+        compiled = jax.jit(jax.grad(objective)).lower(z).compile()
+        return compiled.memory_analysis().temp_size_in_bytes
+
+    alone = memory(largest, lambda seen: seen)
+    assert memory(only_observe, lambda seen: seen.largest) == alone
+    assert memory(clip_and_observe(math.inf), lambda seen: seen.largest) > alone

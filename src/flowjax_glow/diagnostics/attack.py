@@ -21,7 +21,7 @@ from flowjax_glow.density import sample_latents
 from flowjax_glow.diagnostics.linear import noise_like, norm, normalized, products
 from flowjax_glow.diagnostics.round_trips import latent_round_trip
 from flowjax_glow.diagnostics.table import Result, worst
-from flowjax_glow.diagnostics.trace import Observation, clip_and_observe
+from flowjax_glow.diagnostics.trace import Observation, only_observe
 from flowjax_glow.errors import check_choice
 from flowjax_glow.pixels import bin_midpoints
 from flowjax_glow.rebuild import with_memory
@@ -244,7 +244,7 @@ def _largest_activation(flow: Bijector, params: Params, z: Latents, key: jax.Arr
 def _worst_layer(
     flow: Bijector, params: Params, z: Latents, seen: Callable[[Observation], PerExample]
 ) -> PerExample:
-    records = walk_inverse(flow, params, z, clip_and_observe(jnp.inf))[2]
+    records = walk_inverse(flow, params, z, only_observe)[2]
     return jnp.stack([seen(layer) for _, _, layer in flatten_records(flow, records)]).max(0)
 
 

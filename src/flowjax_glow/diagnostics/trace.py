@@ -67,6 +67,13 @@ def clip_and_observe(limit: Limit) -> Callable[..., Any]:
     return visit
 
 
+def only_observe(
+    bijector: Bijector, params: Params, z: Latents, x: Latents, log_det: LogDet
+) -> tuple[Latents, Observation]:
+    """A visitor for `walk_inverse` that changes nothing; a clip would cost its gradient memory."""
+    return x, observe(bijector, params, z, x, log_det, limit=jnp.inf)
+
+
 def known(log_scale: Float[Array, "..."]) -> Float[Array, "..."]:
     """With -inf for NaN, which is the worst that s can be, and which a minimum may pass over."""
     return jnp.where(jnp.isnan(log_scale), -jnp.inf, log_scale)
@@ -160,7 +167,7 @@ def inverse_with_extremes(
     flow: Bijector, params: Params, z: Latents
 ) -> tuple[Image, LogDet, Extremes]:
     """``x`` and ``log|det dx/dz|`` as of `flow.inverse`, sub-layer by sub-layer."""
-    x, log_det, records = walk_inverse(flow, params, z, clip_and_observe(jnp.inf))
+    x, log_det, records = walk_inverse(flow, params, z, only_observe)
     seen = [record for _, _, record in flatten_records(flow, records)]
     largest = jnp.stack([layer.largest for layer in seen])
     unscaled = jnp.zeros_like(log_det)
