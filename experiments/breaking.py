@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from experiments.children import Job, machine, run_in_children
 from experiments.sweeps import parse_seeds
 from experiments.variants import apply_variant
+from flowjax_glow.commands.children import Job, machine, run_in_children
 from flowjax_glow.commands.command import Command, run_command
 from flowjax_glow.diagnostics import median_slope
 from flowjax_glow.errors import expected

@@ -30,9 +30,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, NoReturn
 
-from experiments.children import Job, machine, run_in_children
 from experiments.claims.statistics import clopper_pearson, mean, mean_interval
 from experiments.variants import apply_variant
+from flowjax_glow.commands.children import Job, machine, run_in_children
 from flowjax_glow.commands.command import Command, run_command
 from flowjax_glow.errors import check_choice
 from flowjax_glow.files import read_json, write_json

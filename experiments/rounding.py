@@ -24,10 +24,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from experiments.children import Job, machine, run_in_children
 from experiments.claims.statistics import mean
 from experiments.sweeps import parse_seeds, plan
 from experiments.variants import resolve
+from flowjax_glow.commands.children import Job, machine, run_in_children
 from flowjax_glow.commands.command import Command, run_command
 from flowjax_glow.errors import check_choice, expected
 from flowjax_glow.files import read_json, write_json

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from experiments.children import Job, machine, run_in_children
+from flowjax_glow.commands.children import Job, machine, run_in_children
 from flowjax_glow.commands.command import Command, run_command
 from flowjax_glow.files import read_json
 from flowjax_glow.runs.presets import LAPTOP

@@ -9,12 +9,12 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from experiments.children import Job, Machine, machine, run_in_children
 from experiments.claims import claims_text, judge, write_claims
 from experiments.figures.drawing import draw_all
 from experiments.table import summary_table
 from experiments.variants import GROUPS, VARIANTS, apply_variant
 from flowjax_glow import data
+from flowjax_glow.commands.children import Job, Machine, machine, run_in_children
 from flowjax_glow.commands.errors import SOME_RUNS_FAILED
 from flowjax_glow.errors import check_count, expected
 from flowjax_glow.files import read_json, write_json

@@ -10,7 +10,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from experiments.figures.selection import by_variant
+from flowjax_glow.figures.selection import by_variant
 from flowjax_glow.runs.results import Run
 
 #: No table is as wide: it takes the width it needs, so that nothing is cut off, also in a pipe.

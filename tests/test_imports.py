@@ -27,6 +27,7 @@ ROWS = (
     {"glowip"},
     {"training", "diagnostics", "data"},
     {"runs"},
+    {"figures"},
     {"commands"},
     {"__main__"},
 )
@@ -39,7 +40,7 @@ NEVER = {room: {"config", "density", "walk", "combinators"} for room in ("traini
 AT_IMPORT = {"jax", "jaxtyping", "flax", "optax", "numpy", PACKAGE, *sys.stdlib_module_names}
 
 #: Rooms that draw or talk to people: nothing that models need imports them at import time.
-WITH_EXTRAS = {"plotting", "commands"}
+WITH_EXTRAS = {"plotting", "figures", "commands"}
 
 
 def imports(tree: ast.AST, *, at_import: bool = False) -> Iterator[str]:

@@ -1,1 +1,1 @@
-"""The figures: a function of the runs gives each and the arrays that are drawn in it."""
+"""The paper's figures by their numbers, and those of the studies."""

@@ -8,10 +8,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from experiments.figures.labels import label_points
-from experiments.figures.panels import OVERFLOW, logarithmic, power_of_ten
-from experiments.figures.selection import Drawing, by_variant, names_and_seeds, trained
 from flowjax_glow import plotting
+from flowjax_glow.figures.labels import label_points
+from flowjax_glow.figures.panels import OVERFLOW, logarithmic, power_of_ten
+from flowjax_glow.figures.selection import (
+    Drawing,
+    by_variant,
+    clipped_at_end,
+    last_steps,
+    names_and_seeds,
+    of_first_seed,
+    trained,
+)
 from flowjax_glow.plotting import note
 from flowjax_glow.runs.results import Run
 
@@ -233,3 +241,25 @@ def _spans(points: np.ndarray) -> np.ndarray:
     across = np.stack([low, activation, high, activation], axis=1)
     along = np.stack([bits, least, bits, most], axis=1)
     return np.concatenate([across, along])
+
+
+def control_and_damped(runs: Sequence[Run]) -> Drawing:
+    """Samples at temperature 1 of GLOW as it is and of the damped one, from the same noise.
+
+    Where neither is there, of the first variant.
+    """
+    seed, shown = of_first_seed(clipped_at_end(runs))
+    names = [name for name in ("control", "damped") if name in shown] or list(shown)[:1]
+    files = {name: shown[name].last_clipping() for name in names}
+    images = np.stack([arrays["temperature_images"][-1] for arrays in files.values()])
+    _, count, height, width, _ = images.shape
+    figure = plotting.new_figure(plotting.mosaic_height(len(names), count, height / width) + 0.2)
+    rows = [{"control": "GLOW", "damped": "GLOW, damped"}.get(name, name) for name in names]
+    plotting.mosaic(figure.subplots(), images, rows, [""] * count)
+    steps = last_steps([shown[name].clippings for name in names])
+    plotting.note(
+        figure,
+        f"Samples at temperature 1 from the same noise, seed {seed}, after {steps}. Magenta: "
+        "pixels that are not finite.",
+    )
+    return figure, {"images": images, "variants": np.array(list(files)), "seed": np.array(seed)}

@@ -6,8 +6,8 @@ import math
 import pytest
 
 from experiments.breaking import SETTINGS, VARIANTS, Breaking, broken, chain_gain, line, search
-from experiments.children import Ended
 from experiments.variants import apply_variant
+from flowjax_glow.commands.children import Ended
 from flowjax_glow.config import glow
 from flowjax_glow.runs.presets import BREAKING, PRESETS
 from flowjax_glow.runs.settings import with_settings

@@ -12,20 +12,22 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.text import Text
 
-from experiments.figures import along_depth, style
+from experiments.figures import depth
 from experiments.figures.__main__ import Figures
-from experiments.figures.along_depth import _family
+from experiments.figures.depth import _family
 from experiments.figures.drawing import FIGURES, STUDIES, draw_all
-from experiments.figures.labels import label_points
-from experiments.figures.layers import flow_steps
-from experiments.figures.panels import power_of_ten
-from experiments.figures.selection import NoDataError
-from experiments.figures.sheets import Sheet
 from experiments.figures.studies import FAMILIES, _front, family
 from experiments.sweeps import plan
 from experiments.table import over_seeds, summary_table
 from experiments.variants import GROUPS, STUDY_ROWS, VARIANTS
 from flowjax_glow import plotting
+from flowjax_glow.commands import figures as commands_figures
+from flowjax_glow.figures import drawing, style
+from flowjax_glow.figures.labels import label_points
+from flowjax_glow.figures.layers import flow_steps
+from flowjax_glow.figures.panels import power_of_ten
+from flowjax_glow.figures.selection import NoDataError
+from flowjax_glow.figures.sheets import Sheet
 from flowjax_glow.plotting import show
 from flowjax_glow.runs.experiment import to_json
 from flowjax_glow.runs.presets import SMOKE
@@ -181,7 +183,7 @@ def test_growth_joins_the_depths_of_a_variant():
 def test_growth_is_that_of_the_finest_level_step_by_step(tmp_path):
     folder = write_sweep(tmp_path / "sweep", [("control-depth8", 0, "done")], **SMALL)
     (run,) = load_sweep(folder)
-    _, arrays = along_depth.growth([run])
+    _, arrays = depth.growth([run])
     found = arrays["log10/control-depth8-seed0"]
     layers = max(run.clippings.items())[1]["layers"].tolist()
     ends = [i for i, name in enumerate(layers) if name.startswith("level0/") and "ActNorm" in name]
@@ -210,6 +212,24 @@ def test_one_run_alone_fills_every_figure(tmp_path, variant):
         figure, arrays = draw(runs)
         assert figure.get_figwidth() > 0
         assert arrays
+
+
+def test_the_command_draws_what_every_run_has(tmp_path, monkeypatch):
+    two = {name: drawing.FIGURES[name] for name in ("held_out", "training_loss")}
+    write_run(tmp_path / "run", "damped", 3, "done", **SMALL)
+    monkeypatch.setattr(commands_figures, "FIGURES", two)
+    code, output = invoke("figures", tmp_path / "run")
+    files = [tmp_path / "run" / "figures" / f"{name}.png" for name in two]
+    assert (code, output.split()) == (0, [str(file) for file in files])
+    assert all(file.is_file() for file in files)
+
+
+def test_the_paper_has_all_figures_that_every_run_has():
+    def parts(draw):
+        return getattr(draw, "func", draw), getattr(draw, "keywords", {})
+
+    ours = [parts(draw) for draw in FIGURES.values()]
+    assert all(parts(draw) in ours for draw in drawing.FIGURES.values())
 
 
 def test_an_unfinished_run_shows_its_training_only(tmp_path, capsys):

@@ -6,9 +6,9 @@ import math
 import pytest
 
 from experiments import rates
-from experiments.children import Ended, Machine
 from experiments.rates import CANDIDATES, RATES, STAGES, Rates, Study, best_rate, compare
 from experiments.variants import VARIANTS
+from flowjax_glow.commands.children import Ended, Machine
 from flowjax_glow.config import glow
 from flowjax_glow.runs.presets import SMOKE
 from tests.commands.invoke import invoke

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.children import Ended, Machine
 from experiments.rounding import Rounding, deviation, spread, transposed
+from flowjax_glow.commands.children import Ended, Machine
 from flowjax_glow.runs.experiment import NUDGE, differences, from_json, to_json
 from flowjax_glow.runs.presets import SMOKE
 from flowjax_glow.runs.run import nudged

@@ -9,6 +9,7 @@ from flowjax_glow.commands.attack import Attack
 from flowjax_glow.commands.command import Command, run_command
 from flowjax_glow.commands.diagnose import Diagnose
 from flowjax_glow.commands.errors import USAGE
+from flowjax_glow.commands.figures import Figures
 from flowjax_glow.commands.gradients import Gradients
 from flowjax_glow.commands.mixing import Mixing
 from flowjax_glow.commands.plan import PlanRun
@@ -22,6 +23,7 @@ COMMANDS: dict[str, type[Command]] = {
     "train": Train,
     "sample": Sample,
     "diagnose": Diagnose,
+    "figures": Figures,
     "repair": Repair,
     "attack": Attack,
     "mixing": Mixing,

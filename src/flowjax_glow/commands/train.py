@@ -38,7 +38,8 @@ class Train(OnOneModel):
     The same command again goes on where it was interrupted, and trains nothing where all is done.
     OUTPUT becomes a run folder: `sample`, `diagnose` and the other commands take it. In it are the
     curves of the training (training.png), samples (samples.png), and a stability report
-    (diagnosis/). Exits as `diagnose` does, and with 1 if the training diverged.
+    (diagnosis/); `figures` draws more. Exits as `diagnose` does, and with 1 if the training
+    diverged.
     """
 
     seed: int | None = None

@@ -1,4 +1,4 @@
-"""The scales s of the first flow step after a split: Figure 3 and its companions."""
+"""The scales s of the first flow step after a split (the paper's Figure 3)."""
 
 from collections.abc import Sequence
 
@@ -6,8 +6,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from experiments.figures.over_training import draw_over_steps
-from experiments.figures.panels import (
+from flowjax_glow import plotting
+from flowjax_glow.figures.over_training import draw_over_steps
+from flowjax_glow.figures.panels import (
     DATA_PEN,
     MEDIANS,
     grid_height,
@@ -20,7 +21,7 @@ from experiments.figures.panels import (
     variant_legend,
     without_panel,
 )
-from experiments.figures.selection import (
+from flowjax_glow.figures.selection import (
     Drawing,
     by_variant,
     in_order,
@@ -30,7 +31,6 @@ from experiments.figures.selection import (
     with_looks,
     with_split,
 )
-from flowjax_glow import plotting
 from flowjax_glow.plotting import note
 from flowjax_glow.runs.results import Arrays, Run
 
@@ -82,7 +82,7 @@ def _place(run: Run) -> str:
     return f"Flow step right after a split in generation order, level {level}"
 
 
-def figure3(runs: Sequence[Run]) -> Drawing:
+def densities(runs: Sequence[Run]) -> Drawing:
     """A panel per variant, seeds pooled; the vertical axis is logarithmic, so tails show."""
     runs = with_split(looked_at_end(runs))
     groups = by_variant(runs)
@@ -119,7 +119,7 @@ def _draw_densities(axes: Axes, values: np.ndarray, edges: np.ndarray) -> None:
     logarithmic(axes)
 
 
-def figure3_tails(runs: Sequence[Run]) -> Drawing:
+def tail_quantiles(runs: Sequence[Run]) -> Drawing:
     """Two quantiles, the smallest s, and how often s is below 1e-2."""
     runs = in_order(with_split(looked_at_end(runs)))
     measures = _measures(runs)
@@ -163,7 +163,7 @@ def _measures(runs: Sequence[Run]) -> dict[str, np.ndarray]:
     return {label: np.array(values) for label, values in rows.items()}
 
 
-def figure3_growth(runs: Sequence[Run]) -> Drawing:
+def smallest_over_training(runs: Sequence[Run]) -> Drawing:
     """A panel per variant; the left tail grows where the lines fall."""
     runs = with_split(with_looks(runs))
     figure, panels, arrays, left_out = draw_over_steps(

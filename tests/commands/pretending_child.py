@@ -1,4 +1,4 @@
-"""Stands in for `experiments.child`: what it does is told by the seed of its experiment."""
+"""Stands in for `commands.child`: what it does is told by the seed of its experiment."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Decoding under clips: Figure 1, its companion at tau = 1, and what Figure 5 shares."""
+"""z = 0 and a sample at tau = 1, decoded under clips (the paper's Figure 1)."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,10 +6,12 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from experiments.figures import style
-from experiments.figures.layers import flow_steps, layers_of, marks, name_layers
-from experiments.figures.panels import CROSS, logarithmic, variant_bands, variant_legend
-from experiments.figures.selection import (
+from flowjax_glow import plotting
+from flowjax_glow.diagnostics.thresholds import LIMIT
+from flowjax_glow.figures import style
+from flowjax_glow.figures.layers import flow_steps, layers_of, marks, name_layers
+from flowjax_glow.figures.panels import CROSS, logarithmic, variant_bands, variant_legend
+from flowjax_glow.figures.selection import (
     Drawing,
     by_variant,
     clipped_at_end,
@@ -19,9 +21,7 @@ from experiments.figures.selection import (
     of_first_seed,
     per_run,
 )
-from experiments.figures.sheets import Sheet
-from flowjax_glow import plotting
-from flowjax_glow.diagnostics.thresholds import LIMIT
+from flowjax_glow.figures.sheets import Sheet
 from flowjax_glow.plotting import note
 from flowjax_glow.runs.results import Arrays, Run
 
@@ -81,7 +81,7 @@ def _draw_along_generation(axes: Axes, runs: Sequence[Run], values: Sequence[np.
     logarithmic(axes)
 
 
-def figure1(runs: Sequence[Run], *, full: bool = False) -> Drawing:
+def decoded_zero(runs: Sequence[Run], *, full: bool = False) -> Drawing:
     """Pictures of the first seed, all or those that differ; below, all seeds along generation."""
     runs = in_order(clipped_at_end(runs))
     seed, shown = of_first_seed(runs)
@@ -132,11 +132,13 @@ def _decodes_of_zero(found: dict[str, Arrays], limits: np.ndarray) -> Sheet:
 def _sheet_of_clips(
     images: np.ndarray, hits: Sequence[np.ndarray], rows: list[str], limits: np.ndarray
 ) -> Sheet:
-    captions = [[caption(*pair) for pair in zip(*row)] for row in zip(images, hits)]
+    captions = [
+        [caption(image, bool(hit)) for image, hit in zip(*row)] for row in zip(images, hits)
+    ]
     return Sheet(images, rows, [f"c = {limits[0]:g}", *clip_names(limits)[1:]], captions)
 
 
-def figure1_samples(runs: Sequence[Run]) -> Drawing:
+def decoded_sample(runs: Sequence[Run]) -> Drawing:
     """A sample of the first seed; below, how many samples hit each clip, over all seeds."""
     runs = in_order(clipped_at_end(runs))
     seed, shown = of_first_seed(runs)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from experiments.child import SEPARATOR
+from flowjax_glow.commands.child import SEPARATOR
 from flowjax_glow.commands.errors import CHECKPOINT, DATA, SOME_RUNS_FAILED, USAGE
 from flowjax_glow.files import read_json
 from flowjax_glow.runs.experiment import Experiment, to_json
@@ -24,7 +24,7 @@ from flowjax_glow.runs.folder import is_finished, mark_failed
 from flowjax_glow.training import Board, Screen, progress_board
 
 #: What a child runs.
-CHILD = (sys.executable, "-m", "experiments.child")
+CHILD = (sys.executable, "-m", "flowjax_glow.commands.child")
 
 #: One thread for XLA's kernels (it reads NPROC when it starts), and for those of numpy.
 ONE_THREAD = {"NPROC": "1", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
@@ -123,11 +123,8 @@ def _status(job: Job) -> str:
 
 
 def _environment(on: Machine, brief: bool) -> dict[str, str]:
-    here = Path(__file__).parents[1]  # so that a child finds this package from any folder
-    path = os.pathsep.join(filter(None, [str(here), os.environ.get("PYTHONPATH")]))
     return {
         **os.environ,
-        "PYTHONPATH": path,
         **(ONE_THREAD if on.backend == "cpu" else {}),
         **({"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"} if brief else {}),
     }

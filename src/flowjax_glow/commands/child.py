@@ -1,4 +1,4 @@
-"""One run as a process of its own: ``python -m experiments.child``, which `children` starts.
+"""One run as a process of its own, which `children` starts.
 
 Stdin has a line of JSON: the experiment, its folder, and how often to report. It stays open for as
 long as the parent lives; when it closes, this process ends. Stdout has the progress as JSON text

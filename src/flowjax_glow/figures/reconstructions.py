@@ -1,4 +1,4 @@
-"""Figure 5: image to latents to image, before training and after it, under every clip.
+"""Image to latents to image, before training and after it, under every clip (Figure 5).
 
 Where the model has permutations, also with every permutation drawn anew, as after a reload that
 has lost them.
@@ -10,9 +10,9 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 
-from experiments.figures import clipping
-from experiments.figures.panels import logarithmic, variant_bands, variant_legend
-from experiments.figures.selection import (
+from flowjax_glow.figures import clipping
+from flowjax_glow.figures.panels import logarithmic, variant_bands, variant_legend
+from flowjax_glow.figures.selection import (
     Drawing,
     by_variant,
     clipped_at_end,
@@ -22,7 +22,7 @@ from experiments.figures.selection import (
     of_first_seed,
     require,
 )
-from experiments.figures.sheets import Sheet
+from flowjax_glow.figures.sheets import Sheet
 from flowjax_glow.plotting import note
 from flowjax_glow.runs.results import Arrays, Run
 
@@ -39,7 +39,7 @@ _TITLES = {
 }
 
 
-def figure5(runs: Sequence[Run], *, full: bool = False) -> Drawing:
+def reconstructions(runs: Sequence[Run], *, full: bool = False) -> Drawing:
     """Pictures of one image and the first seed, all or those that differ; below, all errors."""
     runs = in_order(
         require(

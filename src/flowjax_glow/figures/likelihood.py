@@ -1,4 +1,4 @@
-"""Training loss and held-out bits/dim: Figure 4 and its companion."""
+"""Training loss (the paper's Figure 4) and held-out bits/dim."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,9 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from experiments.figures import style
-from experiments.figures.panels import CROSS, band, say, variant_legend
-from experiments.figures.selection import (
+from flowjax_glow import plotting
+from flowjax_glow.figures import style
+from flowjax_glow.figures.panels import CROSS, band, say, variant_legend
+from flowjax_glow.figures.selection import (
     Drawing,
     by_variant,
     in_order,
@@ -19,12 +20,11 @@ from experiments.figures.selection import (
     rows_of,
     side_by_side,
 )
-from flowjax_glow import plotting
 from flowjax_glow.plotting import note
 from flowjax_glow.runs.results import Run
 
 
-def figure4(runs: Sequence[Run]) -> Drawing:
+def training_loss(runs: Sequence[Run]) -> Drawing:
     """Means over windows of batches; mean over seeds with a band from lowest to highest."""
     runs = in_order(require(runs, Run.window_losses, "no window of training losses is full yet"))
     steps, losses = side_by_side([run.window_losses() for run in runs])

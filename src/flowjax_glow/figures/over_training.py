@@ -6,7 +6,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments.figures.panels import (
+from flowjax_glow import plotting
+from flowjax_glow.diagnostics.thresholds import LIMIT, LOST
+from flowjax_glow.figures.panels import (
     MEDIANS,
     aside,
     band,
@@ -21,7 +23,7 @@ from experiments.figures.panels import (
     variant_legend,
     without_panel,
 )
-from experiments.figures.selection import (
+from flowjax_glow.figures.selection import (
     Drawing,
     by_variant,
     in_order,
@@ -31,8 +33,6 @@ from experiments.figures.selection import (
     side_by_side,
     with_looks,
 )
-from flowjax_glow import plotting
-from flowjax_glow.diagnostics.thresholds import LIMIT, LOST
 from flowjax_glow.plotting import note
 from flowjax_glow.runs.results import Arrays, Run
 

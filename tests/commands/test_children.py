@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from experiments import children
-from experiments.children import Ended, Job, Machine, machine, run_in_children
+from flowjax_glow.commands import children
+from flowjax_glow.commands.children import Ended, Job, Machine, machine, run_in_children
 from flowjax_glow.runs.experiment import to_json
 from flowjax_glow.runs.presets import SMOKE
-from tests.experiments import pretending_child as pretend
+from tests.commands import pretending_child as pretend
 
 ROOT = Path(__file__).parents[2]
 CPU = Machine("cpu", 1)

@@ -1,13 +1,13 @@
 """Which runs and arrays a figure is about, side by side by variant, seed and step."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TypeAlias
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from experiments.figures import style
-from flowjax_glow.runs.results import Arrays, Run
+from flowjax_glow.figures import style
+from flowjax_glow.runs.results import Run
 
 #: A figure and the arrays that are drawn in it.
 Drawing: TypeAlias = tuple[Figure, dict[str, np.ndarray]]
@@ -77,9 +77,9 @@ def of_first_seed(runs: Sequence[Run]) -> tuple[int, dict[str, Run]]:
     return seed, {name: group[0] for name, group in groups.items()}
 
 
-def last_steps(files: Sequence[Mapping[int, Arrays]]) -> str:
-    """``400 steps``, or ``120 to 400 steps`` where some runs stopped early."""
-    steps = sorted({max(each) for each in files})
+def last_steps(series: Sequence[Collection[int]]) -> str:
+    """``400 steps``, or ``120 to 400 steps`` where some of the series of steps end early."""
+    steps = sorted({max(each) for each in series})
     return f"{steps[0]} to {steps[-1]} steps" if len(steps) > 1 else f"{steps[0]} steps"
 
 

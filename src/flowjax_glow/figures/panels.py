@@ -10,8 +10,8 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
-from experiments.figures import style
-from experiments.figures.selection import by_variant, rows_of
+from flowjax_glow.figures import style
+from flowjax_glow.figures.selection import by_variant, rows_of
 from flowjax_glow.plotting import legend
 from flowjax_glow.runs.results import Run
 

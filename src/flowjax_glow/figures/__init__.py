@@ -1,0 +1,1 @@
+"""Figures of trained runs: a function of the runs gives each, and the arrays drawn in it."""
