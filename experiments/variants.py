@@ -78,12 +78,6 @@ SCALE_ROWS: dict[str, Row] = {
     },
 }
 
-DEPTH_ROWS: dict[str, Row] = {
-    f"{name}-depth{depth}": ({**VARIANTS[name][0], "depth": depth}, f"{name}, {depth} steps")
-    for depth in (8, 64)
-    for name in ("control", "bounded", "depth-scaled", "damped")
-}
-
 #: What our remedies are compared with (docs/protocol.md): another pace, and bounds of others at
 #: their own constants, which do not know the depth. A shift that is limited to 4 and s = exp(4
 #: tanh(h / 4)) are STARFlow's `get_proj_out`; its released models make s by a softplus.
@@ -104,6 +98,15 @@ ALTERNATIVE_ROWS: dict[str, Row] = {
         {"scale": TanhSoftplus(4.0), "shift_limit": 4.0},
         "alternatives: the same with the softplus of its released models",
     ),
+}
+
+DEPTH_ROWS: dict[str, Row] = {
+    f"{name}-depth{depth}": ({**changes, "depth": depth}, f"{name}, {depth} steps")
+    for depth in (8, 64)
+    for name, changes in {
+        **{name: VARIANTS[name][0] for name in ("control", "bounded", "depth-scaled", "damped")},
+        "damped-sqrt": ALTERNATIVE_ROWS["damped-sqrt"][0],
+    }.items()
 }
 
 #: The clamp that equals 4 / depth at depth 32, unchanged at every depth, and what is beside it.
@@ -233,7 +236,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         *("control", "additive", "biased", "bounded", "depth-scaled", "damped", "soft-clamp"),
         *SCALE_ROWS,
     ),
-    "depth": ("control", "bounded", "depth-scaled", "damped", *DEPTH_ROWS),
+    "depth": ("control", "bounded", "depth-scaled", "damped", "damped-sqrt", *DEPTH_ROWS),
     "alternatives": (
         *("control", "bounded", "depth-scaled", "damped", "soft-clamp", "soft-clamp-0.125"),
         *ALTERNATIVE_ROWS,

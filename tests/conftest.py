@@ -1,6 +1,7 @@
 """Every test runs with several CPU devices, strict dtypes, checked shapes, warnings as errors."""
 
 import os
+import tempfile
 from importlib.metadata import version
 
 # XLA's older way to compile fusions takes half the time. It was dropped within jaxlib 0.11, where
@@ -22,6 +23,16 @@ os.environ["XLA_FLAGS"] = " ".join(
     ]
 )
 os.environ["JAX_PLATFORMS"] = "cpu"
+
+# Many tests compile programs of the same text: what one process has compiled, in this run of the
+# tests, the others load. The folder is made by the first process, and goes with it.
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    COMPILED = tempfile.TemporaryDirectory(prefix="flowjax-glow-tests-")
+    os.environ |= {
+        "JAX_COMPILATION_CACHE_DIR": COMPILED.name,
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.1",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    }
 
 from collections.abc import Iterator
 
