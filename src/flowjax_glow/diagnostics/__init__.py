@@ -7,6 +7,7 @@ from flowjax_glow.diagnostics.certificates import (
     log_inverse_gain,
     net_gains,
 )
+from flowjax_glow.diagnostics.error_bars import DecodedWithError, decode_with_error
 from flowjax_glow.diagnostics.gains import (
     BiLipschitz,
     SingularValues,
@@ -72,6 +73,7 @@ __all__ = [
     "CouplingStretch",
     "DataMoments",
     "Decoded",
+    "DecodedWithError",
     "Examination",
     "GradientFidelity",
     "ImageRoundTrip",
@@ -100,6 +102,7 @@ __all__ = [
     "clip_and_observe",
     "data_moments",
     "decode_observed",
+    "decode_with_error",
     "drift",
     "examine",
     "finite_difference_penalty",

@@ -96,7 +96,7 @@ def inverse_in_float64(flow: Bijector, params: Params, z: Latents) -> InFloat64:
     """The inverse in float64, which is on for this alone."""
     params, z = jax.device_get((params, z))
     with jax.enable_x64(True):
-        wide = jax.tree.map(_widened, (params, z))
+        wide = jax.tree.map(widened, (params, z))
         return InFloat64(*jax.device_get(_there_and_back(flow, *wide)))
 
 
@@ -109,7 +109,7 @@ def _there_and_back(flow: Bijector, params: Params, z: Latents) -> tuple:
     return x, error, rounded_error
 
 
-def _widened(leaf: np.ndarray) -> jax.Array:
+def widened(leaf: np.ndarray) -> jax.Array:
     """float32 becomes float64; integers stay."""
     wide = np.asarray(leaf)
     return jnp.asarray(wide.astype(np.float64) if wide.dtype == np.float32 else wide)
