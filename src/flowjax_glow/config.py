@@ -31,7 +31,7 @@ DAMPED: dict[str, Any] = {
 }
 
 #: The remedy that is recommended now, by the rule of docs/protocol.md.
-RECOMMENDED = DAMPED
+RECOMMENDED = DAMPED | {"damped": "sqrt"}
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class GlowConfig:
 
         >>> config = GlowConfig.recommended((32, 32, 3))
         >>> config.levels, config.depth, config.width, config.damped
-        (3, 32, 128, True)
+        (3, 32, 128, 'sqrt')
 
         Args:
             shape: of one image, (height, width, channels).

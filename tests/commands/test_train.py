@@ -164,7 +164,7 @@ def test_a_preset_and_what_is_set():
 def test_the_recommended_model_fits_its_images(shape, sizes):
     model = recommended(shape).model
     assert (model.levels, model.depth, model.width) == sizes
-    assert (model.scale, model.damped) == (RECOMMENDED["scale"], True)
+    assert (model.scale, model.damped) == (RECOMMENDED["scale"], RECOMMENDED["damped"])
 
 
 def test_odd_images_have_no_model():
