@@ -28,7 +28,10 @@ from flowjax_glow.training.stored import (
     read_stored,
 )
 
-__all__ = ["CheckpointError", "Checkpoints", "read_checkpoint"]
+__all__ = ["KEPT", "CheckpointError", "Checkpoints", "read_checkpoint"]
+
+#: How many of the latest checkpoints stay, unless told otherwise.
+KEPT = 2
 
 #: How many checkpoints in a row a run may replace while one is copied.
 _TRIES = 20
@@ -55,7 +58,7 @@ class Checkpoints(AbstractContextManager["Checkpoints"]):
       CheckpointError: if orbax is not installed.
     """
 
-    def __init__(self, folder: str | os.PathLike[str], keep: int = 2) -> None:
+    def __init__(self, folder: str | os.PathLike[str], keep: int = KEPT) -> None:
         check_positive("Checkpoints.keep", keep)
         import_orbax()
         self.folder = Path(folder).resolve()  # orbax takes absolute paths only

@@ -11,6 +11,7 @@ from jaxtyping import Array
 
 from flowjax_glow.errors import expected
 from flowjax_glow.training.fingerprints import fingerprints
+from flowjax_glow.training.mesh import data_mesh, replicated
 from flowjax_glow.training.state import TrainState
 
 #: What a checkpoint says of each of its leaves: shape, dtype and fingerprint.
@@ -117,7 +118,10 @@ def _describe(leaves: dict[str, Array]) -> _Description:
 
 
 def _abstract(leaf: Any) -> jax.ShapeDtypeStruct:
-    sharding = getattr(leaf, "sharding", None) or SingleDeviceSharding(jax.devices()[0])
+    """What orbax is to restore, where `leaf` is; on all devices if that is one process of many."""
+    sharding = getattr(leaf, "sharding", None) or SingleDeviceSharding(jax.local_devices()[0])
+    if jax.process_count() > 1 and sharding.is_fully_addressable:
+        sharding = replicated(data_mesh())
     return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
 
 
