@@ -192,6 +192,7 @@ def run(
         saved = checkpoints.restore(state)
         if saved is None:
             check_starts(folder)
+            (folder / "metrics.jsonl").unlink(missing_ok=True)  # of steps that nobody has saved
         state = saved or state
         open_run(folder, experiment)
         status = Status(folder, int(state.step))

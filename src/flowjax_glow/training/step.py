@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from typing import TypeAlias
 
 import jax
@@ -75,23 +74,23 @@ def make_train_step(
         # The norm tells of every leaf. It also overflows before the squares in Adam's state do.
         finite = jnp.isfinite(mean_loss) & jnp.isfinite(norm)
 
-        def update(state: TrainState) -> tuple[TrainState, Array]:
+        def update(state: TrainState) -> TrainState:
             with jax.numpy_dtype_promotion("standard"):  # optax raises floats to integer powers
                 updates, optimizer_state = told.update(
                     gradients, state.optimizer, values, value=mean_loss
                 )
             moved = optax.apply_updates(values, updates)
-            # Where parameters and gradient are, so are their averages, here and in the optimizer.
-            finite = _all_finite(moved)
-            updated = replace(
+            return replace(
                 state,
                 params=merge(state.params, moved),
                 optimizer=optimizer_state,
                 average=update_average(state.average, moved, ema_decay),
             )
-            return jax.tree.map(partial(jnp.where, finite), updated, state), finite
 
-        kept, finite = jax.lax.cond(finite, update, lambda state: (state, jnp.array(False)), state)
+        # Where parameters and gradient are, so are their averages, here and in the optimizer. The
+        # parameters are computed twice: to hold both states until this is known costs more.
+        finite &= _all_finite(trainable(update(state).params))
+        kept = jax.lax.cond(finite, update, lambda state: state, state)
         metrics = {"loss": mean_loss, "grad_norm": norm, "update_finite": finite}
         return replace(kept, step=state.step + 1), metrics
 
