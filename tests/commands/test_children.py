@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ import pytest
 
 from flowjax_glow.commands import children
 from flowjax_glow.commands.children import Ended, Job, Machine, machine, run_in_children
+from flowjax_glow.commands.errors import PREEMPTED
 from flowjax_glow.runs.experiment import to_json
 from flowjax_glow.runs.presets import SMOKE
 from tests.commands import pretending_child as pretend
@@ -105,27 +105,69 @@ def test_the_machine_is_asked_elsewhere():
     assert machine() == Machine("cpu", 8)  # tests simulate eight devices
 
 
-def test_a_child_ends_with_its_parent_and_says_so(tmp_path):
-    folder = tmp_path / "run"
-    experiment = dataclasses.replace(SMOKE, steps=100_000)
-    order = {"experiment": to_json(experiment), "folder": str(folder), "seconds": 0.0}
-    with subprocess.Popen(
-        children.CHILD, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
-    ) as child:
-        assert child.stdin is not None
-        assert child.stdout is not None
-        child.stdin.write(json.dumps(order) + "\n")
-        child.stdin.flush()
-        for line in child.stdout:
+#: Small enough to be trained three times, with more reports than the pipe below takes.
+TINY = dataclasses.replace(
+    SMOKE,
+    model=dataclasses.replace(SMOKE.model, levels=1, depth=1, width=4),
+    steps=150,
+    save_every=1000,
+    look_every=1000,
+    monitor_every=1000,
+    batch=8,
+    init_images=16,
+    held_out=8,
+    look_samples=8,
+    final_samples=8,
+    clip_samples=8,
+    chunk=8,
+)
+
+
+def child(folder: Path) -> "subprocess.Popen[str]":
+    """A real one, with its order; it waits until its reports are read."""
+    started = subprocess.Popen(
+        children.CHILD,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        pipesize=4096,
+    )
+    assert started.stdin is not None
+    order = {"experiment": to_json(TINY), "folder": str(folder), "seconds": 0.0}
+    started.stdin.write(json.dumps(order) + "\n")
+    started.stdin.flush()
+    return started
+
+
+def test_a_child_ends_with_its_parent_after_a_save_and_goes_on_to_the_bit(tmp_path):
+    folder, whole = tmp_path / "run", tmp_path / "whole"
+    with child(folder) as first:
+        assert first.stdin is not None
+        assert first.stdout is not None
+        for line in first.stdout:
             if line.startswith("\x1e"):
                 break
-        child.stdin.close()  # as it is when the parent is no more
-        child.stdout.read()
-        assert child.wait(30) == 128 + signal.SIGTERM
-    assert json.loads((folder / "status.json").read_text())["status"] == "failed"
+        first.stdin.close()  # as it is when the parent is no more
+        first.stdout.read()
+        assert first.wait(60) == PREEMPTED
+    told = json.loads((folder / "status.json").read_text())
+    assert told["status"] == "preempted"
+    assert 0 < told["step"] < TINY.steps
+    assert (folder / "checkpoints" / str(told["step"])).is_dir()
+    for place in (folder, whole):
+        with child(place) as again:
+            assert again.stdout is not None
+            again.stdout.read()
+            assert again.wait(60) == 0
+    assert (folder / "metrics.jsonl").read_bytes() == (whole / "metrics.jsonl").read_bytes()
+    marks = [
+        place / "checkpoints" / str(TINY.steps) / "leaves/metadata" for place in (folder, whole)
+    ]
+    assert marks[0].read_bytes() == marks[1].read_bytes()
 
 
-def test_a_signal_to_the_sweep_reaches_its_runs(tmp_path):
+def test_a_signal_to_the_sweep_reaches_its_runs_which_save(tmp_path):
     output = tmp_path / "out"
     command = ["--preset=smoke", "--variant=control", "--steps=100000", f"--output={output}"]
     with subprocess.Popen(
@@ -139,5 +181,9 @@ def test_a_signal_to_the_sweep_reaches_its_runs(tmp_path):
             if "step" in line:
                 break
         sweep.terminate()
-        assert sweep.wait(30) == 128 + signal.SIGTERM
-    assert json.loads((output / "control-seed0" / "status.json").read_text())["status"] == "failed"
+        said = sweep.stderr.read()
+        assert sweep.wait(60) == PREEMPTED
+    assert "told to end; the same command goes on" in said
+    told = json.loads((output / "control-seed0" / "status.json").read_text())
+    assert told["status"] == "preempted"
+    assert (output / "control-seed0/checkpoints" / str(told["step"])).is_dir()

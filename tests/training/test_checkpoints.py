@@ -1,6 +1,7 @@
 """Checkpoints: what comes back is what was saved, or an error that says what is wrong."""
 
 import builtins
+import errno
 import itertools
 import os
 import re
@@ -23,7 +24,7 @@ from flowjax_glow.training import (
     replicate,
     shard_batch,
 )
-from flowjax_glow.training.checkpoints import fingerprint
+from flowjax_glow.training.fingerprints import fingerprint
 from tests.training import toy
 
 
@@ -37,9 +38,10 @@ def trained(mesh, steps=1):
     return replicate(mesh, at_step(state, steps))
 
 
-def complaint(folder, message):
-    where = f"checkpoint {folder / '1'}: "
-    return pytest.raises(CheckpointError, match=f"^{re.escape(where + message)}")
+def complaint(folder, reason):
+    """What is said of a folder whose only checkpoint, of step 1, is not usable."""
+    where = f"checkpoints in {folder}: expected one that is whole and of this configuration"
+    return pytest.raises(CheckpointError, match=f"^{re.escape(f'{where}, got step 1, {reason}')}")
 
 
 @pytest.mark.parametrize("devices", [1, 8])
@@ -125,7 +127,7 @@ def test_a_run_that_saves_every_step_can_be_read(tmp_path):
 
 def test_a_checkpoint_that_is_replaced_while_it_is_copied_gives_way(tmp_path, monkeypatch):
     copytree = shutil.copytree
-    with Checkpoints(tmp_path) as saved:
+    with Checkpoints(tmp_path, keep=1) as saved:
         saved.save(trained(toy.mesh_of(1), 1))
 
         def slow(source, *arguments):
@@ -139,9 +141,9 @@ def test_a_checkpoint_that_is_replaced_while_it_is_copied_gives_way(tmp_path, mo
 
 def test_one_that_is_always_replaced_is_given_up(tmp_path, monkeypatch):
     steps = itertools.count()
-    monkeypatch.setattr(checkpoints, "_latest_step", lambda folder: next(steps))
+    monkeypatch.setattr(checkpoints, "_steps", lambda folder: [next(steps)])
     message = (
-        f"checkpoint in {tmp_path}: expected one that stays while it is copied, got 20 that were "
+        f"checkpoints in {tmp_path}: expected one that stays while it is copied, got 20 that were "
         "replaced meanwhile; try again when the run saves less often"
     )
     with pytest.raises(CheckpointError, match=f"^{re.escape(message)}$"):
@@ -168,38 +170,156 @@ def test_reading_changes_nothing(tmp_path):
     folder.chmod(0o755)
 
 
-def test_a_checkpoint_that_cannot_be_copied_is_an_error(tmp_path):
-    (tmp_path / "1").write_text("a file where a folder should be")
-    with pytest.raises(NotADirectoryError):
-        read_checkpoint(tmp_path, toy.start())
-
-
-def test_a_bit_flipped_on_disk_is_noticed(tmp_path):
-    """Random weights do not compress, so that the format itself takes any bits for good ones."""
-    weights = jax.random.normal(jax.random.key(0), (100_000,))
-    state = at_step(initial_state({"weights": weights}, toy.optimizer(), jax.random.key(3)), 1)
-    with Checkpoints(tmp_path) as saved:
-        saved.save(state)
-    largest = max((tmp_path / "1" / "state").rglob("*"), key=lambda path: path.stat().st_size)
+def flip_a_bit(step):
+    """Of weights, which do not compress, so that the format itself takes any bits for good ones."""
+    largest = max((step / "state").rglob("*"), key=lambda path: path.stat().st_size)
     content = bytearray(largest.read_bytes())
     content[len(content) // 2] ^= 1
     largest.write_bytes(content)
-    with (
-        Checkpoints(tmp_path) as saved,
-        complaint(tmp_path, "expected the values that were saved, got others in "),
-    ):
-        saved.restore(state)
 
 
-def test_a_missing_file_is_one_clear_error(tmp_path):
+def truncate(step):
+    largest = max((step / "state").rglob("*"), key=lambda path: path.stat().st_size)
+    os.truncate(largest, largest.stat().st_size // 2)
+
+
+def lose(name):
+    return lambda step: shutil.rmtree(step / name)
+
+
+def spoil(content):
+    return lambda step: (step / "leaves" / "metadata").write_text(content)
+
+
+def empty(step):
+    shutil.rmtree(step)
+    step.mkdir()
+
+
+def a_file(step):
+    shutil.rmtree(step)
+    step.write_text("a file where a folder should be")
+
+
+def other_weights(step):
+    """Whole, but not of this configuration: so it cannot be of this run."""
+    shutil.rmtree(step)
+    with Checkpoints(step.parent / "elsewhere") as saved:
+        other = initial_state({"weights": jnp.zeros(3)}, toy.optimizer(), jax.random.key(3))
+        saved.save(at_step(other, int(step.name)))
+    (step.parent / "elsewhere" / step.name).rename(step)
+
+
+DAMAGE = {
+    "flipped bit": (flip_a_bit, "damaged: other values than were saved in "),
+    "truncated": (truncate, "it cannot be read, "),
+    "state missing": (lose("state"), "it cannot be read, "),
+    "description missing": (lose("leaves"), "it cannot be read, "),
+    "torn": (spoil("{"), "it cannot be read, "),
+    "garbage": (spoil("[1, 2]"), "it cannot be read, "),
+    "empty": (empty, "it cannot be read, "),
+    "a file": (a_file, "it cannot be "),
+    "another": (other_weights, "of another configuration: "),
+}
+
+
+def weighty(step):
+    weights = jax.random.normal(jax.random.key(step), (20_000,))
+    state = initial_state({"weights": weights}, toy.optimizer(), jax.random.key(3))
+    return at_step(state, step)
+
+
+@pytest.fixture(scope="module")
+def two_steps(tmp_path_factory):
+    """Checkpoints of the steps 1 and 2."""
+    folder = tmp_path_factory.mktemp("two")
+    with Checkpoints(folder) as saved:
+        saved.save(weighty(1))
+        saved.save(weighty(2))
+    return folder
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_a_broken_checkpoint_gives_way_to_the_one_before(tmp_path, two_steps, kind):
+    folder = shutil.copytree(two_steps, tmp_path / "checkpoints")
+    damage, reason = DAMAGE[kind]
+    damage(folder / "2")
+    told = re.escape(f"checkpoint of step 2 in {folder} is not usable ({reason}")
+    before = entries(folder)
+    with pytest.warns(UserWarning, match=f"^{told}.*: step 1 is read in its place$"):
+        toy.assert_equal(read_checkpoint(folder, weighty(0)), weighty(1))
+    assert entries(folder) == before
+    with Checkpoints(folder) as saved:
+        with pytest.warns(
+            UserWarning, match=rf"^{told}.*: set aside as 2\.corrupt-.*; it goes on from 1$"
+        ):
+            toy.assert_equal(saved.restore(weighty(0)), weighty(1))
+        saved.save(weighty(2))
+        saved.save(weighty(3))
+        toy.assert_equal(saved.restore(weighty(0)), weighty(3))
+    names = sorted(path.name for path in folder.iterdir())
+    assert [name.partition("corrupt")[0] for name in names if name != "elsewhere"] == [
+        "2",
+        "2.",
+        "3",
+    ]
+
+
+def test_with_no_usable_checkpoint_all_are_named_and_stay(tmp_path, two_steps):
+    folder = shutil.copytree(two_steps, tmp_path / "checkpoints")
+    flip_a_bit(folder / "2")
+    empty(folder / "1")
+    before = entries(folder)
+    message = (
+        rf"^checkpoints in {folder}: expected one that is whole and of this configuration, "
+        r"got step 2, damaged: .*; step 1, it cannot be read, .*; put a copy back if there is one, "
+        "or start over with --restart$"
+    )
+    with Checkpoints(folder) as saved, pytest.raises(CheckpointError, match=message):
+        saved.restore(weighty(0))
+    with pytest.raises(CheckpointError, match=message):
+        read_checkpoint(folder, weighty(0))
+    assert entries(folder) == before
+
+
+def test_a_step_set_aside_after_a_save_can_be_saved_again(tmp_path):
     with Checkpoints(tmp_path) as saved:
-        saved.save(trained(toy.mesh_of(1)))
-    (tmp_path / "1" / "leaves" / "metadata").write_text("{")
-    damaged = "expected a complete checkpoint, got"
-    with Checkpoints(tmp_path) as saved, complaint(tmp_path, damaged):
-        saved.restore(toy.start())
-    with complaint(tmp_path, damaged):
-        read_checkpoint(tmp_path, toy.start())
+        saved.save(weighty(1))
+        saved.save(weighty(2))
+        flip_a_bit(tmp_path / "2")
+        with pytest.warns(UserWarning, match="step 2 .* is not usable"):
+            saved.restore(weighty(0))
+        saved.save(weighty(2))
+    toy.assert_equal(read_checkpoint(tmp_path, weighty(0)), weighty(2))
+
+
+def test_a_save_that_fails_leaves_both_of_those_before(tmp_path, two_steps, monkeypatch):
+    folder = shutil.copytree(two_steps, tmp_path / "checkpoints")
+    with Checkpoints(folder) as saved:
+        monkeypatch.setattr(os, "rename", full)  # what completes a save
+        monkeypatch.setattr(os, "replace", full)
+        with pytest.raises(OSError, match="No space left"):
+            saved.save(weighty(3))
+    assert {"1", "2"} <= {path.name for path in folder.iterdir()}
+    toy.assert_equal(read_checkpoint(folder, weighty(0)), weighty(2))
+
+
+def full(*arguments, **options):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_many_changed_leaves_are_counted(tmp_path):
+    state = trained(toy.mesh_of(1))
+    with Checkpoints(tmp_path) as saved:
+        saved.save(state)
+    description = tmp_path / "1" / "leaves" / "metadata"
+    spoiled = re.sub(r'"fingerprint": \d+', '"fingerprint": 0', description.read_text())
+    description.write_text(spoiled)
+    leaves = len(jax.tree.leaves(state))
+    with pytest.raises(
+        CheckpointError, match=f"saved in [^,]+, [^,]+, [^,]+ and {leaves - 3} more; "
+    ):
+        read_checkpoint(tmp_path, state)
 
 
 @pytest.mark.parametrize(
@@ -207,13 +327,13 @@ def test_a_missing_file_is_one_clear_error(tmp_path):
     [
         (
             {"weights": jnp.zeros(5)},
-            "expected params.weights to be float32[5], got float32[4]; ",
+            "params.weights is float32[4] in place of float32[5]; ",
         ),
         (
             {"weights": jnp.zeros(4, jnp.float16)},
-            "expected params.weights to be float16[4], got float32[4]; ",
+            "params.weights is float32[4] in place of float16[4]; ",
         ),
-        ({"more": jnp.array([1])}, "expected params.more to be int32[1], got no such leaf; "),
+        ({"more": jnp.array([1])}, "params.more is no such leaf in place of int32[1]; "),
     ],
 )
 def test_another_configuration_is_refused(tmp_path, change, message):
@@ -222,8 +342,7 @@ def test_another_configuration_is_refused(tmp_path, change, message):
         example = toy.start()
         changed = jax.tree_util.tree_map(lambda leaf: leaf, example)
         changed.params.update(change)
-        advice = "it belongs to another configuration: restore it with that one, or use another"
-        with complaint(tmp_path, message + advice):
+        with complaint(tmp_path, f"of another configuration: {message}"):
             saved.restore(changed)
 
 
@@ -232,7 +351,10 @@ def test_a_leaf_too_many_is_refused(tmp_path):
         saved.save(trained(toy.mesh_of(1)))
         fewer = {name: leaf for name, leaf in toy.params().items() if name != "order"}
         example = initial_state(fewer, toy.optimizer(), jax.random.key(3))
-        with complaint(tmp_path, "expected params.order to be no such leaf, got int32[4]; "):
+        with complaint(
+            tmp_path,
+            "of another configuration: params.order is int32[4] in place of no such leaf; ",
+        ):
             saved.restore(example)
 
 

@@ -12,6 +12,8 @@ from flowjax_glow.training import (
     Diverged,
     MetricsLog,
     Observer,
+    Preempted,
+    Preemption,
     Progress,
     copy_state,
     read_metrics,
@@ -94,7 +96,7 @@ def test_killed_before_any_checkpoint_it_starts_over(tmp_path):
 
 
 def test_a_finished_run_does_nothing(tmp_path):
-    run(tmp_path)
+    run(tmp_path, observers=measure([0, toy.STEPS]))
     before = (tmp_path / "metrics.jsonl").stat()
 
     def never(argument):
@@ -127,6 +129,87 @@ def test_it_stops_at_the_step_that_is_not_finite(tmp_path, broken_step):
     with Checkpoints(tmp_path / "c") as saved:
         latest = saved.latest_step() or 0
         assert latest == (broken_step - 1) // 4 * 4
+
+
+@pytest.mark.filterwarnings("ignore:overflow encountered in cast")  # of the rate
+def test_an_update_that_is_not_finite_is_never_saved(tmp_path):
+    mesh = toy.mesh_of(1)
+    with (
+        MetricsLog(tmp_path / "metrics.jsonl") as log,
+        Checkpoints(tmp_path / "c") as saved,
+        pytest.raises(
+            Diverged, match="train: expected an update that leaves all parameters finite"
+        ),
+    ):
+        train(
+            toy.start(mesh),
+            toy.make_step(mesh, learning_rate=1e39),
+            toy.batch,
+            steps=2,
+            mesh=mesh,
+            log=log,
+            checkpoints=saved,
+            save_every=1,
+        )
+    assert saved.latest_step() is None
+    (row,) = rows(tmp_path)
+    assert np.isfinite([row["loss"], row["grad_norm"]]).all()
+    assert not row["update_finite"]
+
+
+class Told(Preemption):
+    """Is told to end after some step, or while an observer looks at it."""
+
+    def __init__(self, step):
+        super().__init__()
+        self.step = step
+
+    def due(self, step):
+        return step >= self.step
+
+
+@pytest.mark.parametrize("end", [3, 7, toy.STEPS])
+def test_a_run_that_is_told_to_end_saves_and_goes_on(tmp_path, straight, end):
+    """Also where an observer is due to the state that was saved, which then sees it later."""
+    final, metrics = straight
+    with pytest.raises(Preempted) as caught:
+        run(tmp_path, observers=measure([0, 7]), preemption=Told(end))
+    assert caught.value.step == end
+    with Checkpoints(tmp_path / "c") as saved:
+        assert saved.latest_step() == end
+    assert [row["step"] for row in rows(tmp_path) if "held_out" in row] == (
+        [0, 7] if end > 7 else [0]
+    )
+    toy.assert_equal(run(tmp_path, observers=measure([0, 7])), final)
+    assert (tmp_path / "metrics.jsonl").read_text() == metrics
+
+
+def test_an_observer_that_is_interrupted_looks_again(tmp_path, straight):
+    final, metrics = straight
+
+    class Interrupted(Calling):
+        def observe(self, state):
+            if int(state.step) == 7:
+                raise Preempted
+            return super().observe(state)
+
+    (measuring, steps) = measure([0, 7])[0]
+    with pytest.raises(Preempted):
+        run(tmp_path, observers=[(Interrupted(measuring.function), steps)])
+    toy.assert_equal(run(tmp_path, observers=measure([0, 7])), final)
+    assert (tmp_path / "metrics.jsonl").read_text() == metrics
+
+
+def test_rows_that_are_missing_are_told(tmp_path):
+    run(tmp_path, steps=7)
+    (tmp_path / "metrics.jsonl").unlink()
+    message = (
+        f"{tmp_path / 'metrics.jsonl'}: expected rows of the 7 steps before the checkpoint, got 0; "
+        "the others stay missing"
+    )
+    with pytest.warns(UserWarning, match=f"^{re.escape(message)}$"):
+        run(tmp_path)
+    assert [row["step"] for row in rows(tmp_path) if "loss" in row] == [8, 9, 10, 11, 12]
 
 
 def test_observers_see_the_state_of_their_step(tmp_path):

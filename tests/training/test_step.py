@@ -131,7 +131,8 @@ def test_average_follows_its_closed_form():
     np.testing.assert_array_equal(averaged_params(state)["order"], toy.params()["order"])
 
 
-@pytest.mark.parametrize("fault", ["loss", "gradient", "overflow"])
+@pytest.mark.filterwarnings("ignore:overflow encountered in cast")  # of a rate
+@pytest.mark.parametrize("fault", ["loss", "gradient", "overflow", "update"])
 def test_non_finite_step_changes_nothing_but_the_count(fault):
     mesh = toy.mesh_of(8)
 
@@ -139,11 +140,14 @@ def test_non_finite_step_changes_nothing_but_the_count(fault):
         whole = toy.loss(params, key, batch)
         if fault == "loss":
             return whole + jnp.log(-1 - params["bias"] ** 2)
+        if fault == "update":
+            return whole
         if fault == "gradient":  # finite value, infinite slope at 0
             return whole + jnp.sqrt(jnp.abs(params["bias"]))
         return whole + 1e30 * params["bias"]  # finite slope whose square is not
 
-    state, step = toy.start(mesh), toy.make_step(mesh, broken)
+    rate = 1e39 if fault == "update" else 0.05  # infinite in float32
+    state, step = toy.start(mesh), toy.make_step(mesh, broken, learning_rate=rate)
     before = toy.host(state)
     after, metrics = step(state, shard_batch(mesh, toy.batch(0)))
     assert not metrics["update_finite"]

@@ -56,8 +56,9 @@ def start(mesh=None):
     return state if mesh is None else replicate(mesh, state)
 
 
-def make_step(mesh, loss=loss, **changes):
-    return make_train_step(loss, optimizer(), mesh, **{"ema_decay": 0.9, **changes})
+def make_step(mesh, loss=loss, learning_rate=0.05, **changes):
+    chosen = optimizer(learning_rate=learning_rate)
+    return make_train_step(loss, chosen, mesh, **{"ema_decay": 0.9, **changes})
 
 
 def mesh_of(devices: int):

@@ -3,8 +3,8 @@
 Stdin has a line of JSON: the experiment, its folder, and how often to report. It stays open for as
 long as the parent lives; when it closes, this process ends. Stdout has the progress as JSON text
 sequences (RFC 7464: a record separator, JSON, a line feed) and, between them, whatever else is
-printed. The exit code is 0 for a run with a summary, that of `exit_codes.exit_code` for a complaint
-that every run would have, and 1 for any other fault.
+printed. The exit code is 0 for a run with a summary, `PREEMPTED` if a signal has ended it, that of
+`errors.exit_code` for a complaint that every run would have, and 1 for any other fault.
 """
 
 import json
@@ -19,7 +19,7 @@ from pathlib import Path
 
 from flowjax_glow.commands.errors import (
     FOR_THE_USER,
-    end_on_sigterm,
+    PREEMPTED,
     exit_code,
     one_line,
     one_line_warnings,
@@ -27,15 +27,13 @@ from flowjax_glow.commands.errors import (
 from flowjax_glow.runs.compilation import keep_compiled_programs
 from flowjax_glow.runs.experiment import from_json
 from flowjax_glow.runs.run import run
-from flowjax_glow.training import Progress, Screen, keep_freed_memory
+from flowjax_glow.training import Preempted, Preemption, Progress, Screen, keep_freed_memory
 
 SEPARATOR = "\x1e"
 
 
 def main() -> int:
     order = json.loads(sys.stdin.readline())
-    end_on_sigterm()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
     threading.Thread(target=_end_with_parent, daemon=True).start()
     keep_compiled_programs()
     keep_freed_memory()
@@ -46,8 +44,11 @@ def main() -> int:
         yield Progress(total, _Report(order["seconds"]))
 
     try:
-        with one_line_warnings():
-            run(from_json(order["experiment"]), Path(order["folder"]), show=reported)
+        with Preemption() as preemption, one_line_warnings():
+            experiment = from_json(order["experiment"])
+            run(experiment, Path(order["folder"]), show=reported, preemption=preemption)
+    except Preempted:
+        return PREEMPTED
     except FOR_THE_USER as error:
         print(one_line(error), file=sys.stderr)
         return exit_code(error)

@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
@@ -17,11 +18,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from flowjax_glow.commands.child import SEPARATOR
-from flowjax_glow.commands.errors import CHECKPOINT, DATA, SOME_RUNS_FAILED, USAGE
+from flowjax_glow.commands.errors import CHECKPOINT, DATA, PREEMPTED, SOME_RUNS_FAILED, USAGE
 from flowjax_glow.files import read_json
 from flowjax_glow.runs.experiment import Experiment, to_json
 from flowjax_glow.runs.folder import is_finished, mark_failed
-from flowjax_glow.training import Board, Screen, progress_board
+from flowjax_glow.training import Board, Preempted, Preemption, Screen, progress_board
 
 #: What a child runs.
 CHILD = (sys.executable, "-m", "flowjax_glow.commands.child")
@@ -86,7 +87,8 @@ def run_in_children(
     """Runs `jobs` of them at a time, and yields each when it has ended.
 
     What is finished already comes first, without a process. Closing the iterator ends all
-    processes; so does an exception while it waits.
+    processes; so does an exception while it waits, and a signal: it is watched for until then.
+    Runs that are ended save first.
 
     Args:
         on: what they compute on; on the CPU each has one thread.
@@ -95,6 +97,8 @@ def run_in_children(
 
     Raises:
         SystemExit: with the code of a child that has complained of what the user must mend.
+        ConfigChangedError: if a folder holds a run of another configuration.
+        Preempted: if a signal has told this process, or a child, to end.
     """
     waiting = []
     for job in todo:
@@ -102,7 +106,11 @@ def run_in_children(
             yield Ended(job, _status(job))
         else:
             waiting.append(job)
-    with progress_board() as board, ThreadPoolExecutor(jobs or on.jobs) as threads:
+    with (
+        Preemption(),
+        progress_board() as board,
+        ThreadPoolExecutor(jobs or on.jobs) as threads,
+    ):
         children = _Children(_environment(on, brief), board)
         try:
             futures = {threads.submit(children.run, job): job for job in waiting}
@@ -110,6 +118,8 @@ def run_in_children(
                 job, code = futures[future], future.result()
                 if code in COMPLAINTS:
                     raise SystemExit(code)
+                if code == PREEMPTED:  # by whoever ends processes here, and will end the others
+                    raise Preempted
                 ended = Ended(job, _status(job) if code == 0 else "failed")
                 children.note(f"{job.folder.name}: {ended.status} ({count} of {len(waiting)})")
                 yield ended
@@ -171,9 +181,10 @@ class _Children:
             processes = list(self._processes)
         for process in processes:
             process.terminate()
+        deadline = time.monotonic() + PATIENCE
         for process in processes:
             try:
-                process.wait(PATIENCE)
+                process.wait(max(0.0, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
                 process.kill()
 

@@ -12,9 +12,10 @@ from typing import Any
 
 from flowjax_glow.data import DataError
 from flowjax_glow.runs.folder import ConfigChangedError, FolderInUseError
-from flowjax_glow.training import CheckpointError
+from flowjax_glow.training import CheckpointError, Preempted
 
-SOME_RUNS_FAILED, USAGE, DATA, CHECKPOINT, IN_USE = 1, 2, 3, 5, 6
+SOME_RUNS_FAILED, USAGE, DATA, DIVERGED, CHECKPOINT, IN_USE = 1, 2, 3, 4, 5, 6
+PREEMPTED = 75  # as sysexits.h says it: try again later
 INTERRUPTED = 130  # as shells say it
 
 #: What the user must mend; the first of them would meet every run of a sweep.
@@ -41,6 +42,9 @@ def one_line_errors(debug: bool = False) -> Iterator[None]:
             raise
         print("interrupted; the same command goes on where it was", file=sys.stderr)
         sys.exit(INTERRUPTED)
+    except Preempted as ended:
+        print(ended, file=sys.stderr)
+        sys.exit(PREEMPTED)
     except BrokenPipeError:  # whoever read this has seen enough, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing more is flushed
         sys.exit(0)

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 from flowjax_glow import data
 from flowjax_glow.combinators import Memory
 from flowjax_glow.commands.command import Command
-from flowjax_glow.commands.errors import SOME_RUNS_FAILED
+from flowjax_glow.commands.errors import DIVERGED
 from flowjax_glow.config import glow
 from flowjax_glow.density import bits_per_dim
 from flowjax_glow.diagnostics import stability_report
@@ -31,6 +31,7 @@ from flowjax_glow.scales import Blend, Scale, scale_from
 from flowjax_glow.training import (
     LossFn,
     OptimizerConfig,
+    Preemption,
     TrainState,
     data_mesh,
     evaluate,
@@ -85,10 +86,12 @@ class Repair(Command):
         print(f"before: {before_report['bits_per_dim']:.3f} bits/dim, {before_report['text']}")
         with claimed(output):
             _check_start(output, self.run, trained, after)
-            summary = run(after, output, training=Repairing(after, trained))
+            with Preemption() as preemption:
+                training = Repairing(after, trained)
+                summary = run(after, output, training=training, preemption=preemption)
         if summary["status"] != "done":
             print(f"{output}: the training diverged at step {summary['steps']}", file=sys.stderr)
-            return SOME_RUNS_FAILED
+            return DIVERGED
         after_report = judge(load_trained(output), self.count, self.tier)
         print(f"after: {after_report['bits_per_dim']:.3f} bits/dim, {after_report['text']}")
         print(f"  {output}")

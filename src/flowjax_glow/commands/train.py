@@ -12,7 +12,7 @@ import numpy as np
 
 from flowjax_glow.commands.configure import OnOneModel
 from flowjax_glow.commands.diagnose import Diagnose
-from flowjax_glow.commands.errors import SOME_RUNS_FAILED, end_on_sigterm
+from flowjax_glow.commands.errors import DIVERGED, end_on_sigterm
 from flowjax_glow.commands.sample import COLUMNS, ROWS, save_picture
 from flowjax_glow.density import sample_pixels
 from flowjax_glow.errors import expected
@@ -24,7 +24,7 @@ from flowjax_glow.runs.load import Trained, load_trained
 from flowjax_glow.runs.results import Run, load_run
 from flowjax_glow.runs.run import run
 from flowjax_glow.runs.tracking import check_tracker
-from flowjax_glow.training import keep_freed_memory
+from flowjax_glow.training import Preemption, keep_freed_memory
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,8 +38,8 @@ class Train(OnOneModel):
     The same command again goes on where it was interrupted, and trains nothing where all is done.
     OUTPUT becomes a run folder: `sample`, `diagnose` and the other commands take it. In it are the
     curves of the training (training.png), samples (samples.png), and a stability report
-    (diagnosis/); `figures` draws more. Exits as `diagnose` does, and with 1 if the training
-    diverged.
+    (diagnosis/); `figures` draws more. Exits as `diagnose` does, and with 4 if the training
+    diverged. SIGTERM and Ctrl-C end it after a save, with 75.
     """
 
     seed: int | None = None
@@ -75,11 +75,12 @@ class Train(OnOneModel):
         with claimed(output):
             check_same(output, experiment)  # a finished run would be taken as it is
             print(f"{output}: {described(experiment)}")
-            summary = run(experiment, output, track=self.track)
+            with Preemption() as preemption:
+                summary = run(experiment, output, track=self.track, preemption=preemption)
         draw(load_run(output)).savefig(output / "training.png", dpi=150)
         if summary["status"] != "done":
             print(f"{output}: the training diverged at step {summary['steps']}", file=sys.stderr)
-            return SOME_RUNS_FAILED
+            return DIVERGED
         print(
             f"{output}: {summary['steps']} steps, {float(summary['bits_per_dim']):.3f} bits/dim on "
             f"{experiment.held_out} held-out images ({experiment.n_bits} bits)"

@@ -20,7 +20,7 @@ import jax
 
 from flowjax_glow.files import read_json, write_json
 from flowjax_glow.runs.experiment import Experiment, differences, read_config, to_json
-from flowjax_glow.training import Diverged
+from flowjax_glow.training import CheckpointError, Diverged, Preempted, read_metrics
 
 
 class FolderInUseError(RuntimeError):
@@ -53,6 +53,7 @@ def claimed(folder: Path) -> Iterator[None]:
 def check_same(folder: Path, experiment: Experiment) -> None:
     """Raises ConfigChangedError if `folder` holds a run that `experiment` cannot go on with."""
     if not (folder / "config.json").exists():
+        _check_new(folder)
         return
     earlier = read_config(folder)
     done = (read_json(folder / "status.json") or {}).get("step", 0)
@@ -63,6 +64,37 @@ def check_same(folder: Path, experiment: Experiment) -> None:
         raise ConfigChangedError(
             f"{folder}: expected the configuration it was started with, got "
             f"{'; '.join(changed)}; choose another --output, or start over with --restart"
+        )
+
+
+def _check_new(folder: Path) -> None:
+    """Raises if there is something of a run whose configuration is not known any more."""
+    left = [name for name in ("checkpoints", "metrics.jsonl") if (folder / name).exists()]
+    if left:
+        raise ConfigChangedError(
+            f"{folder}: expected config.json beside {' and '.join(left)}, got none; put it back, "
+            "choose another --output, or start over with --restart"
+        )
+
+
+def check_starts(folder: Path) -> None:
+    """Raises CheckpointError if `folder` has no checkpoint and its run must have saved one.
+
+    A run that was killed before its first save starts anew. One that went beyond that, was told to
+    end, or had itself gone on from a checkpoint, has lost its state.
+    """
+    if not (folder / "config.json").exists():
+        return
+    earlier, status = read_config(folder), read_json(folder / "status.json") or {}
+    metrics = folder / "metrics.jsonl"
+    rows = read_metrics(metrics) if metrics.exists() else []
+    reached = max([status.get("step", 0), *(row["step"] for row in rows)])
+    ended_well = status.get("status") in ("done", "preempted") and reached > 0
+    first_save = min(earlier.save_every, earlier.steps)
+    if ended_well or reached > first_save or status.get("resumed_from", 0):
+        raise CheckpointError(
+            f"{folder / 'checkpoints'}: expected a checkpoint, got none though step {reached} was "
+            "reached; put the folder back, or start over with --restart"
         )
 
 
@@ -83,7 +115,12 @@ def set_aside(folder: Path) -> None:
 
 
 def is_finished(folder: Path, experiment: Experiment) -> bool:
-    """Whether the folder's run has come to its end, be it by diverging."""
+    """Whether the folder's run has come to its end, be it by diverging.
+
+    Raises:
+        ConfigChangedError: if it is a run that `experiment` could not go on with.
+    """
+    check_same(folder, experiment)
     summary = read_json(folder / "summary.json")
     return summary is not None and (
         summary["status"] == "diverged" or summary["steps"] >= experiment.steps
@@ -98,26 +135,43 @@ def mark_failed(folder: Path) -> None:
 
 
 class Status:
-    """status.json: where the run stands, and how long it took over all its attempts."""
+    """status.json: where the run stands, and how long it took over all its attempts.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: of the run.
+        resumed_from: the step of the checkpoint that this attempt goes on from; 0 for none.
+    """
+
+    def __init__(self, folder: Path, resumed_from: int = 0) -> None:
         self._path = folder / "status.json"
         self._before = (read_json(self._path) or {}).get("seconds", 0.0)
         self._start = time.monotonic()
-        self._step = 0
+        self._resumed_from = self._step = resumed_from
 
     def write(self, status: str, step: int) -> None:
         self._step = step
         seconds = self._before + time.monotonic() - self._start
-        write_json(self._path, {"status": status, "step": step, "seconds": round(seconds, 1)})
+        write_json(
+            self._path,
+            {
+                "status": status,
+                "step": step,
+                "resumed_from": self._resumed_from,
+                "seconds": round(seconds, 1),
+            },
+        )
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Notes `failed` if anything but divergence ends the run."""
-        self.write("running", 0)
+        """Notes how it ended: `failed`, unless by divergence or by a signal that was heeded."""
+        self.write("running", self._step)
         try:
             yield
-        except Diverged:
+        except Diverged as error:
+            self.write("diverged", error.step)
+            raise
+        except Preempted as error:
+            self.write("preempted", error.step)
             raise
         except BaseException:
             self.write("failed", self._step)

@@ -24,7 +24,7 @@ class Run:
         folder: where it lies.
         variant: its name.
         seed: its seed.
-        status: `running`, `done`, `diverged` or `failed`; `unknown` if nothing tells.
+        status: `running`, `done`, `diverged`, `failed` or `preempted`; `unknown` if nothing tells.
         config: the experiment, as JSON.
         metrics: the rows of metrics.jsonl, without a torn last line.
         looks: the arrays of look-*.npz by step, read when asked for.

@@ -21,7 +21,7 @@ from flowjax_glow.files import read_json, write_arrays, write_json
 from flowjax_glow.pixels import bin_midpoints, dequantize
 from flowjax_glow.runs.compilation import make_room_for_programs
 from flowjax_glow.runs.experiment import NUDGE, Experiment
-from flowjax_glow.runs.folder import Status, is_finished, open_run
+from flowjax_glow.runs.folder import Status, check_starts, is_finished, open_run
 from flowjax_glow.runs.images import source_of
 from flowjax_glow.runs.loss import HELD_OUT_KEY, BitsPerDim, redraws_permutations, training_loss
 from flowjax_glow.runs.measure import Measurement
@@ -37,6 +37,7 @@ from flowjax_glow.training import (
     MetricsLog,
     Observer,
     OptimizerConfig,
+    Preemption,
     Progress,
     StepFn,
     TrainState,
@@ -155,16 +156,24 @@ def run(
     show: Show = progress,
     training: Training | None = None,
     track: str | None = None,
+    preemption: Preemption | None = None,
 ) -> dict[str, Any]:
     """Trains, looks at the inverse on the way, and returns the summary it wrote last.
 
     A run that was interrupted goes on; one that is finished returns its summary at once. A run
-    whose loss diverges ends with the status `diverged`; anything else that goes wrong is raised,
-    with the status `failed`.
+    that diverges ends with the status `diverged`; anything else that goes wrong is raised, with the
+    status `failed`. Nothing is written before it is known where the run goes on.
 
     Args:
         training: of `experiment`; by default that of a run from the start.
         track: a name in `tracking.TRACKERS`, to be shown there, too.
+        preemption: what tells that the process is to end; the run then saves, notes the status
+            `preempted`, and raises.
+
+    Raises:
+        CheckpointError: if no checkpoint is usable, or there is none though there must be.
+        ConfigChangedError: if the folder holds a run of another configuration.
+        Preempted: as `preemption` tells.
     """
     if is_finished(folder, experiment):
         return read_json(folder / "summary.json")
@@ -175,65 +184,82 @@ def run(
             got=f"{jax.process_count()}, which would share {folder}",
             advice="use flowjax_glow.training, whose step and data take several",
         )
-    open_run(folder, experiment)
     make_room_for_programs()
-    status = Status(folder)
-    try:
-        with status.running():
-            training = training or Training(experiment)
-            status.write("done", _train(training, folder, status, show, track))
-    except Diverged as error:
-        status.write("diverged", error.step)
-        print(f"{folder.name}: {error}")
+    training = training or Training(experiment)
+    source = source_of(experiment)
+    with Checkpoints(folder / "checkpoints") as checkpoints:
+        state = training.start(source)
+        saved = checkpoints.restore(state)
+        if saved is None:
+            check_starts(folder)
+            (folder / "metrics.jsonl").unlink(missing_ok=True)  # of steps that nobody has saved
+        state = saved or state
+        open_run(folder, experiment)
+        status = Status(folder, int(state.step))
+        attempt = _Attempt(training, source, folder, checkpoints, status, preemption)
+        try:
+            with status.running():
+                status.write("done", attempt.train(state, show, track))
+        except Diverged as error:
+            print(f"{folder.name}: {error}")
     summary = summarize(folder)
     write_json(folder / "summary.json", summary)
     return summary
 
 
-def _train(training: Training, folder: Path, status: Status, show: Show, track: str | None) -> int:
-    experiment = training.experiment
-    source = source_of(experiment)
-    held_out = source.examples("test", experiment.held_out)
-    flow, mesh = glow(experiment.model), data_mesh()
-    shown = shard_batch(mesh, held_out[: experiment.chunk])
-    guard = training.guarded_step(mesh, shown)
-    monitor = Monitor(
-        flow,
-        shown,
-        n_bits=experiment.n_bits,
-        samples=experiment.chunk,
-        seed=experiment.seed,
-    )
-    observers: list[tuple[Observer, Collection[int]]] = [
-        (guard, experiment.guard_steps),
-        (monitor, experiment.monitor_steps),
-        (_Looks(experiment, folder, status, held_out, mesh), experiment.look_steps),
-    ]
-    with ExitStack() as opened:
-        display = opened.enter_context(show(experiment.steps, experiment.name))
-        checkpoints = opened.enter_context(Checkpoints(folder / "checkpoints"))
-        state = training.start(source)
-        state = checkpoints.restore(state) or state
-        also = None
-        if track is not None:
-            tracker = TRACKERS[track](folder, experiment, int(state.step))
-            also = opened.enter_context(tracker).row
-            look = look_of(experiment, source.shape)
-            observers.append((ShowsModel(tracker, flow, look), experiment.look_steps))
-        log = opened.enter_context(MetricsLog(folder / "metrics.jsonl", also=also))
-        state = train(
-            state,
-            guard,
-            lambda step: training.batch(source, step),
-            steps=experiment.steps,
-            mesh=mesh,
-            log=log,
-            checkpoints=checkpoints,
-            save_every=experiment.save_every,
-            observers=observers,
-            progress=display,
+@dataclass(frozen=True, eq=False)
+class _Attempt:
+    """What a run trains with and writes to, this time."""
+
+    training: Training
+    source: data.Source
+    folder: Path
+    checkpoints: Checkpoints
+    status: Status
+    preemption: Preemption | None
+
+    def train(self, state: TrainState, show: Show, track: str | None) -> int:
+        """Trains from `state` to the end; returns the number of steps done."""
+        experiment, folder = self.training.experiment, self.folder
+        held_out = self.source.examples("test", experiment.held_out)
+        flow, mesh = glow(experiment.model), data_mesh()
+        shown = shard_batch(mesh, held_out[: experiment.chunk])
+        guard = self.training.guarded_step(mesh, shown)
+        monitor = Monitor(
+            flow,
+            shown,
+            n_bits=experiment.n_bits,
+            samples=experiment.chunk,
+            seed=experiment.seed,
         )
-    return int(state.step)
+        observers: list[tuple[Observer, Collection[int]]] = [
+            (guard, experiment.guard_steps),
+            (monitor, experiment.monitor_steps),
+            (_Looks(experiment, folder, self.status, held_out, mesh), experiment.look_steps),
+        ]
+        with ExitStack() as opened:
+            display = opened.enter_context(show(experiment.steps, experiment.name))
+            also = None
+            if track is not None:
+                tracker = TRACKERS[track](folder, experiment, int(state.step))
+                also = opened.enter_context(tracker).row
+                look = look_of(experiment, self.source.shape)
+                observers.append((ShowsModel(tracker, flow, look), experiment.look_steps))
+            log = opened.enter_context(MetricsLog(folder / "metrics.jsonl", also=also))
+            state = train(
+                state,
+                guard,
+                lambda step: self.training.batch(self.source, step),
+                steps=experiment.steps,
+                mesh=mesh,
+                log=log,
+                checkpoints=self.checkpoints,
+                save_every=experiment.save_every,
+                observers=observers,
+                progress=display,
+                preemption=self.preemption,
+            )
+        return int(state.step)
 
 
 @dataclass(frozen=True, eq=False)

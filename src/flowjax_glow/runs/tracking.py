@@ -146,7 +146,9 @@ class ShowsModel(Observer):
     look: Look
 
     def observe(self, state: TrainState) -> None:
-        self.tracker.model(int(state.step), self.flow, state.params, self.look)
+        step = int(state.step)
+        if not self.tracker.shows(step):  # one that was interrupted after this is shown it again
+            self.tracker.model(step, self.flow, state.params, self.look)
 
     def resume(self, rows: Sequence[Row]) -> None:
         for row in rows:

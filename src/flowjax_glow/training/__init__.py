@@ -11,6 +11,7 @@ from flowjax_glow.training.mesh import data_mesh, replicate, shard_batch
 from flowjax_glow.training.metrics import MetricsLog, read_metrics
 from flowjax_glow.training.observer import Calling, Observer, Observers
 from flowjax_glow.training.optimizer import OptimizerConfig, make_optimizer
+from flowjax_glow.training.preemption import Preempted, Preemption
 from flowjax_glow.training.state import TrainState, averaged_params, copy_state, initial_state
 from flowjax_glow.training.step import StepFn, make_train_step
 from flowjax_glow.training.types import Batch, ExampleLossFn, LossFn, Metrics
@@ -33,6 +34,8 @@ __all__ = [
     "Observer",
     "Observers",
     "OptimizerConfig",
+    "Preempted",
+    "Preemption",
     "Progress",
     "Screen",
     "StepFn",

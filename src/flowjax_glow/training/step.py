@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from flowjax_glow.errors import expected
 from flowjax_glow.trainable import merge, trainable
@@ -36,9 +36,9 @@ def make_train_step(
 
     The batch comes from `mesh.shard_batch`; the state is replicated, and donated: the one passed in
     cannot be used again. The step draws from ``fold_in(state.key, state.step)`` alone. It measures
-    ``loss``, ``grad_norm`` (global, before clipping) and ``update_finite``. If the loss or the
-    gradient is not finite, parameters, optimizer and average stay as they are to the bit, and only
-    the step counts on.
+    ``loss``, ``grad_norm`` (global, before clipping) and ``update_finite``. If the loss, the
+    gradient or a parameter after the update is not finite, parameters, optimizer and average stay
+    as they are to the bit, and only the step counts on.
 
     Args:
       loss: the mean loss of a batch, in bits/dim.
@@ -87,6 +87,9 @@ def make_train_step(
                 average=update_average(state.average, moved, ema_decay),
             )
 
+        # Where parameters and gradient are, so are their averages, here and in the optimizer. The
+        # parameters are computed twice: to hold both states until this is known costs more.
+        finite &= _all_finite(trainable(update(state).params))
         kept = jax.lax.cond(finite, update, lambda state: state, state)
         metrics = {"loss": mean_loss, "grad_norm": norm, "update_finite": finite}
         return replace(kept, step=state.step + 1), metrics
@@ -98,6 +101,10 @@ def make_train_step(
         out_shardings=everywhere,
         donate_argnums=0,
     )
+
+
+def _all_finite(tree: Params) -> Bool[Array, ""]:
+    return jnp.all(jnp.array([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(tree)]))
 
 
 def _gradient(loss: LossFn) -> _GradientFn:

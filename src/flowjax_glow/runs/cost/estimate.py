@@ -6,6 +6,7 @@ from functools import cache
 from flowjax_glow.runs.cost.time import Devices, Work, seconds
 from flowjax_glow.runs.cost.workload import Workload
 from flowjax_glow.runs.experiment import Experiment
+from flowjax_glow.training.checkpoints import KEPT
 
 #: float32 arrays the size of the parameters in a checkpoint: parameters, two moments, average.
 COPIES = 4
@@ -28,7 +29,7 @@ def estimate(experiment: Experiment, shape: tuple[int, int, int], devices: Devic
         parameters,
         work.train * experiment.batch * experiment.steps,
         seconds(experiment, work, devices),
-        4e-6 * COPIES * parameters + 2.0,
+        4e-6 * KEPT * COPIES * parameters + 2.0,
     )
 
 
