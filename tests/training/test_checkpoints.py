@@ -139,7 +139,7 @@ def test_a_checkpoint_that_is_replaced_while_it_is_copied_gives_way(tmp_path, mo
 
 def test_one_that_is_always_replaced_is_given_up(tmp_path, monkeypatch):
     steps = itertools.count()
-    monkeypatch.setattr(checkpoints, "_latest_step", lambda folder: next(steps))
+    monkeypatch.setattr(checkpoints, "latest_step", lambda folder: next(steps))
     message = (
         f"checkpoint in {tmp_path}: expected one that stays while it is copied, got 20 that were "
         "replaced meanwhile; try again when the run saves less often"

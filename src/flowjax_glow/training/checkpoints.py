@@ -64,7 +64,7 @@ class Checkpoints(AbstractContextManager["Checkpoints"]):
 
     def latest_step(self) -> int | None:
         """The step of the latest checkpoint, or None if there is none."""
-        return _latest_step(self.folder)
+        return latest_step(self.folder)
 
     def save(self, state: TrainState) -> None:
         """Writes `state` under its step.
@@ -121,7 +121,7 @@ def read_checkpoint(folder: str | os.PathLike[str], example: TrainState) -> Trai
     """
     folder = Path(folder).resolve()
     for _ in range(_TRIES):
-        step = _latest_step(folder)
+        step = latest_step(folder)
         if step is None:
             return None
         with TemporaryDirectory() as place:
@@ -129,11 +129,11 @@ def read_checkpoint(folder: str | os.PathLike[str], example: TrainState) -> Trai
             try:
                 shutil.copytree(folder / str(step), copy)
             except OSError:
-                if _latest_step(folder) == step:
+                if latest_step(folder) == step:
                     raise
                 continue
             # A run removes a checkpoint only after it has completed a later one.
-            if _latest_step(folder) == step:
+            if latest_step(folder) == step:
                 return _read(copy, example, shown=folder / str(step))
     raise _error(
         f"checkpoint in {folder}",
@@ -143,9 +143,9 @@ def read_checkpoint(folder: str | os.PathLike[str], example: TrainState) -> Trai
     )
 
 
-def _latest_step(folder: Path) -> int | None:
-    """The largest step of a complete checkpoint; what is half-written has a longer name."""
-    names = (path.name for path in folder.glob("*"))
+def latest_step(folder: str | os.PathLike[str]) -> int | None:
+    """The largest step of a complete checkpoint in a folder of them; None if there is none."""
+    names = (path.name for path in Path(folder).glob("*"))  # half-written ones have longer names
     return max((int(name) for name in names if name.isdecimal()), default=None)
 
 
