@@ -15,10 +15,10 @@ from typing import NoReturn
 
 import jax
 
-from experiments.sweeps import Sweep, describe, parse_seeds
-from experiments.variants import resolve
+from experiments.sweeps import Sweep, parse_seeds
+from experiments.variants import described_variants, resolve
 from flowjax_glow.commands.command import run_command
-from flowjax_glow.commands.configure import OnExperiment
+from flowjax_glow.commands.configure import OnExperiment, listing
 from flowjax_glow.commands.errors import end_on_sigterm
 from flowjax_glow.errors import expected
 from flowjax_glow.runs.presets import PRESETS
@@ -51,15 +51,12 @@ class SweepCommand(OnExperiment):
     restart: bool = False
     """Set old runs of this sweep aside and start over."""
 
-    list: bool = False
-    """Describe variants, presets and data sets."""
-
     dry_run: bool = False
     """Print the runs with estimates of time and disk."""
 
     def __call__(self) -> int | None:
         if self.list:
-            print(describe())
+            print(listing({**described_variants(), **self.choices()}))
             return None
         sweep = self.sweep()
         if self.dry_run:

@@ -12,8 +12,7 @@ from pathlib import Path
 from experiments.claims import claims_text, judge, write_claims
 from experiments.figures.drawing import draw_all
 from experiments.table import summary_table
-from experiments.variants import GROUPS, VARIANTS, apply_variant
-from flowjax_glow import data
+from experiments.variants import apply_variant
 from flowjax_glow.commands.children import Job, Machine, machine, run_in_children
 from flowjax_glow.commands.errors import SOME_RUNS_FAILED
 from flowjax_glow.errors import check_count, expected
@@ -22,7 +21,7 @@ from flowjax_glow.runs.cost.estimate import estimate
 from flowjax_glow.runs.cost.time import ON_A_CORE, Devices, matmul_peak
 from flowjax_glow.runs.experiment import Experiment, read_config
 from flowjax_glow.runs.folder import check_same, claimed, is_finished, set_aside
-from flowjax_glow.runs.images import check_builds, fit_to_data, image_shape, source_of
+from flowjax_glow.runs.images import check_builds, check_size, fit_to_data, image_shape, source_of
 from flowjax_glow.runs.presets import PRESETS
 from flowjax_glow.runs.results import load_sweep
 
@@ -36,20 +35,6 @@ def plan(control: Experiment, variants: list[str], seeds: list[int]) -> list[Exp
         for seed in seeds
         for variant in variants
     ]
-
-
-def describe() -> str:
-    """The text of --list."""
-    groups = {name: ", ".join(members) for name, members in GROUPS.items()}
-    return "\n\n".join(
-        f"{title}:\n" + "\n".join(f"  {name:<22} {about}" for name, about in rows.items())
-        for title, rows in {
-            "Variants": {name: about for name, (_, about) in VARIANTS.items()},
-            "Groups": groups,
-            "Presets": {name: preset.about for name, preset in PRESETS.items()},
-            "Data sets": data.names(),
-        }.items()
-    )
 
 
 def parse_seeds(text: str | None, default: int) -> list[int]:
@@ -88,6 +73,7 @@ class Sweep:
     def describe(self, jobs: int | None = None) -> str:
         """One line per run, and the sum; needs no data if the images' size is known."""
         shape = image_shape(self.control)
+        check_size(self.control, shape, self.control.model.levels)
         jobs = jobs or machine().jobs
         peak = matmul_peak() / jobs  # a run has one core of several, or all accelerators
         own = Devices(1, peak, ON_A_CORE)

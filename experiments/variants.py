@@ -5,6 +5,7 @@ set is as in the control.
 """
 
 import dataclasses
+import difflib
 import math
 from typing import Any
 
@@ -256,16 +257,25 @@ GROUPS: dict[str, tuple[str, ...]] = {
 }
 
 
+def described_variants() -> dict[str, dict[str, str]]:
+    """The variants and their groups, each with a line about it."""
+    return {
+        "Variants": {name: about for name, (_, about) in VARIANTS.items()},
+        "Groups": {name: ", ".join(members) for name, members in GROUPS.items()},
+    }
+
+
 def resolve(names: str) -> list[str]:
     """Variants of a comma-separated list of names and groups, each once, in order."""
     found: dict[str, None] = {}
     for name in (part.strip() for part in names.split(",")):
         if name not in VARIANTS and name not in GROUPS:
+            close = difflib.get_close_matches(name, [*VARIANTS, *GROUPS])
             raise expected(
                 "--variant",
-                f"names or groups of {', '.join([*VARIANTS, *GROUPS])}",
+                "names of variants or groups",
                 got=repr(name),
-                advice="--list describes them",
+                advice=f"did you mean {' or '.join(close)}?" if close else "--list describes them",
             )
         found.update(dict.fromkeys(GROUPS.get(name, (name,))))
     return list(found)

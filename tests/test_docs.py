@@ -99,3 +99,12 @@ def test_the_site_is_built_without_a_warning(tmp_path):
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Bijector" in (tmp_path / "site/api/flowjax_glow.html").read_text()
+
+
+IN_A_CLONE = [page for page in TEXTS if "python -m experiments." in page.read_text("utf-8")]
+
+
+@pytest.mark.parametrize("page", IN_A_CLONE, ids=lambda page: page.stem)
+def test_a_page_says_ahead_of_its_commands_what_needs_a_clone(page):
+    text = page.read_text(encoding="utf-8")
+    assert text.index(" clone") < text.index("python -m experiments.")

@@ -123,7 +123,7 @@ def sample_pixels(
     Chunk i draws from ``fold_in(key, i)``: more images begin with the same ones, and neither count
     nor temperature compiles anything anew. While one chunk is copied to the host the next is made.
     `params` are frozen once. Values that are not finite come out black, with a warning that says
-    in how many images.
+    in how many images; `sample_pixels_and_finite` tells which.
 
     Args:
         shape: of one image, `(height, width, channels)`.
@@ -133,6 +133,43 @@ def sample_pixels(
 
     Raises:
         ValueError: if `count` or `chunk` is not a whole number above 0.
+    """
+    images, finite = sample_pixels_and_finite(
+        flow,
+        params,
+        key,
+        count,
+        shape,
+        temperature=temperature,
+        n_bits=n_bits,
+        chunk=chunk,
+        on_chunk=on_chunk,
+    )
+    lost = count - int(np.all(finite, axis=(1, 2)).sum())
+    if lost:
+        warnings.warn(
+            f"sample_pixels: {lost} of {count} samples hold values that are not finite, which are "
+            "black; the inverse overflows: use a lower temperature, or a scale that is bounded",
+            stacklevel=2,
+        )
+    return images
+
+
+def sample_pixels_and_finite(
+    flow: Bijector,
+    params: Params,
+    key: Key,
+    count: int,
+    shape: Sequence[int],
+    *,
+    temperature: float | Sequence[float] = 1.0,
+    n_bits: int = 8,
+    chunk: int = 64,
+    on_chunk: Callable[[int], Any] | None = None,
+) -> tuple[Pixels, Bool[np.ndarray, "count height width"]]:
+    """What `sample_pixels` gives, without a warning, and which pixels are finite in all channels.
+
+    Arguments and errors are those of `sample_pixels`.
     """
     check_count("sample_pixels.count", count)
     check_count("sample_pixels.chunk", chunk)
@@ -150,14 +187,7 @@ def sample_pixels(
     done.append(jax.device_get(waiting))
     _tell(on_chunk, count)
     images, finite = (np.concatenate(parts)[:count] for parts in zip(*done, strict=True))
-    if not finite.all():
-        warnings.warn(
-            f"sample_pixels: {count - finite.sum()} of {count} samples hold values that are not "
-            "finite, which are black; the inverse overflows: use a lower temperature, or a scale "
-            "that is bounded",
-            stacklevel=2,
-        )
-    return images
+    return images, finite
 
 
 _freeze = jax.jit(lambda flow, params: flow.freeze(params), static_argnums=0)
@@ -171,10 +201,10 @@ def _chunk(
     params: Params,
     key: Key,
     temperature: jax.Array,
-) -> tuple[Pixels, Bool[Array, " batch"]]:
-    """Images, and which of them are finite."""
+) -> tuple[Pixels, Bool[Array, "batch height width"]]:
+    """Images, and which of their pixels are finite."""
     x = sample(flow, params, key, shape, temperature=temperature)
-    return to_pixels(x, n_bits=n_bits), jnp.isfinite(x).all(axis=(1, 2, 3))
+    return to_pixels(x, n_bits=n_bits), jnp.isfinite(x).all(axis=-1)
 
 
 def _tell(on_chunk: Callable[[int], Any] | None, images: int) -> None:

@@ -4,7 +4,8 @@ import io
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,17 @@ def from_strict(value: Any) -> Any:
     return NON_FINITE.get(value, value) if isinstance(value, str) else value
 
 
+@contextmanager
+def naming(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Adds the path to an error of the system that names no file, as that of a full disk."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is not None or error.errno is None:
+            raise
+        raise OSError(error.errno, error.strerror, os.fspath(path)) from error
+
+
 def write_atomically(path: str | os.PathLike[str], content: str | bytes) -> None:
     """Replaces the file at `path` as a whole; text is written as UTF-8.
 
@@ -41,13 +53,13 @@ def write_atomically(path: str | os.PathLike[str], content: str | bytes) -> None
     After a crash the file holds what it held before, or all of `content`.
 
     Raises:
-      OSError: if the folder is missing, read-only or full; the old file is then intact.
+      OSError: with the path, if the folder is missing, read-only or full; the old file is intact.
     """
     path = Path(path)
     data = content.encode() if isinstance(content, str) else content
     temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
     try:
-        with temporary.open("wb") as file:
+        with naming(path), temporary.open("wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

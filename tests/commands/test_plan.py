@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import pytest
 
 from flowjax_glow.combinators import Memory
-from flowjax_glow.commands.plan import to_text
+from flowjax_glow.commands.plan import duration, to_text
 from flowjax_glow.config import glow
 from flowjax_glow.data import DataError
 from flowjax_glow.runs.cost.planning import make_plan
@@ -55,7 +55,7 @@ def test_the_full_size_plan():
     assert "30% of a peak of 156 TFLOP/s" in text
     for memory in POLICIES:
         assert re.search(rf"^{memory}\b", text, re.MULTILINE)
-    assert re.search(r"^remat\*", text, re.MULTILINE)
+    assert re.search(r"^remat\* .* 1.5 h$", text, re.MULTILINE)
 
 
 def test_flops_are_those_of_the_parameters():
@@ -81,6 +81,24 @@ def test_flops_are_those_of_the_parameters():
     )
     unseen = make_plan(alone, CIFAR10, Devices(8, 1e12, 0.5)).policies[0]
     assert unseen.days == pytest.approx(trained + OVERHEAD_SECONDS / 86_400, rel=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.25, "0.2 s"),
+        (25.3, "25 s"),
+        (59, "59 s"),
+        (60, "1.0 min"),
+        (3599, "60 min"),
+        (4208, "1.2 h"),
+        (2 * 86_400 - 1, "48 h"),
+        (2 * 86_400, "2.0 days"),
+        (1e8, "1157 days"),
+    ],
+)
+def test_times_have_the_unit_that_suits_them(seconds, text):
+    assert duration(seconds) == text
 
 
 # What is done to the matrices themselves is done once a step, however many images there are.
@@ -128,7 +146,7 @@ def test_the_options_change_the_experiment():
         (["--peak=0"], "--peak: expected a number above 0, got 0"),
         (["--efficiency=30"], "--efficiency: expected a share above 0 and at most 1, got 30"),
         (["--preset=tiny"], "--preset: expected one of recommended, smoke, .* got 'tiny'"),
-        (["--preset=smoke", "--size=10"], "squeeze: expected even height and width"),
+        (["--preset=smoke", "--size=10"], "--size=10: expected a multiple of 4, .* use 8 or 12"),
     ],
 )
 def test_complaints_take_one_line(arguments, message):

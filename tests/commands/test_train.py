@@ -1,18 +1,24 @@
 """`flowjax-glow train` from options to a verdict, and how a command line is read."""
 
 import json
+import re
+import shutil
 import subprocess
 import sys
+import warnings
 from dataclasses import dataclass
 
 import pytest
 
+from flowjax_glow import commands
 from flowjax_glow.commands.catalog import COMMANDS
 from flowjax_glow.commands.command import Command
-from flowjax_glow.commands.train import Train, draw
+from flowjax_glow.commands.errors import one_line_warnings
+from flowjax_glow.commands.pictures import draw_training
+from flowjax_glow.commands.train import Train
 from flowjax_glow.config import RECOMMENDED, GlowConfig
 from flowjax_glow.runs.experiment import read_config, to_json
-from flowjax_glow.runs.presets import SMOKE, recommended
+from flowjax_glow.runs.presets import PRESETS, SMOKE, recommended
 from flowjax_glow.runs.results import load_run
 from tests.commands.invoke import invoke
 
@@ -39,16 +45,19 @@ def test_what_is_not_finite_has_a_cross_in_the_curves(tmp_path):
         {"step": 9, "largest_activation": "Infinity"},
     ]
     (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    _, inverse = draw(load_run(tmp_path)).axes
+    _, inverse = draw_training(load_run(tmp_path)).axes
     line, crosses = inverse.lines
     assert line.get_xdata().tolist() == [0, 9]
     assert (crosses.get_marker(), crosses.get_xdata().tolist()) == ("x", [9])
     assert 0 < crosses.get_ydata()[0] < 1  # a share of the height, so that it is seen
 
 
-def train(folder):
+def train(folder, *further):
+    """With further options, which may be the same with other values."""
     options = ("--data=digits", "--steps=4", "--batch=8", "--seed=3", f"--output={folder}")
-    return invoke("train", *options, *TINY)
+    names = {each.partition("=")[0] for each in further} - {"--set"}
+    first = [each for each in options if each.partition("=")[0] not in names]
+    return invoke("train", *first, *TINY, *further)
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +72,8 @@ def test_a_model_is_trained_sampled_and_judged(trained):
     (report,) = folder.glob("diagnosis/*.json")
     verdict = json.loads(report.read_text())["verdict"]
     assert code == {"trustworthy": 0, "at risk": 10, "broken": 11}[verdict]
-    assert f"{folder}: 1 levels of 1 steps, width 4, digits, 4 steps of 8 images" in output
+    described = "8x8x1 images of digits, 1 level of 1 steps, width 4, 4 steps of 8 images"
+    assert output.startswith(f"{folder}: {described}\n")
     assert "bits/dim on 8 held-out images (8 bits)" in output
     assert f"verdict: {verdict}" in output
     for name in ("training.png", "samples.png", "summary.json"):
@@ -84,13 +94,74 @@ def test_a_data_set_with_few_images_is_judged_on_all_of_them(trained):
     assert "expected at least 256 images in test, got 179" in output
 
 
-def test_the_same_command_again_trains_nothing(trained):
+def test_the_same_command_again_trains_nothing(trained, monkeypatch):
     folder, _, _ = trained
     before = (folder / "metrics.jsonl").read_bytes()
-    invoke(
-        "train", "--data=digits", "--steps=4", "--batch=8", "--seed=3", f"--output={folder}", *TINY
-    )
+    monkeypatch.setattr(commands.train, "check_tracker", lambda *_: None)  # it may be missing
+    _, output = train(folder, "--track=wandb")
     assert (folder / "metrics.jsonl").read_bytes() == before
+    assert f"--track has nothing to do; flowjax-glow track {folder} --to=wandb shows it" in output
+
+
+@pytest.fixture
+def planned(monkeypatch):
+    """Ends a command where it would train, with what it would train."""
+
+    def stop(experiment, output, **_):
+        raise ValueError(
+            f"{experiment.steps} steps, {experiment.optimizer.warmup_steps} warming up"
+        )
+
+    monkeypatch.setattr(commands.train, "run", stop)
+
+
+@pytest.mark.usefixtures("planned")
+@pytest.mark.parametrize(
+    ("options", "answer"),
+    [
+        (["--steps=80"], "80 steps, 1 warming up"),
+        (["--steps=80", "--set=optimizer.warmup_steps=1"], "80 steps, 1 warming up"),
+        (["--steps=80", "--set=optimizer.warmup_steps=2"], "optimizer.warmup_steps: 1 -> 2"),
+        (["--steps=2"], "steps: 4 done -> 2"),
+        (["--steps=1"], "steps: 4 done -> 1"),
+    ],
+)
+def test_more_steps_train_on_with_the_warm_up_that_a_run_has(trained, options, answer):
+    folder, _, _ = trained
+    code, output = train(folder, *options)
+    assert (code, answer in output) == (2, True), output
+
+
+@pytest.mark.usefixtures("planned")
+def test_starting_over_takes_the_warm_up_of_the_new_steps(trained, tmp_path):
+    folder = shutil.copytree(trained[0], tmp_path / "r")
+    assert "80 steps, 20 warming up" in train(folder, "--steps=80", "--restart")[1]
+
+
+def test_a_run_that_never_began_is_in_nobodys_way(tmp_path, monkeypatch, request):
+    pictures, folder = tmp_path / "pictures", tmp_path / "r"
+    pictures.mkdir()
+    for number in range(120):
+        (pictures / f"{number}.png").write_bytes(b"no picture")
+    code, output = train(folder, f"--data=folder:{pictures}", "--size=8")
+    assert code == 3, output
+    assert (folder / "config.json").exists()
+    request.getfixturevalue("planned")
+    assert "4 steps, 1 warming up" in train(folder, "--set=model.depth=2")[1]
+    (folder / "metrics.jsonl").write_text('{"step": 0, "held_out": 8.0}\n')
+    assert "4 steps, 1 warming up" in train(folder)[1]
+    (folder / "metrics.jsonl").write_text('{"step": 1, "loss": 8.0}\n')  # now it is somebody's
+    assert "dataset: folder:" in train(folder)[1]
+
+
+@pytest.mark.usefixtures("planned")
+def test_bundled_images_are_said_to_be_so_unless_they_were_asked_for(tmp_path):
+    told = "no --data: crops of six photographs of packages; folder:PATH takes yours\n"
+    for number, (option, says) in enumerate(
+        [((), True), (("--data=photos", "--size=8"), False), (("--set=dataset=photos",), False)]
+    ):
+        _, output = invoke("train", f"--output={tmp_path / str(number)}", *option, *TINY)
+        assert output.startswith(told) == says, output
 
 
 def test_another_configuration_is_refused(trained):
@@ -178,13 +249,29 @@ def test_odd_images_have_no_model():
         (["trian"], 2, "error: flowjax-glow: expected a command, got 'trian'; did you mean train?"),
         (["xyzzy"], 2, "see flowjax-glow --help"),
         (["train", "--preset=huge"], 2, "--preset: expected one of recommended, smoke, laptop"),
-        (["train", "--stepz", "3"], 2, "--steps"),
+        (["train", "--stepz", "3"], 2, "got --stepz; did you mean --steps?"),
+        (["train", "--step=60"], 2, "flowjax-glow train: expected an option of this command"),
+        (["train", "--step=60"], 2, "got --step=60; did you mean --steps?"),
+        (["train", "--dat=digits"], 2, "did you mean --data?"),
+        (["plan", "--compiled"], 2, "did you mean --compile?"),
+        (["sample", "run", "--temprature=1"], 2, "did you mean --temperature?"),
+        (["train", "--xyzzy=1"], 2, "got --xyzzy=1; see flowjax-glow train --help"),
+        (["train", "digits"], 2, "got digits; see flowjax-glow train --help"),
         (["train", "--steps=many"], 2, "--steps"),
         (["train", "--set=stepz=3"], 2, "did you mean steps"),
         (["train", "--data=folder:/none", "--size=8"], 3, "error: "),
         (["train", "--config=/none"], 2, "expected a run folder or its config.json, got neither"),
         (["train", "--config=/none", "--preset=smoke"], 2, "drop one"),
         (["train", "--help"], 0, "FIELD=VALUE"),
+        (["train", "--help"], 0, "flowjax-glow train --data=digits --steps=200"),
+        (["train", "--size=15"], 2, "--size=15: expected a multiple of 2, as it is halved 1 time"),
+        (
+            ["train", "--preset=laptop", "--size=30"],
+            2,
+            "--size=30: expected a multiple of 4",
+        ),
+        (["train", "--preset=laptop", "--size=30"], 2, "got 30; use 28 or 32"),
+        (["plan", "--data=digits", "--set=model.levels=4"], 2, "--size: expected a multiple of 16"),
         (["--help"], 0, "flowjax-glow COMMAND --help tells more."),
         ([], 0, "usage: flowjax-glow COMMAND"),
     ],
@@ -196,9 +283,11 @@ def test_command_lines(arguments, code, message):
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_has_help(name):
+def test_every_command_has_help(name, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
     code, output = invoke(name, "--help")
     assert code == 0
+    assert max(map(len, output.splitlines()[1:])) <= 80  # but for the usage in one line
     assert (COMMANDS[name].__doc__ or "").splitlines()[0].rstrip(".") in " ".join(output.split())
 
 
@@ -211,7 +300,26 @@ def test_an_interruption_is_a_line_and_a_code():
     assert invoke(Interrupted) == (130, "interrupted; the same command goes on where it was\n")
 
 
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize(("terminal", "start"), [(True, "\n"), (False, "")])
+def test_a_warning_has_a_line_of_its_own(capsys, monkeypatch, terminal, start):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
+    with one_line_warnings():
+        warnings.warn("an inverse\ndrifts", stacklevel=1)
+    assert capsys.readouterr().err == f"{start}warning: an inverse drifts\n"
+
+
 def test_a_reader_that_has_seen_enough_ends_a_command_in_peace():
     command = f"{sys.executable} -m flowjax_glow plan --preset=smoke --json | head -c 1"
     done = subprocess.run(command, shell=True, capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("{", "")
+
+
+@pytest.mark.parametrize("command", ["train", "plan"])
+def test_what_options_may_say_is_listed(command):
+    code, output = invoke(command, "--list", "--data=digits", "--set=model.depth=3")
+    assert code == 0, output
+    for word in ("recommended", *PRESETS, "folder:PATH", "model.scale", "optimizer.warmup_steps"):
+        assert f"  {word} " in output
+    assert re.search(r"^  model.depth +3$", output, re.MULTILINE)
+    assert re.search(r"^  image_size +none$", output, re.MULTILINE)

@@ -12,14 +12,17 @@ from tyro.conf import UseAppendAction
 from flowjax_glow import data
 from flowjax_glow.commands import diagnose, mixing, repair
 from flowjax_glow.commands.command import OnRuns, name_with_options
-from flowjax_glow.config import GlowConfig, glow
+from flowjax_glow.config import RECOMMENDED, GlowConfig, glow
+from flowjax_glow.density import bits_per_dim
+from flowjax_glow.runs import repairing
 from flowjax_glow.runs.load import load_trained, trained_runs
 from flowjax_glow.runs.presets import SMOKE
 from flowjax_glow.runs.results import run_folders
 from flowjax_glow.runs.run import Training, run
-from flowjax_glow.scales import DepthScaled
+from flowjax_glow.scales import DepthScaled, Exponential
 from flowjax_glow.training import CheckpointError, OptimizerConfig, data_mesh, read_metrics
 from tests.commands.invoke import invoke
+from tests.library.cases import perturbed
 
 TINY = dataclasses.replace(
     SMOKE,
@@ -90,7 +93,10 @@ def test_samples_are_drawn_and_never_overwritten(trained):
     code, output = invoke("sample", trained, "--count=11", "--temperature=0.7", "--chunk=4")
     assert code == 0, output
     file = trained / "samples/temperature-0.7-seed-0.npz"
-    images = np.load(file)["images"]
+    with np.load(file) as arrays:
+        images, finite = arrays["images"], arrays["finite"]
+    assert (finite.shape, finite.all()) == ((11,), True)
+    assert output.split() == [str(file), str(file.with_suffix(".png"))]
     assert images.shape == (11, 8, 8, 3)
     assert images.dtype == np.uint8
     assert file.with_suffix(".png").exists()
@@ -221,43 +227,123 @@ def test_a_trained_run_is_diagnosed(trained):
     assert (trained / "diagnosis/fast-000003-count-8.png").stat().st_size > 1000
 
 
-def test_a_trained_run_is_led_to_another_scale(trained, tmp_path):
-    before = (trained / "metrics.jsonl").read_bytes()
+def test_a_sound_model_is_not_repaired_unless_told_to(trained, tmp_path, monkeypatch):
     output = tmp_path / "repaired"
-    options = ("--scale=depth-scaled:1", "--steps=4", "--count=8", f"--output={output}")
-    code, text = invoke("repair", trained, *options)
+    code, text = invoke("repair", trained, "--steps=4", "--count=8", f"--output={output}")
     assert code == 0, text
-    assert text.startswith("before: ")
+    assert text.startswith("  ")  # what it measures, on the way
+    assert "before: " in text
+    assert f"{trained}: nothing is broken, and nothing was trained; --force does so" in text
+    assert not output.exists()
+
+
+@pytest.fixture(scope="module")
+def led(trained, tmp_path_factory):
+    """A run that was led to another scale, and the command's options but for the folder."""
+    output = tmp_path_factory.mktemp("repair") / "repaired"
+    options = ("--scale=depth-scaled:1", "--steps=4", "--count=8", "--force")
+    before = (trained / "metrics.jsonl").read_bytes()
+    code, text = invoke("repair", trained, *options, f"--output={output}")
+    assert code == 0, text
+    assert (trained / "metrics.jsonl").read_bytes() == before
+    return output, options, text
+
+
+def test_a_trained_run_is_led_to_another_scale(led):
+    output, _, text = led
     told = json.loads((output / "repair.json").read_text())
-    assert {"verdict", "bits_per_dim", "tables"} <= set(told["after"])
+    assert told["scale"] == "depth-scaled:1"
+    assert {"verdict", "bits_per_dim", "tables"} <= set(told["before"]) & set(told["after"])
     model = load_trained(output).experiment.model
     assert model.scale == DepthScaled(1.0)
     assert model.memory == "invert"
     assert len([r for r in read_metrics(output / "metrics.jsonl") if "loss" in r]) == 4
-    assert (trained / "metrics.jsonl").read_bytes() == before
-
     assert json.loads((output / "summary.json").read_text())["status"] == "done"
-    for taken in (output, trained, tmp_path):
-        code, text = invoke("repair", trained, *options[:-1], f"--output={taken}")
-        assert code == 2
-        assert "expected no such folder yet, got one; choose --output" in text
+    assert f"after: {told['after']['bits_per_dim']:.3f} bits/dim, verdict: " in text
+
+
+def test_a_repaired_run_has_what_a_trained_one_has(led):
+    output, _, _ = led
+    for name in ("training.png", "samples.png", "diagnosis/fast-000004-count-8.png"):
+        assert (output / name).stat().st_size > 1000
+    report = json.loads((output / "diagnosis/fast-000004-count-8.json").read_text())
+    assert report["verdict"] == json.loads((output / "repair.json").read_text())["after"]["verdict"]
+
+
+def test_a_repair_writes_over_nothing_and_goes_on(led, trained, tmp_path):
+    output, options, _ = led
+    (tmp_path / "thesis.txt").write_text("mine")
+    for taken, message in (
+        (output, "expected no such run yet, got one; choose --output"),
+        (trained, "expected no such run yet, got one; choose --output"),
+        (tmp_path, "got a folder of other files"),
+    ):
+        code, text = invoke("repair", trained, *options, f"--output={taken}")
+        assert (code, message in text) == (2, True), text
     (output / "repair.json").unlink()  # as if it had been interrupted before its end
-    code, text = invoke("repair", trained, *options, "--steps=8")
+    code, text = invoke("repair", trained, *options, f"--output={output}", "--steps=8")
     assert code == 2
     assert "'steps': 4" in text
-    assert invoke("repair", trained, *options)[0] == 0
+    assert invoke("repair", trained, *options, f"--output={output}")[0] == 0
+
+
+def test_a_repair_that_never_began_is_in_nobodys_way(trained, tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / repair.START).write_text('{"run": "elsewhere", "step": 1, "steps": 2}')
+    repair._check_output(tmp_path, trained)
+    after = repairing.repaired(TINY, None, 8, 1e-4)
+    repair._check_start(tmp_path, trained, load_trained(trained), after)
+    assert json.loads((tmp_path / repair.START).read_text())["steps"] == 8
+
+
+@pytest.mark.parametrize(
+    ("scale", "message"),
+    [
+        ("additive", "--scale=additive: expected a scale that nets give a number for"),
+        ("boundet", "scale: expected one of additive"),
+    ],
+)
+def test_a_scale_that_cannot_be_reached_leaves_nothing_behind(trained, tmp_path, scale, message):
+    code, text = invoke("repair", trained, f"--scale={scale}", f"--output={tmp_path / 'r'}")
+    assert (code, message in text) == (2, True), text
+    assert not (tmp_path / "r").exists()
+
+
+def test_a_repair_takes_one_run(trained, tmp_path):
+    (tmp_path / "sweep.json").write_text('{"runs": []}')
+    code, text = invoke("repair", tmp_path)
+    assert (code, "expected a run folder, got one of many" in text) == (2, True), text
+
+
+def test_a_repair_leads_to_what_is_recommended():
+    assert repairing.repaired(TINY, None, 8, 1e-4).model == dataclasses.replace(
+        TINY.model, scale=RECOMMENDED["scale"]
+    )
+    learned = dataclasses.replace(
+        TINY, model=dataclasses.replace(TINY.model, split_prior="learned", memory="store")
+    )
+    after = repairing.repaired(learned, None, 8, 1e-4)
+    assert after.model.prior_scale == RECOMMENDED["prior_scale"]
+    assert repairing.repaired(learned, "tanh", 8, 1e-4).model.prior_scale == Exponential()
+
+    start = Training(learned).start(data.load(TINY.dataset, size=TINY.image_size))
+    params = perturbed(start.params)
+    pixels = np.zeros((8, 8, 8, 3), np.uint8)
+    loss = jax.jit(repairing.BlendedBitsPerDim(learned, after))
+    for weight, model in ((0.0, learned.model), (1.0, after.model)):
+        batch = {"images": jnp.asarray(pixels), "weight": jnp.full(8, weight)}
+        wanted = bits_per_dim(glow(model), params, jax.random.key(1), batch["images"], n_bits=5)
+        assert loss(params, jax.random.key(1), batch) == pytest.approx(float(wanted.mean()), 1e-5)
 
 
 def test_scales_move_in_equal_parts_and_then_stay(trained):
     source = data.load(TINY.dataset, size=TINY.image_size)
     punished = dataclasses.replace(TINY, penalty=0.1)
-    experiment = repair.repaired(
-        punished, DepthScaled(), "depth-scaled", steps=8, learning_rate=1e-4
-    )
+    experiment = repairing.repaired(punished, "depth-scaled", steps=8, learning_rate=1e-4)
     assert experiment.penalty == 0  # as the loss of the fine-tuning has none
     trained = load_trained(trained)
-    repairing = repair.Repairing(experiment, trained)
-    weights = [repairing.batch(source, step)["weight"][0] for step in range(8)]
+    training = repairing.Repairing(experiment, trained)
+    weights = [training.batch(source, step)["weight"][0] for step in range(8)]
     assert weights == [0.25, 0.5, 0.75, 1, 1, 1, 1, 1]
     images = source.batch("train", seed=experiment.seed, step=3 + 2, size=experiment.batch)
-    np.testing.assert_array_equal(repairing.batch(source, 2)["images"], images)
+    np.testing.assert_array_equal(training.batch(source, 2)["images"], images)

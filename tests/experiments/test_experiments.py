@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from experiments.sweep import SweepCommand
-from experiments.sweeps import describe, parse_seeds, plan
+from experiments.sweeps import parse_seeds, plan
 from experiments.variants import GROUPS, VARIANTS, apply_variant, resolve
 from flowjax_glow import data
 from flowjax_glow.config import GlowConfig, glow
@@ -39,6 +39,7 @@ from flowjax_glow.runs.run import Training
 from flowjax_glow.runs.summary import summarize
 from flowjax_glow.scales import DepthScaled
 from flowjax_glow.training import MetricsLog, OptimizerConfig
+from tests.commands.invoke import invoke
 
 ROOT = Path(__file__).parents[2]
 
@@ -50,9 +51,14 @@ def test_groups_and_names_are_listed_once_and_in_order():
     assert len(resolve("openai, control,paper,openai")) == 6
 
 
-def test_unknown_variant_names_the_known_ones():
-    with pytest.raises(ValueError, match=r"--variant: expected names .*control.* got 'glow'"):
-        resolve("control,glow")
+@pytest.mark.parametrize(
+    ("name", "advice"), [("contrl", "did you mean control"), ("xyz", "--list describes them")]
+)
+def test_an_unknown_variant_gets_the_nearest_name_in_a_short_line(name, advice):
+    wanted = f"^--variant: expected names of variants or groups, got '{name}'; {advice}"
+    with pytest.raises(ValueError, match=wanted) as raised:
+        resolve(f"control,{name}")
+    assert len(str(raised.value)) < 120
 
 
 @pytest.mark.parametrize("name", VARIANTS)
@@ -212,9 +218,10 @@ def test_the_default_folder_names_preset_and_data_set():
 
 
 def test_the_description_names_everything():
-    text = describe()
-    for name in [*VARIANTS, *GROUPS, *PRESETS, "photos"]:
-        assert name in text
+    code, text = invoke(SweepCommand, "--list", "--preset=smoke")
+    assert code == 0
+    for name in [*VARIANTS, *GROUPS, *PRESETS, "photos", "model.depth"]:
+        assert f"  {name} " in text
 
 
 def test_a_dry_run_writes_nothing(tmp_path):

@@ -64,3 +64,12 @@ def test_what_is_not_finite_is_counted(started):
     with pytest.warns(UserWarning, match="sample_pixels: 6 of 6 samples hold values that are not"):
         got = fg.sample_pixels(flow, spoiled, jax.random.key(0), 6, SHAPE, chunk=4)
     assert not got.any()
+    images, finite = density.sample_pixels_and_finite(
+        flow, spoiled, jax.random.key(0), 6, SHAPE, chunk=4
+    )
+    assert (images.shape, finite.shape, finite.any()) == ((6, *SHAPE), (6, 8, 8), False)
+    images, finite = density.sample_pixels_and_finite(
+        flow, params, jax.random.key(0), 6, SHAPE, chunk=4
+    )
+    assert images.any()
+    assert finite.all()

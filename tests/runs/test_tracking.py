@@ -85,8 +85,10 @@ def test_every_number_of_the_metrics_is_shown_at_its_step(tracked):
         for kind, name, step, v in events(folder)
         if kind == "simple_value"
     }
+    tells_nothing = {"step", "window", "update_finite"}
+    assert not {name for name, _ in values} & tells_nothing
     for row in read_metrics(folder / "metrics.jsonl"):
-        for name in row.keys() - {"step"}:
+        for name in row.keys() - tells_nothing:
             assert values[name, row["step"]] == pytest.approx(float(row[name]), rel=1e-6)
 
 
@@ -184,12 +186,13 @@ def test_a_torn_file_is_mended_and_numbers_are_shown_anew(copied):
         for row in read_metrics(copied / "metrics.jsonl"):
             tracker.row(row)
         tracker.row({"step": 9, "drift": [1e-6, 2e-6], "update_finite": True, "a": "b"})
+        tracker.row({"step": 9, "window_loss": 2.0, "window": 30})
     new = shown(copied) - whole
     assert whole <= shown(copied)
     assert {(name, step) for _, name, step in new} == {
         ("drift/0", 9),
         ("drift/1", 9),
-        ("update_finite", 9),
+        ("window_loss", 9),
     }
 
 

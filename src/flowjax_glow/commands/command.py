@@ -1,8 +1,12 @@
 """A command is a dataclass: its fields are the options, their docstrings the help."""
 
 import dataclasses
+import difflib
+import inspect
 import re
 import sys
+import textwrap
+import typing
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -13,6 +17,7 @@ from typing import Annotated, NoReturn
 import tyro
 
 from flowjax_glow.commands.errors import one_line_errors
+from flowjax_glow.errors import expected
 
 #: Letters of a value before it is cut and told apart by a checksum.
 LONGEST = 60
@@ -56,10 +61,12 @@ def run_command(
         arguments: of the command line; those of this process by default.
         prog: how the command is called, for its help.
     """
-    command = tyro.cli(
+    command, unknown = tyro.cli(
         kind,
         args=arguments,
         prog=prog or None,
+        description=_introduction(kind),
+        return_unknown_args=True,
         config=(
             tyro.conf.OmitArgPrefixes,
             tyro.conf.FlagCreatePairsOff,
@@ -68,7 +75,44 @@ def run_command(
         ),
     )
     with one_line_errors(command.debug):
+        _check_known(kind, unknown, prog or kind.__name__)
         sys.exit(command() or 0)
+
+
+def _introduction(kind: type[Command]) -> str:
+    """The docstring in lines of 80; what is indented, examples, stays as it is.
+
+    All lines are indented, since tyro joins those that begin with a letter.
+    """
+    paragraphs = inspect.cleandoc(kind.__doc__ or "").split("\n\n")
+    return "\n\n".join(
+        textwrap.indent(each, " ")
+        if each.startswith(" ")
+        else textwrap.fill(each, 80, initial_indent=" ", subsequent_indent=" ")
+        for each in paragraphs
+    )
+
+
+def _check_known(kind: type[Command], unknown: Sequence[str], prog: str) -> None:
+    """Raises if something was written that is no option, with the name that it is nearest to."""
+    if not unknown:
+        return
+    written = next((each for each in unknown if each.startswith("-")), unknown[0])
+    close = difflib.get_close_matches(written.partition("=")[0], _options(kind), n=1)
+    advice = f"did you mean {close[0]}?" if close else f"see {prog} --help"
+    raise expected(prog, "an option of this command", got=written, advice=advice)
+
+
+def _options(kind: type[Command]) -> list[str]:
+    """The names of all options, with their other names."""
+    hints = typing.get_type_hints(kind, include_extras=True)
+    found = []
+    for field in dataclasses.fields(kind):
+        told = getattr(hints[field.name], "__metadata__", ())
+        others = [alias for each in told for alias in getattr(each, "aliases", None) or ()]
+        names = [name for each in told if (name := getattr(each, "name", None))]
+        found += [f"--{name.replace('_', '-')}" for name in names or [field.name]] + others
+    return found
 
 
 def name_with_options(command: Command, first: str, but: Sequence[str] = ()) -> str:

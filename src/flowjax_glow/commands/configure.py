@@ -1,6 +1,7 @@
 """Options that choose an experiment: a preset or a configuration, and what is changed in it."""
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -8,12 +9,13 @@ from typing import Annotated
 import tyro
 from tyro.conf import UseAppendAction
 
+from flowjax_glow import data
 from flowjax_glow.commands.command import Command
 from flowjax_glow.errors import check_choice, expected
 from flowjax_glow.runs.experiment import Experiment, read_config
-from flowjax_glow.runs.images import image_shape
+from flowjax_glow.runs.images import check_size, image_shape
 from flowjax_glow.runs.presets import PRESETS, STEPS, recommended
-from flowjax_glow.runs.settings import with_settings
+from flowjax_glow.runs.settings import fields_of, with_settings
 
 #: The preset that follows from the images, and what tells of them and of its recipe.
 BY_IMAGES = "recommended"
@@ -25,7 +27,7 @@ class OnExperiment(Command):
     """A command about an experiment, before anything is trained."""
 
     preset: str = "laptop"
-    """Sizes and recipe; python -m experiments.sweep --list describes them."""
+    """Sizes and recipe; --list describes them."""
 
     data: Annotated[str | None, tyro.conf.arg(aliases=("--dataset",))] = None
     """The images: photos, digits, folder:PATH, npz:PATH, mnist:PATH, cifar10:PATH, tfds:NAME."""
@@ -42,6 +44,9 @@ class OnExperiment(Command):
     set: UseAppendAction[tuple[str, ...]] = ()
     """FIELD=VALUE: any field of the experiment, as model.depth=16; may be repeated."""
 
+    list: bool = False
+    """Print presets, data sets and the fields for --set with their values, and do nothing else."""
+
     def experiment(self) -> Experiment:
         """What the options choose.
 
@@ -55,7 +60,7 @@ class OnExperiment(Command):
         check_choice("--preset", self.preset, tuple(PRESETS))
         return PRESETS[self.preset].control
 
-    def settings(self) -> list[str]:
+    def settings(self) -> Sequence[str]:
         """Those of the short options, then those of --set."""
         short = {
             "dataset": self.data,
@@ -65,6 +70,14 @@ class OnExperiment(Command):
         }
         given = [f"{name}={value}" for name, value in short.items() if value is not None]
         return [*given, *self.set]
+
+    def choices(self) -> dict[str, Mapping[str, str]]:
+        """What `list` prints, section by section: names, and a line about each."""
+        return {
+            "Presets": {name: preset.about for name, preset in PRESETS.items()},
+            "Data sets": data.names(),
+            "Fields for --set, with their values now": fields_of(self.experiment()),
+        }
 
     def place(self, experiment: Experiment) -> Path:
         """Where results lie by default: ``runs/PRESET-DATA``."""
@@ -76,7 +89,7 @@ class OnOneModel(OnExperiment):
     """A command about one model, which fits its images if nothing says otherwise."""
 
     preset: str = BY_IMAGES
-    """Sizes and recipe; `recommended` fits the images."""
+    """Sizes and recipe; `recommended` fits the images, --list describes the others."""
 
     config: Path | None = None
     """A run folder, or its config.json, whose experiment is taken in place of a preset."""
@@ -90,7 +103,9 @@ class OnOneModel(OnExperiment):
         telling = [each for each in self.settings() if each.partition("=")[0].strip() in TELLING]
         size = 16 if self.data is None else None  # of the default photos
         wanted = with_settings(Experiment(image_size=size, steps=STEPS), telling)
-        chosen = recommended(image_shape(wanted), wanted.steps)
+        shape = image_shape(wanted)
+        check_size(wanted, shape, levels=1)
+        chosen = recommended(shape, wanted.steps)
         return dataclasses.replace(chosen, dataset=wanted.dataset, image_size=wanted.image_size)
 
     def _read_config(self, path: Path) -> Experiment:
@@ -106,6 +121,11 @@ class OnOneModel(OnExperiment):
             )
         return read_config(folder)
 
+    def choices(self) -> dict[str, Mapping[str, str]]:
+        ours = {BY_IMAGES: "the default: sizes that fit the images, and our remedy"}
+        found = super().choices()
+        return {**found, "Presets": {**ours, **found["Presets"]}}
+
     def place(self, experiment: Experiment) -> Path:
         if self.config is None:
             return super().place(experiment)
@@ -115,3 +135,11 @@ class OnOneModel(OnExperiment):
 def _folder(*names: str) -> Path:
     name = "-".join(names)
     return Path("runs") / "".join(c if c.isalnum() or c in "-_." else "-" for c in name)
+
+
+def listing(sections: Mapping[str, Mapping[str, str]]) -> str:
+    """Sections of names, with a line about each."""
+    return "\n\n".join(
+        f"{title}:\n" + "\n".join(f"  {name:<24} {about}" for name, about in rows.items())
+        for title, rows in sections.items()
+    )

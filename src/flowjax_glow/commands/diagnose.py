@@ -3,6 +3,7 @@
 import math
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 from flowjax_glow import data
 from flowjax_glow.commands.command import OnRuns
@@ -61,45 +62,58 @@ class Diagnose(OnRuns):
         parse_taus(self.taus)  # complains before anything is read
         keep_compiled_programs()
         keep_freed_memory()
-        codes = [EXIT_CODES[self._judge(trained).verdict] for trained in trained_runs(self.run)]
+        codes = [self._judge(trained) for trained in trained_runs(self.run)]
         if not codes:
             raise expected(f"{self.run}", "a checkpoint", got="none", advice="wait for the first")
         return max(codes)
 
-    def _judge(self, trained: Trained) -> StabilityReport:
-        experiment, source, taus = trained.experiment, trained.source, parse_taus(self.taus)
-        if self.images is not None:
-            source = data.load(self.images, size=experiment.image_size)
-        images = examples(source, self.count)
-        report = stability_report(
-            trained.flow,
-            averaged_params(trained.state) if self.averaged else trained.state.params,
-            images,
-            n_bits=experiment.n_bits,
-            tier=self.tier,
-            samples=self.samples,
-            taus=taus,
-            seed=self.seed,
-            on_part=lambda part: print(f"  {part} ...", file=sys.stderr),
-        )
-        first = f"{self.tier}-{int(trained.state.step):06}"
-        file = self.file(trained.folder, "diagnosis", first, but=("tier", "tables"))
-        about = {
-            "images": self.images or experiment.dataset,
-            "count": len(images),
-            "samples": self.samples,
-            "taus": taus,
-            "seed": self.seed,
-        }
-        write_json(file, {**about, **report.to_json()})
-        report.plot().savefig(file.with_suffix(".png"), dpi=100)
+    def _judge(self, trained: Trained) -> int:
+        images = self.images_of(trained)
+        report = self.report(trained, images)
+        file = self.keep(trained, report, len(images))
         print(f"{trained.folder.name}: {report}")
         if self.tables:
             print("\n" + "\n\n".join(str(table) for table in report.tables.values()))
         print(f"  {file}\n")
         if report.verdict == "broken":
             print(f"if a scale is to blame: flowjax-glow repair {trained.folder} bounds it\n")
-        return report
+        return EXIT_CODES[report.verdict]
+
+    def images_of(self, trained: Trained) -> data.Images:
+        """Those that a model is measured on."""
+        source = trained.source
+        if self.images is not None:
+            source = data.load(self.images, size=trained.experiment.image_size)
+        return examples(source, self.count)
+
+    def report(self, trained: Trained, images: data.Images) -> StabilityReport:
+        """Measures a model on images; nothing is written."""
+        return stability_report(
+            trained.flow,
+            averaged_params(trained.state) if self.averaged else trained.state.params,
+            images,
+            n_bits=trained.experiment.n_bits,
+            tier=self.tier,
+            samples=self.samples,
+            taus=parse_taus(self.taus),
+            seed=self.seed,
+            on_part=lambda part: print(f"  {part} ...", file=sys.stderr),
+        )
+
+    def keep(self, trained: Trained, report: StabilityReport, count: int) -> Path:
+        """Writes a report on `count` images into the run folder, and its figure beside it."""
+        first = f"{self.tier}-{int(trained.state.step):06}"
+        file = self.file(trained.folder, "diagnosis", first, but=("tier", "tables"))
+        about = {
+            "images": self.images or trained.experiment.dataset,
+            "count": count,
+            "samples": self.samples,
+            "taus": parse_taus(self.taus),
+            "seed": self.seed,
+        }
+        write_json(file, {**about, **report.to_json()})
+        report.plot().savefig(file.with_suffix(".png"), dpi=100)
+        return file
 
 
 def parse_taus(text: str) -> list[float]:

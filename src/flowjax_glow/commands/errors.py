@@ -57,10 +57,14 @@ def one_line_errors(debug: bool = False) -> Iterator[None]:
 
 @contextlib.contextmanager
 def one_line_warnings() -> Iterator[None]:
-    """Shows warnings as one line each, without the place in the code."""
+    """Shows warnings as one line each, without the place in the code.
+
+    On a terminal the line may have a progress bar, so a new one begins.
+    """
 
     def show(message: Warning | str, *_: Any, **__: Any) -> None:
-        print(" ".join(f"warning: {message}".split()), file=sys.stderr)
+        start = "\n" if sys.stderr.isatty() else ""
+        print(start + " ".join(f"warning: {message}".split()), file=sys.stderr)
 
     with warnings.catch_warnings():
         warnings.showwarning = show

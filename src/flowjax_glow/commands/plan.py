@@ -8,10 +8,10 @@ from typing import Annotated
 import jax
 import tyro
 
-from flowjax_glow.commands.configure import OnOneModel
-from flowjax_glow.runs.cost.planning import Plan, make_plan
+from flowjax_glow.commands.configure import OnOneModel, listing
+from flowjax_glow.runs.cost.planning import SECONDS_PER_DAY, Plan, make_plan
 from flowjax_glow.runs.cost.time import ON_AN_ACCELERATOR, Devices
-from flowjax_glow.runs.images import image_shape
+from flowjax_glow.runs.images import check_size, image_shape
 
 #: An NVIDIA A100's peak in TF32, which nets multiply in with `net_precision="default"`: TFLOP/s.
 PEAK = 156.0
@@ -26,6 +26,9 @@ COMPILED = "Temporary: all that the step holds beside state and batch, as compil
 @dataclass(frozen=True, kw_only=True)
 class PlanRun(OnOneModel):
     """Say what a run will take, without an accelerator, without data, without running the model.
+
+      flowjax-glow plan --preset=openai-cifar10 --devices=8
+      flowjax-glow plan --size=32 --peak=0.3 --efficiency=0.3    (2 CPU cores)
 
     Parameters, FLOPs and the memory of every memory policy are counted in the programs that a run
     compiles; the time is what they take at a stated share of a stated peak.
@@ -48,9 +51,14 @@ class PlanRun(OnOneModel):
 
     def __call__(self) -> None:
         jax.config.update("jax_platforms", "cpu")  # before its first use: leave accelerators alone
+        if self.list:
+            print(listing(self.choices()))
+            return
         experiment = self.experiment()
         hardware = Devices(self.devices, self.peak * 1e12, self.efficiency)
-        plan = make_plan(experiment, image_shape(experiment), hardware, compiled=self.compiled)
+        shape = image_shape(experiment)
+        check_size(experiment, shape, experiment.model.levels)
+        plan = make_plan(experiment, shape, hardware, compiled=self.compiled)
         print(to_json(plan) if self.json else f"{self.preset}: {to_text(plan)}")
 
 
@@ -66,7 +74,8 @@ def to_text(plan: Plan) -> str:
     compiled = any(policy.temporary_bytes is not None for policy in plan.policies)
     lines = [
         f"{height}x{width}x{channels} images of {plan.dataset}, batches of {plan.batch} on "
-        f"{devices.count} devices ({plan.batch // devices.count} each), {plan.steps:,} steps",
+        f"{devices.count} device{'s' * (devices.count > 1)} "
+        f"({plan.batch // devices.count} each), {plan.steps:,} steps",
         f"{plan.parameters:,} parameters, {_mebibytes(plan.parameter_bytes)}; with optimizer and "
         f"average {_mebibytes(plan.state_bytes)} on every device",
         "",
@@ -81,7 +90,7 @@ def to_text(plan: Plan) -> str:
 
 def _table(plan: Plan, compiled: bool) -> list[str]:
     """One line per policy under a heading."""
-    heading = ["memory", "GFLOP/image", "GFLOP/image", "kept", "temporary", "steps", "days"]
+    heading = ["memory", "GFLOP/image", "GFLOP/image", "kept", "temporary", "steps", "time"]
     second = ["", "forward", "train step", "per device", "per device", "per s", ""]
     rows = [heading, second]
     for policy in plan.policies:
@@ -94,7 +103,7 @@ def _table(plan: Plan, compiled: bool) -> list[str]:
                 _mebibytes(policy.residual_bytes),
                 _mebibytes(policy.temporary_bytes or 0),
                 f"{policy.steps_per_second:.1f}",
-                f"{policy.days:.3g}",
+                duration(policy.days * SECONDS_PER_DAY),
             ]
         )
     if not compiled:
@@ -102,6 +111,14 @@ def _table(plan: Plan, compiled: bool) -> list[str]:
     return [
         f"{first:<8}" + "".join(f"{cell:>13}" for cell in rest).rstrip() for first, *rest in rows
     ]
+
+
+def duration(seconds: float) -> str:
+    """A time in the unit that suits it: ``26 s``, ``3.1 min``, ``1.2 h``, ``12 days``."""
+    units = {"days": 2 * SECONDS_PER_DAY, "h": 3600, "min": 60, "s": 0}
+    unit = next(unit for unit, least in units.items() if seconds >= least)
+    number = seconds / {"days": SECONDS_PER_DAY, "s": 1}.get(unit, units[unit])
+    return f"{number:.0f} {unit}" if number >= 9.95 else f"{number:.1f} {unit}"
 
 
 def _mebibytes(count: int) -> str:

@@ -9,15 +9,13 @@ from rich.console import Console
 from rich.progress import Progress
 
 from flowjax_glow.commands.command import OnRuns
-from flowjax_glow.density import sample_pixels
+from flowjax_glow.commands.pictures import COLUMNS, ROWS, save_sheet, with_count
+from flowjax_glow.density import sample_pixels_and_finite
 from flowjax_glow.errors import check_count, expected
 from flowjax_glow.files import write_arrays
 from flowjax_glow.runs.load import trained_runs
 from flowjax_glow.runs.results import run_folders
 from flowjax_glow.training import averaged_params
-
-COLUMNS, ROWS = 10, 6  # of the picture
-SIDE = 64  # pixels of an image in it, at least
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +24,8 @@ class Sample(OnRuns):
 
     Writes RUN/samples/temperature-T-seed-S.npz with the array `images`, uint8 of shape (count,
     height, width, channels), and a picture of the first ones beside it. More images of the same
-    seed begin with the same ones.
+    seed begin with the same ones. Pixels that are not finite are black in `images`, where the
+    array `finite` of shape (count,) tells of them, and magenta in the picture.
     """
 
     count: int = COLUMNS * ROWS
@@ -63,7 +62,7 @@ class Sample(OnRuns):
             file = self.file_of(trained.folder)
             with Progress(console=Console(stderr=True), transient=True) as bars:
                 bar = bars.add_task(trained.folder.name, total=self.count)
-                drawn = sample_pixels(
+                images, finite = sample_pixels_and_finite(
                     trained.flow,
                     averaged_params(trained.state) if self.averaged else trained.state.params,
                     jax.random.key(self.seed),
@@ -74,29 +73,14 @@ class Sample(OnRuns):
                     chunk=min(self.chunk, self.count),
                     on_chunk=lambda done, bar=bar: bars.update(bar, completed=done),
                 )
-            images = np.asarray(drawn)
+            whole = np.asarray(finite.all(axis=(1, 2)))
             file.parent.mkdir(exist_ok=True)
-            write_arrays(file, {"images": images})
-            save_picture(file.with_suffix(".png"), images[: COLUMNS * ROWS])
-            print(file)
+            write_arrays(file, {"images": np.asarray(images), "finite": whole})
+            print(with_count(file, whole, "they are black where they are not"))
+            print(save_sheet(file.with_suffix(".png"), images, finite))
 
     def file_of(self, run: Path) -> Path:
         """What is written into a run folder."""
         averaged = "-averaged" if self.averaged else ""
         name = f"temperature-{self.temperature:g}-seed-{self.seed}{averaged}.npz"
         return run / "samples" / name
-
-
-def save_picture(file: Path, images: np.ndarray) -> None:
-    """Writes images (count, height, width, channels) as one, enlarged to be seen."""
-    import matplotlib.image  # a third of a second, for this alone
-
-    from flowjax_glow.plotting import block
-
-    times = -(-SIDE // images.shape[1])
-    tiles = np.full((ROWS * COLUMNS, *images.shape[1:3], 3), 255, np.uint8)
-    tiles[: len(images)] = images  # one channel fills all three
-    tiles = tiles[: -(-len(images) // COLUMNS) * COLUMNS]
-    edge = ((0, 0), (0, 2), (0, 2), (0, 0))
-    enlarged = np.pad(tiles.repeat(times, 1).repeat(times, 2), edge, constant_values=255)
-    matplotlib.image.imsave(file, block(enlarged, COLUMNS))

@@ -2,44 +2,39 @@
 
 import dataclasses
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import jax
-import numpy as np
 
-from flowjax_glow.commands.configure import OnOneModel
+from flowjax_glow.commands.configure import BY_IMAGES, OnOneModel, listing
 from flowjax_glow.commands.diagnose import Diagnose
 from flowjax_glow.commands.errors import DIVERGED, end_on_sigterm
-from flowjax_glow.commands.sample import COLUMNS, ROWS, save_picture
-from flowjax_glow.density import sample_pixels
+from flowjax_glow.commands.pictures import save_curves, save_samples
 from flowjax_glow.errors import expected
 from flowjax_glow.runs.compilation import keep_compiled_programs
-from flowjax_glow.runs.experiment import Experiment
-from flowjax_glow.runs.folder import check_same, claimed, set_aside
+from flowjax_glow.runs.experiment import Experiment, read_config
+from flowjax_glow.runs.folder import check_same, claimed, has_begun, is_finished, set_aside
 from flowjax_glow.runs.images import check_builds, fit_to_data, source_of
-from flowjax_glow.runs.load import Trained, load_trained
-from flowjax_glow.runs.results import Run, load_run
+from flowjax_glow.runs.load import load_trained
 from flowjax_glow.runs.run import run
 from flowjax_glow.runs.tracking import check_tracker
 from flowjax_glow.training import Preemption, keep_freed_memory
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True, kw_only=True)
 class Train(OnOneModel):
     """Train a model on images, draw samples and judge its inverse.
 
-    The same command again goes on where it was interrupted, and trains nothing where all is done.
-    OUTPUT becomes a run folder: `sample`, `diagnose` and the other commands take it. In it are the
-    curves of the training (training.png), samples (samples.png), and a stability report
-    (diagnosis/); `figures` draws more. Exits as `diagnose` does, and with 4 if the training
-    diverged. SIGTERM and Ctrl-C end it after a save, with 75.
+      flowjax-glow train --data=digits --steps=200
+      flowjax-glow train --data=folder:pictures --size=32 --set=model.depth=16
+
+    The same command again goes on where it was interrupted, and trains nothing where all is done;
+    with more --steps it trains on. OUTPUT becomes a run folder: `sample`, `diagnose` and the other
+    commands take it. In it are the curves of the training (training.png), samples (samples.png),
+    and a stability report (diagnosis/); `figures` draws more. `plan` says beforehand how long it
+    takes. Exits as `diagnose` does, and with 4 if the training diverged. SIGTERM and Ctrl-C end it
+    after a save, with 75.
     """
 
     seed: int | None = None
@@ -55,6 +50,9 @@ class Train(OnOneModel):
     """Show the training in tensorboard or wandb, too; `flowjax-glow track` does so afterwards."""
 
     def __call__(self) -> int:
+        if self.list:
+            print(listing(self.choices()))
+            return 0
         wanted = self.experiment()
         if self.seed is not None:
             wanted = dataclasses.replace(wanted, seed=self.seed)
@@ -62,6 +60,7 @@ class Train(OnOneModel):
         experiment = fit_to_data(wanted, source)
         output = self.output or self._default_output(experiment)
         check_output(output)
+        experiment = self._going_on(experiment, output)
         if self.track is not None:
             check_tracker("--track", self.track)
         check_builds(experiment, source.shape, jax.device_count())
@@ -74,10 +73,15 @@ class Train(OnOneModel):
             set_aside(output)
         with claimed(output):
             check_same(output, experiment)  # a finished run would be taken as it is
-            print(f"{output}: {described(experiment)}")
+            if experiment.dataset == "photos" and not self._names("dataset", self.data):
+                print("no --data: crops of six photographs of packages; folder:PATH takes yours")
+            print(f"{output}: {described(experiment, source.shape)}")
+            if self.track is not None and is_finished(output, experiment):
+                shows = f"flowjax-glow track {output} --to={self.track}"
+                print(f"{output}: all is trained, and --track has nothing to do; {shows} shows it")
             with Preemption() as preemption:
                 summary = run(experiment, output, track=self.track, preemption=preemption)
-        draw(load_run(output)).savefig(output / "training.png", dpi=150)
+        save_curves(output)
         if summary["status"] != "done":
             print(f"{output}: the training diverged at step {summary['steps']}", file=sys.stderr)
             return DIVERGED
@@ -85,12 +89,30 @@ class Train(OnOneModel):
             f"{output}: {summary['steps']} steps, {float(summary['bits_per_dim']):.3f} bits/dim on "
             f"{experiment.held_out} held-out images ({experiment.n_bits} bits)"
         )
-        draw_samples(load_trained(output), output / "samples.png")
+        save_samples(load_trained(output))
         return Diagnose(run=output, tier="fast")()
 
     def _default_output(self, experiment: Experiment) -> Path:
         place = self.place(experiment)
         return place.with_name(f"{place.name}-seed{experiment.seed}")
+
+    def _names(self, field: str, option: str | None = None) -> bool:
+        """Whether the command line says what a field is to be."""
+        return bool(
+            option or self.config or field in [each.partition("=")[0].strip() for each in self.set]
+        )
+
+    def _going_on(self, experiment: Experiment, output: Path) -> Experiment:
+        """A recommended warm-up follows from the planned steps; a run that goes on keeps its own.
+
+        So more steps train on. One that is as long as the steps is left to be refused.
+        """
+        given = self.preset != BY_IMAGES or self._names("optimizer.warmup_steps")
+        if given or self.restart or not has_begun(output):
+            return experiment
+        steps = min(read_config(output).optimizer.warmup_steps, experiment.steps - 1)
+        optimizer = dataclasses.replace(experiment.optimizer, warmup_steps=steps)
+        return dataclasses.replace(experiment, optimizer=optimizer)
 
 
 def check_output(folder: Path) -> None:
@@ -105,64 +127,11 @@ def check_output(folder: Path) -> None:
         )
 
 
-def described(experiment: Experiment) -> str:
-    """The model and its recipe in a line."""
-    model = experiment.model
+def described(experiment: Experiment, shape: tuple[int, int, int]) -> str:
+    """The images, the model and its recipe in a line."""
+    model, (height, width, channels) = experiment.model, shape
     return (
-        f"{model.levels} levels of {model.depth} steps, width {model.width}, "
-        f"{experiment.dataset}, {experiment.steps} steps of {experiment.batch} images"
+        f"{height}x{width}x{channels} images of {experiment.dataset}, "
+        f"{model.levels} level{'s' * (model.levels > 1)} of {model.depth} steps, "
+        f"width {model.width}, {experiment.steps} steps of {experiment.batch} images"
     )
-
-
-def draw_samples(trained: Trained, file: Path) -> None:
-    """A picture of samples at temperature 1."""
-    count = ROWS * COLUMNS
-    images = sample_pixels(
-        trained.flow,
-        trained.state.params,
-        jax.random.key(0),
-        count,
-        trained.source.shape,
-        n_bits=trained.experiment.n_bits,
-        chunk=count,
-    )
-    save_picture(file, np.asarray(images))
-    print(file)
-
-
-def draw(trained: Run) -> "Figure":
-    """The loss, and how the inverse fared, over training."""
-    from flowjax_glow import plotting
-
-    with plotting.context():
-        figure = plotting.new_figure(2.6)
-        loss, inverse = figure.subplots(1, 2)
-        _line(loss, trained.metrics, "window_loss", "training, mean of 30 steps")
-        _line(loss, trained.metrics, "held_out", "held out", marker="o")
-        _line(loss, trained.metrics, "held_out_averaged", "held out, averaged weights", marker="s")
-        loss.set(xlabel="step", ylabel="bits/dim")
-        loss.legend()
-        for name, label in (
-            ("latent_error", "error of a sample, there and back"),
-            ("image_error", "error of an image, there and back"),
-            ("largest_activation", "largest activation"),
-        ):
-            _line(inverse, trained.metrics, name, label, marker=".")
-        inverse.set(
-            xlabel="step", yscale="log", title="the inverse, worst of a batch; x: not finite"
-        )
-        inverse.legend()
-    return figure
-
-
-def _line(axes: "Axes", rows: Sequence[Any], name: str, label: str, **style: Any) -> None:
-    """One quantity over steps; a cross at the upper edge where it is not finite."""
-    known = [(row["step"], float(row[name])) for row in rows if name in row]
-    if not known:
-        return
-    steps, values = np.array(known).T
-    finite = np.isfinite(values)
-    below_others = 0.97 - 0.03 * len(axes.lines)
-    (line,) = axes.plot(steps, np.where(finite, values, np.nan), label=label, **style)
-    edge, crosses = axes.get_xaxis_transform(), np.full(np.sum(~finite), below_others)
-    axes.plot(steps[~finite], crosses, "x", color=line.get_color(), transform=edge)

@@ -20,7 +20,13 @@ import jax
 
 from flowjax_glow.files import read_json, write_json
 from flowjax_glow.runs.experiment import Experiment, differences, read_config, to_json
-from flowjax_glow.training import CheckpointError, Diverged, Preempted, read_metrics
+from flowjax_glow.training import (
+    CheckpointError,
+    Diverged,
+    Preempted,
+    latest_step,
+    read_metrics,
+)
 
 
 class FolderInUseError(RuntimeError):
@@ -50,10 +56,23 @@ def claimed(folder: Path) -> Iterator[None]:
         yield
 
 
+def has_begun(folder: Path) -> bool:
+    """Whether a run in `folder` took a step; what failed before has nothing to go on with."""
+    if (folder / "summary.json").exists() or latest_step(folder / "checkpoints") is not None:
+        return True
+    metrics = folder / "metrics.jsonl"
+    return metrics.exists() and any(row["step"] > 0 for row in read_metrics(metrics))
+
+
 def check_same(folder: Path, experiment: Experiment) -> None:
-    """Raises ConfigChangedError if `folder` holds a run that `experiment` cannot go on with."""
+    """Raises ConfigChangedError if `folder` holds a run that `experiment` cannot go on with.
+
+    A run that never began is in nobody's way, whatever its configuration was.
+    """
     if not (folder / "config.json").exists():
         _check_new(folder)
+        return
+    if not has_begun(folder):
         return
     earlier = read_config(folder)
     done = (read_json(folder / "status.json") or {}).get("step", 0)
@@ -102,10 +121,10 @@ def open_run(folder: Path, experiment: Experiment) -> None:
     """Writes down what is about to run; an old summary goes, being the last word no longer."""
     folder.mkdir(parents=True, exist_ok=True)
     check_same(folder, experiment)
-    (folder / "arrays").mkdir(exist_ok=True)
     (folder / "summary.json").unlink(missing_ok=True)
-    write_json(folder / "config.json", to_json(experiment))
+    write_json(folder / "config.json", to_json(experiment))  # first: it says whose folder this is
     write_json(folder / "environment.json", environment())
+    (folder / "arrays").mkdir(exist_ok=True)
 
 
 def set_aside(folder: Path) -> None:

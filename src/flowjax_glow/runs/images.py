@@ -73,6 +73,30 @@ def fit_to_data(experiment: Experiment, source: data.Source) -> Experiment:
     )
 
 
+def check_size(experiment: Experiment, shape: Sequence[int], levels: int) -> None:
+    """Checks that every one of `levels` can halve images of a shape, (height, width, channels).
+
+    Raises:
+        ValueError: in terms of the option --size, if one cannot.
+    """
+    height, width, _ = shape
+    multiple, side = 2**levels, min(height, width)
+    if height % multiple == width % multiple == 0:
+        return
+    below = side // multiple * multiple
+    sizes = [size for size in (below, below + multiple) if size]
+    if experiment.image_size is None:
+        where, sizes = "--size", sizes[:1]  # images are made smaller, never larger
+    else:
+        where = f"--size={experiment.image_size}"
+    raise expected(
+        where,
+        f"a multiple of {multiple}, as it is halved {levels} time{'s' * (levels > 1)}",
+        got=f"{height}" if height == width else f"{height}x{width}",
+        advice=f"use {' or '.join(map(str, sizes))}",
+    )
+
+
 def check_builds(experiment: Experiment, shape: Sequence[int], devices: int) -> None:
     """Builds the model on shapes alone, so that a size that cannot work is told at once.
 
@@ -88,5 +112,6 @@ def check_builds(experiment: Experiment, shape: Sequence[int], devices: int) -> 
                 got=getattr(experiment, name),
                 advice="change --batch or --set chunk=, or use fewer devices",
             )
+    check_size(experiment, shape, experiment.model.levels)
     images = jax.ShapeDtypeStruct((2, *shape), jnp.float32)
     jax.eval_shape(glow(experiment.model).init, jax.random.key(0), images)

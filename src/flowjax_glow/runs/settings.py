@@ -47,6 +47,25 @@ def with_settings(experiment: Experiment, settings: Iterable[str]) -> Experiment
     return _replaced(experiment, changes)
 
 
+def fields_of(config: Any, before: str = "") -> dict[str, str]:
+    """Every field that a setting may name, with dots, and its value.
+
+    >>> from flowjax_glow.runs.experiment import Experiment
+    >>> fields_of(Experiment())["model.depth"]
+    '32'
+    """
+    found: dict[str, str] = {}
+    for field in dataclasses.fields(config):
+        name, value = f"{before}{field.name}", getattr(config, field.name)
+        found |= fields_of(value, f"{name}.") if _has_fields(value) else {name: _text(value)}
+    return found
+
+
+def _text(value: Any) -> str:
+    """A value as a setting says it; a scale as Python does."""
+    return str(value).lower() if isinstance(value, bool | None) else str(value)
+
+
 def _replaced(config: Any, changes: Mapping[str, Any]) -> Any:
     """All at once: what one change breaks another may mend."""
     values = {

@@ -36,6 +36,10 @@ SAMPLES = 16
 #: counts as one of these.
 BINS, LIMITS = 64, (-104.0, 89.0)
 
+#: Numbers of a row that would be curves without a message: where it stands, how many steps a window
+#: has, and that a step was taken, without which the run ends.
+NOT_SHOWN = frozenset({"step", "window", "update_finite"})
+
 
 class Tracker(AbstractContextManager["Tracker"]):
     """Shows one run. A further kind subclasses this and joins `TRACKERS`.
@@ -95,7 +99,7 @@ def _numbers(row: Row) -> Iterator[tuple[str, float]]:
     for name, value in row.items():
         several = {f"{name}/{i}": each for i, each in enumerate(value)} if _is_list(value) else {}
         for key, each in (several or {name: value}).items():
-            if name != "step" and isinstance(each, bool | int | float):
+            if name not in NOT_SHOWN and isinstance(each, bool | int | float):
                 yield key, float(each)
 
 
@@ -292,7 +296,8 @@ def _imported(module: str) -> Any:
             "tracking",
             f"the package {module.partition('.')[0]}",
             got="none",
-            advice="install the extra: pip install 'flowjax-glow[tracking]'",
+            advice="install the extra: in a clone pip install '.[tracking]', from a file "
+            "pip install 'FILE.whl[tracking]'",
         ) from None
 
 

@@ -2,7 +2,12 @@
 
 from flowjax_glow.training.allocator import keep_freed_memory
 from flowjax_glow.training.average import Average, fitting_decay
-from flowjax_glow.training.checkpoints import CheckpointError, Checkpoints, read_checkpoint
+from flowjax_glow.training.checkpoints import (
+    CheckpointError,
+    Checkpoints,
+    latest_step,
+    read_checkpoint,
+)
 from flowjax_glow.training.display import Board, Progress, Screen, progress, progress_board
 from flowjax_glow.training.evaluation import evaluate, evaluate_state
 from flowjax_glow.training.guard import DRIFT_TOLERANCE, DriftGuard
@@ -48,6 +53,7 @@ __all__ = [
     "fitting_decay",
     "initial_state",
     "keep_freed_memory",
+    "latest_step",
     "make_optimizer",
     "make_train_step",
     "progress",

@@ -28,7 +28,7 @@ from flowjax_glow.training.stored import (
     read_stored,
 )
 
-__all__ = ["KEPT", "CheckpointError", "Checkpoints", "read_checkpoint"]
+__all__ = ["KEPT", "CheckpointError", "Checkpoints", "latest_step", "read_checkpoint"]
 
 #: How many of the latest checkpoints stay, unless told otherwise.
 KEPT = 2
@@ -67,7 +67,7 @@ class Checkpoints(AbstractContextManager["Checkpoints"]):
 
     def latest_step(self) -> int | None:
         """The step of the latest checkpoint, usable or not; None if there is none."""
-        return next(iter(_steps(self.folder)), None)
+        return latest_step(self.folder)
 
     def save(self, state: TrainState) -> None:
         """Writes `state` under its step.
@@ -167,6 +167,11 @@ def read_checkpoint(folder: str | os.PathLike[str], example: TrainState) -> Trai
         got=f"{_TRIES} that were replaced meanwhile",
         advice="try again when the run saves less often",
     )
+
+
+def latest_step(folder: str | os.PathLike[str]) -> int | None:
+    """The step of the latest checkpoint in a folder of them, usable or not; None without any."""
+    return next(iter(_steps(Path(folder))), None)
 
 
 def _steps(folder: Path) -> list[int]:

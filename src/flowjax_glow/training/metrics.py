@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, TextIO, TypeAlias
 
 from flowjax_glow.errors import expected
-from flowjax_glow.files import from_strict, strict, write_atomically
+from flowjax_glow.files import from_strict, naming, strict, write_atomically
 
 #: One line of a metrics file.
 Row: TypeAlias = dict[str, Any]
@@ -84,10 +84,11 @@ class MetricsLog(AbstractContextManager["MetricsLog"]):
         self.close()
 
     def _write(self, row: Row) -> None:
-        if self._file is None:
-            self._file = self.path.open("a", encoding="utf-8")
-        self._file.write(_encode(row))
-        self._file.flush()  # a killed process loses no row; only a power cut can, until sync
+        with naming(self.path):
+            if self._file is None:
+                self._file = self.path.open("a", encoding="utf-8")
+            self._file.write(_encode(row))
+            self._file.flush()  # a killed process loses no row; only a power cut can, until sync
         if self._also is not None:
             self._also(row)
 

@@ -1,0 +1,93 @@
+"""The short training that leads a trained model to another scale."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Array, Float
+
+from flowjax_glow import data
+from flowjax_glow.combinators import Memory
+from flowjax_glow.config import RECOMMENDED, glow
+from flowjax_glow.density import bits_per_dim
+from flowjax_glow.runs.experiment import Experiment
+from flowjax_glow.runs.load import Trained
+from flowjax_glow.runs.run import Training
+from flowjax_glow.scales import Blend, scale_from
+from flowjax_glow.training import (
+    LossFn,
+    OptimizerConfig,
+    TrainState,
+    initial_state,
+    make_optimizer,
+)
+from flowjax_glow.types import Key, Params
+
+
+def repaired(
+    experiment: Experiment, scale: str | None, steps: int, learning_rate: float
+) -> Experiment:
+    """The experiment of the fine-tuning: the model with its new scale, a gentle start.
+
+    Without a scale it is what `RECOMMENDED` has, that of a learned prior included. A pace, such as
+    `damped`, is a matter of a training from the start, and stays what it was.
+    """
+    model = experiment.model
+    if scale is not None:
+        new = {"scale": scale_from(scale)}
+    else:
+        names = ("scale", "prior_scale") if model.split_prior == "learned" else ("scale",)
+        new = {name: RECOMMENDED[name] for name in names}
+    return replace(
+        experiment,
+        variant=f"{experiment.variant}-{scale or 'repaired'}",
+        model=replace(model, **new),
+        optimizer=OptimizerConfig(
+            experiment.optimizer.name, learning_rate, warmup_steps=min(10, steps - 1)
+        ),
+        steps=steps,
+        penalty=0.0,  # the fine-tuning has none
+    )
+
+
+@dataclass(frozen=True)
+class BlendedBitsPerDim:
+    """The mean loss of a batch ``{"images": ..., "weight": ...}`` on the way to the new scale."""
+
+    before: Experiment
+    after: Experiment
+
+    def __call__(self, params: Params, key: Key, batch: dict[str, Array]) -> Float[Array, ""]:
+        start, end, weight = self.before.model, self.after.model, batch["weight"].mean()
+        scales = {
+            name: Blend(getattr(start, name), getattr(end, name), weight)
+            for name in ("scale", "prior_scale")
+            if getattr(start, name) != getattr(end, name)
+        }
+        # "invert" keeps its flow as a static value, which a traced weight is not
+        flow = glow(replace(end, **scales, memory="remat"))
+        return bits_per_dim(flow, params, key, batch["images"], n_bits=self.after.n_bits).mean()
+
+
+@dataclass(frozen=True)
+class Repairing(Training):
+    """From the parameters of a trained model, on the images that it would have seen next."""
+
+    trained: Trained
+
+    def start(self, source: data.Source) -> TrainState:
+        del source
+        optimizer = make_optimizer(self.experiment.optimizer, self.experiment.steps)
+        key = jax.random.fold_in(jax.random.key(self.experiment.seed), 3)
+        return initial_state(self.trained.state.params, optimizer, key)
+
+    def loss(self, memory: Memory) -> LossFn:
+        del memory
+        return BlendedBitsPerDim(self.trained.experiment, self.experiment)
+
+    def batch(self, source: data.Source, step: int) -> dict[str, Any]:
+        """Images, and how far the scale has moved."""
+        images = super().batch(source, int(self.trained.state.step) + step)
+        weight = min(1.0, 2 * (step + 1) / self.experiment.steps)
+        return {"images": images, "weight": np.full(len(images), weight, np.float32)}
