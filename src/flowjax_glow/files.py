@@ -1,12 +1,14 @@
 """Files that are the old one or the new one, whatever happens, and strict JSON."""
 
+import errno
 import io
 import json
 import math
 import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -32,6 +34,23 @@ def from_strict(value: Any) -> Any:
     if isinstance(value, list):
         return [from_strict(inner) for inner in value]
     return NON_FINITE.get(value, value) if isinstance(value, str) else value
+
+
+def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
+    """A file opened for reading; never a named pipe or a device, whose bytes may never come.
+
+    Raises:
+        OSError: if it cannot be opened, or is no regular file.
+    """
+    descriptor = os.open(path, os.O_RDONLY | _NEVER_WAIT)
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return os.fdopen(descriptor, "rb")
+    os.close(descriptor)
+    raise OSError(errno.EINVAL, "expected a regular file, got a folder, a pipe or a device", path)
+
+
+#: Opening a named pipe would wait for whoever writes into it; Windows has none and opens text.
+_NEVER_WAIT = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 
 def write_atomically(path: str | os.PathLike[str], content: str | bytes) -> None:

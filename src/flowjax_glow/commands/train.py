@@ -16,8 +16,9 @@ from flowjax_glow.commands.errors import SOME_RUNS_FAILED, end_on_sigterm
 from flowjax_glow.commands.sample import COLUMNS, ROWS, save_picture
 from flowjax_glow.density import sample_pixels
 from flowjax_glow.errors import expected
+from flowjax_glow.runs import images
 from flowjax_glow.runs.compilation import keep_compiled_programs
-from flowjax_glow.runs.experiment import Experiment
+from flowjax_glow.runs.experiment import Experiment, read_config
 from flowjax_glow.runs.folder import check_same, claimed, set_aside
 from flowjax_glow.runs.images import check_builds, fit_to_data, source_of
 from flowjax_glow.runs.load import Trained, load_trained
@@ -59,9 +60,10 @@ class Train(OnOneModel):
         if self.seed is not None:
             wanted = dataclasses.replace(wanted, seed=self.seed)
         source = source_of(wanted)
-        experiment = fit_to_data(wanted, source)
-        output = self.output or self._default_output(experiment)
+        output = self.output or self._default_output(wanted)
         check_output(output)
+        goes_on = not self.restart and (output / "config.json").exists()
+        experiment = fit_to_data(wanted, source, read_config(output) if goes_on else None)
         if self.track is not None:
             check_tracker("--track", self.track)
         check_builds(experiment, source.shape, jax.device_count())
@@ -75,6 +77,7 @@ class Train(OnOneModel):
         with claimed(output):
             check_same(output, experiment)  # a finished run would be taken as it is
             print(f"{output}: {described(experiment)}")
+            print(f"{images.described(source)}; {experiment.held_out} held out for looks")
             summary = run(experiment, output, track=self.track)
         draw(load_run(output)).savefig(output / "training.png", dpi=150)
         if summary["status"] != "done":

@@ -22,7 +22,7 @@ from flowjax_glow.pixels import bin_midpoints, dequantize
 from flowjax_glow.runs.compilation import make_room_for_programs
 from flowjax_glow.runs.experiment import NUDGE, Experiment
 from flowjax_glow.runs.folder import Status, is_finished, open_run
-from flowjax_glow.runs.images import source_of
+from flowjax_glow.runs.images import check_images, note_images, source_of
 from flowjax_glow.runs.loss import HELD_OUT_KEY, BitsPerDim, redraws_permutations, training_loss
 from flowjax_glow.runs.measure import Measurement
 from flowjax_glow.runs.summary import summarize
@@ -175,13 +175,16 @@ def run(
             got=f"{jax.process_count()}, which would share {folder}",
             advice="use flowjax_glow.training, whose step and data take several",
         )
+    source = source_of(experiment)
+    check_images(folder, source)
     open_run(folder, experiment)
+    note_images(folder, source)
     make_room_for_programs()
     status = Status(folder)
     try:
         with status.running():
             training = training or Training(experiment)
-            status.write("done", _train(training, folder, status, show, track))
+            status.write("done", _train(training, source, folder, status, show, track))
     except Diverged as error:
         status.write("diverged", error.step)
         print(f"{folder.name}: {error}")
@@ -190,9 +193,15 @@ def run(
     return summary
 
 
-def _train(training: Training, folder: Path, status: Status, show: Show, track: str | None) -> int:
+def _train(
+    training: Training,
+    source: data.Source,
+    folder: Path,
+    status: Status,
+    show: Show,
+    track: str | None,
+) -> int:
     experiment = training.experiment
-    source = source_of(experiment)
     held_out = source.examples("test", experiment.held_out)
     flow, mesh = glow(experiment.model), data_mesh()
     shown = shard_batch(mesh, held_out[: experiment.chunk])
