@@ -69,10 +69,21 @@ def load(name: str, *, size: int | None = None) -> Source:
     """
     kind, colon, argument = name.partition(":")
     entry = CATALOG.get(kind)
-    if isinstance(entry, Bundled) and not colon:
-        return entry.load(name, size)
-    if isinstance(entry, Named) and argument:
-        return entry.load(name, argument, size)
+    try:
+        if isinstance(entry, Bundled) and not colon:
+            return entry.load(name, size)
+        if isinstance(entry, Named) and argument:
+            return entry.load(name, argument, size)
+    except DataError:
+        raise
+    except (
+        OSError,
+        RuntimeError,
+        ValueError,
+    ) as error:  # no such user, NUL, too long
+        raise DataError(
+            f"{name}: expected data that can be read, got {error}; check the path"
+        ) from error
     raise DataError(f"data: expected one of {', '.join(names())}, got {name!r}; {suggestion(kind)}")
 
 

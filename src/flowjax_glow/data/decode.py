@@ -1,6 +1,7 @@
 """One image file to one square of pixels, whatever its size, mode and number of frames."""
 
 import io
+import logging
 import os
 from pathlib import Path
 from typing import Any
@@ -105,6 +106,7 @@ def load_formats() -> None:
     """
     from PIL import Image
 
+    logging.getLogger("PIL").setLevel(logging.CRITICAL)  # it raises, too
     Image.preinit()
     Image.init()
 
