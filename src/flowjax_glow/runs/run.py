@@ -17,11 +17,11 @@ from flowjax_glow.combinators import Memory
 from flowjax_glow.config import glow
 from flowjax_glow.diagnostics import Monitor, drift, redraw_permutations
 from flowjax_glow.errors import expected
-from flowjax_glow.files import read_json, write_arrays, write_json
+from flowjax_glow.files import write_arrays, write_json
 from flowjax_glow.pixels import bin_midpoints, dequantize
 from flowjax_glow.runs.compilation import make_room_for_programs
 from flowjax_glow.runs.experiment import NUDGE, Experiment
-from flowjax_glow.runs.folder import Status, is_finished, open_run
+from flowjax_glow.runs.folder import Status, is_finished, open_run, read_summary
 from flowjax_glow.runs.images import check_images, note_images, source_of
 from flowjax_glow.runs.loss import HELD_OUT_KEY, BitsPerDim, redraws_permutations, training_loss
 from flowjax_glow.runs.measure import Measurement
@@ -166,8 +166,9 @@ def run(
         training: of `experiment`; by default that of a run from the start.
         track: a name in `tracking.TRACKERS`, to be shown there, too.
     """
-    if is_finished(folder, experiment):
-        return read_json(folder / "summary.json")
+    finished = read_summary(folder)
+    if finished is not None and is_finished(folder, experiment):
+        return finished
     if jax.process_count() > 1:
         raise expected(
             "run",
