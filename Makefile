@@ -3,6 +3,7 @@
 #   make sweep         train every variant on the built-in photographs and draw the figures
 #   make test          run the tests
 #   make test-lowest   run them with the lowest versions that pyproject.toml allows
+#   make soak          read 10,000 damaged files
 #   make docs          build the site of docs/ and of the docstrings, into site/
 #
 # The first use makes a virtual environment in .venv and installs into it from the package registry,
@@ -22,7 +23,7 @@ is_new_enough := import sys; sys.exit(sys.version_info < (3, 11))
 candidates := $(if $(PYTHON),"$(PYTHON)",python3 python3.14 python3.13 python3.12 python3.11 python)
 version := import sys; print("%d.%d.%d" % sys.version_info[:3])
 
-.PHONY: help sweep test test-lowest lint docs clean FORCE
+.PHONY: help sweep test test-lowest soak lint docs clean FORCE
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -42,6 +43,9 @@ test-lowest:
 	$(python) -m pip install --no-input --disable-pip-version-check --quiet uv
 	$(python) -m uv pip install --python $(python) --resolution lowest-direct --editable '.[dev]'
 	$(python) -m pytest -n 2 --dist loadfile -W ignore::DeprecationWarning $(ARGS)
+
+soak: $(VENV)/installed-dev
+	$(python) -m tests.soak $(ARGS)
 
 lint: $(VENV)/installed-dev
 	$(python) -m ruff check .

@@ -25,6 +25,7 @@ from flowjax_glow.commands.command import Command, run_command
 from flowjax_glow.diagnostics import median_slope
 from flowjax_glow.errors import expected
 from flowjax_glow.files import read_json, write_json
+from flowjax_glow.runs.folder import summary_of
 from flowjax_glow.runs.images import fit_to_data, source_of
 from flowjax_glow.runs.presets import BREAKING
 from flowjax_glow.runs.settings import with_settings
@@ -148,7 +149,7 @@ def search(
             if status == "failed":
                 print(f"{job.folder}: failed", file=sys.stderr)
                 continue
-            row = named[job] | broken(read_json(job.folder / "summary.json"), job.folder)
+            row = named[job] | broken(summary_of(job.folder), job.folder)
             rows[_key(row)] = row
             print(line(row))
             write_json(table, {"rows": list(rows.values())})

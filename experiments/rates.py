@@ -35,9 +35,9 @@ from experiments.variants import apply_variant
 from flowjax_glow.commands.children import Job, machine, run_in_children
 from flowjax_glow.commands.command import Command, run_command
 from flowjax_glow.errors import check_choice
-from flowjax_glow.files import read_json, write_json
+from flowjax_glow.files import write_json
 from flowjax_glow.runs.experiment import Experiment
-from flowjax_glow.runs.folder import is_finished
+from flowjax_glow.runs.folder import is_finished, summary_of
 from flowjax_glow.runs.presets import PRESETS
 
 RATES = (3e-4, 1e-3, 3e-3)
@@ -179,7 +179,7 @@ class Study:
         for place in places:
             experiment, folder = self.job(place)
             if is_finished(folder, experiment):
-                summary = read_json(folder / "summary.json")
+                summary = summary_of(folder)
                 rows.append(place._asdict() | measured(summary, experiment.final_samples))
         return rows
 

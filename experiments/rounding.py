@@ -30,8 +30,9 @@ from experiments.variants import resolve
 from flowjax_glow.commands.children import Job, machine, run_in_children
 from flowjax_glow.commands.command import Command, run_command
 from flowjax_glow.errors import check_choice, expected
-from flowjax_glow.files import read_json, write_json
+from flowjax_glow.files import write_json
 from flowjax_glow.runs.experiment import Experiment
+from flowjax_glow.runs.folder import summary_of
 from flowjax_glow.runs.presets import PRESETS
 from flowjax_glow.runs.results import load_run
 
@@ -88,7 +89,7 @@ def measure(
             names = {name: getattr(job.experiment, name) for name in ("variant", "seed", "nudge")}
             found = {"status": status}
             if status == "done":
-                found |= measured(job.folder, read_json(job.folder / "summary.json"))
+                found |= measured(job.folder, summary_of(job.folder))
             rows.append(names | found)
     rows.sort(key=lambda row: (row["variant"], row["seed"], row["nudge"]))
     variants = dict.fromkeys(experiment.variant for experiment in experiments)

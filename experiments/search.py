@@ -16,7 +16,7 @@ from typing import NoReturn
 
 from flowjax_glow.commands.children import Job, machine, run_in_children
 from flowjax_glow.commands.command import Command, run_command
-from flowjax_glow.files import read_json
+from flowjax_glow.runs.folder import summary_of
 from flowjax_glow.runs.presets import LAPTOP
 from flowjax_glow.training import OptimizerConfig
 
@@ -50,7 +50,7 @@ class Search(Command):
                 if status != "done":
                     print(f"{learning_rate:13g}  {warmup_steps:7d}  {status}")
                     continue
-                summary = read_json(job.folder / "summary.json")
+                summary = summary_of(job.folder)
                 broken = "  ".join(f"{summary['broken'][tau]:.2f}" for tau in ("1", "0.7", "0"))
                 bits = float(summary["bits_per_dim"])
                 print(f"{learning_rate:13g}  {warmup_steps:7d}  {bits:17.3f}  {broken}")

@@ -15,8 +15,9 @@ MODULES = {
 
 #: Rooms from the ground up. Each imports from rooms below its own, never from its own row.
 ROWS = (
-    {"types", "errors", "files"},
-    {"numerics", "pixels", "plotting"},
+    {"types", "errors"},
+    {"files"},
+    {"numerics", "pixels", "plotting", "arrays"},
     {"convolution", "trainable"},
     {"scales", "nets", "bijector", "elimination"},
     {"channels", "combinator"},

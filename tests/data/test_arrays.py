@@ -1,5 +1,7 @@
 """`digits` and `npz:PATH`."""
 
+import os
+
 import numpy as np
 import pytest
 
@@ -55,14 +57,25 @@ NOT_A_NUMBER = np.where(OUTSIDE > 0, np.nan, 0.5).astype(np.float32)
 @pytest.mark.parametrize(
     ("images", "message"),
     [
-        (SMALL, r"expected dtype uint8, got float64; scale to 0..255, then np.rint"),
-        (OUTSIDE, r"expected dtype uint8, got int64 with 300 at index \(1, 0, 0, 2\); scale"),
+        (
+            SMALL,
+            r"uint8 or uint16, got float64 from 0 to 0; scale to 0..255, then np.rint",
+        ),
+        (
+            OUTSIDE,
+            r"uint8 or uint16, got int64 with 300 at index \(1, 0, 0, 2\); scale",
+        ),
         (
             NOT_A_NUMBER,
-            r"expected dtype uint8, got float32 with nan at index \(1, 0, 0, 2\); scale",
+            r"expected dtype uint8 or uint16, got float32 with nan at index \(1, 0, 0, 2\); scale",
+        ),
+        (SMALL + 0.5, r"got float64 from 0.5 to 0.5; scale to 0..255"),
+        (
+            SMALL.astype(np.uint16) + 255,
+            r"uint16 levels of 0 to 65535, got none above 255",
         ),
         (-NOT_A_NUMBER, r"got float32 with -0.5 at index \(0, 0, 0, 0\); scale"),
-        (np.array(["a"]), r"expected dtype uint8, got <U1; scale"),
+        (np.array(["a"]), r"expected dtype uint8 or uint16, got <U1; scale"),
         (random_images(2, 3, 8, 8), r"expected shape .*, got \(2, 3, 8, 8\); transpose channels"),
         (random_images(2, 3), r"expected shape .*, got \(2, 3\); transpose channels"),
         (random_images(0, 8, 8, 3), r"expected shape .*, got \(0, 8, 8, 3\); transpose channels"),
@@ -72,6 +85,28 @@ def test_a_wrong_array_says_what_is_wrong_and_where(tmp_path, images, message):
     path = write_npz(tmp_path / "wrong.npz", images=images)
     with pytest.raises(data.DataError, match=rf"npz:.*wrong.npz\[images\]: .*{message}"):
         data.load(f"npz:{path}")
+
+
+def test_sixteen_bits_are_scaled(tmp_path):
+    images = random_images(20, 4, 4, 3)
+    path = write_npz(tmp_path / "deep.npz", images=images.astype(np.uint16) * 257)
+    same = data.load(f"npz:{write_npz(tmp_path / 'same.npz', images=images)}")
+    np.testing.assert_array_equal(
+        data.load(f"npz:{path}").examples("train", 18), same.examples("train", 18)
+    )
+
+
+@pytest.mark.parametrize("kind", ["npz", "folder", "mnist", "cifar10"])
+@pytest.mark.parametrize("path", ["~nobody-of-that-name/x", "x" * 5000, "a\0b"])
+def test_a_path_that_cannot_be_is_an_error(kind, path):
+    with pytest.raises(data.DataError, match=f"^{kind}:.*: expected "):
+        data.load(f"{kind}:{path}", size=8)
+
+
+def test_a_pipe_is_never_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.npz")
+    with pytest.raises(data.DataError, match="expected a regular file, got a folder, a pipe or a"):
+        data.load(f"npz:{tmp_path / 'pipe.npz'}")
 
 
 def test_a_file_without_images_names_what_it_has(tmp_path):

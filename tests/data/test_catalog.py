@@ -12,6 +12,7 @@ def test_every_kind_has_a_line():
         "photos-centered",
         "digits",
         "folder:PATH",
+        "strict-folder:PATH",
         "npz:PATH",
         "mnist:PATH",
         "cifar10:PATH",
@@ -36,8 +37,8 @@ def test_an_unknown_name_lists_the_known_and_guesses(name, action):
     with pytest.raises(data.DataError) as caught:
         data.load(name)
     known = (
-        "photos, photos-contrast, photos-centered, digits, folder:PATH, npz:PATH, mnist:PATH, "
-        "cifar10:PATH, tfds:NAME"
+        "photos, photos-contrast, photos-centered, digits, folder:PATH, strict-folder:PATH, "
+        "npz:PATH, mnist:PATH, cifar10:PATH, tfds:NAME"
     )
     assert str(caught.value) == f"data: expected one of {known}, got {name!r}; {action}"
 

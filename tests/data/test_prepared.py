@@ -107,7 +107,7 @@ def test_a_name_that_cannot_be_is_refused(name):
 
 def builder(**changes):
     """A stand-in for data prepared in a format that only TensorFlow reads."""
-    feature = SimpleNamespace(shape=(12, 12, 3))
+    feature = SimpleNamespace(shape=(12, 12, 3), np_dtype=np.uint8)
     tfrecord = SimpleNamespace(value="tfrecord")
     info = {
         "features": {"image": feature},
@@ -143,6 +143,46 @@ def test_other_formats_name_tensorflow(monkeypatch):
     )
     with pytest.raises(data.DataError, match=message):
         load(monkeypatch)
+
+
+@pytest.mark.parametrize("shape", [(12, 12), (12, 12, 3)])
+def test_sixteen_bits_and_gray_images_without_channels_are_read(monkeypatch, shape):
+    deep = random_images(20, *shape).astype(np.uint16) * 257
+    parts = {"train": deep[:18], "test": deep[18:]}
+    monkeypatch.setattr(prepared.importlib.util, "find_spec", lambda _: True)
+    monkeypatch.setattr("tensorflow_datasets.as_numpy", iter)
+    feature = SimpleNamespace(shape=shape, np_dtype=np.uint16)
+    monkeypatch.setattr(
+        prepared,
+        "find_builder",
+        lambda *_: SimpleNamespace(
+            **{
+                **vars(builder(features={"image": feature})),
+                "as_dataset": lambda split, shuffle_files: [{"image": i} for i in parts[split]],
+            }
+        ),
+    )
+    source = data.load("tfds:records")
+    assert source.shape == (*shape, 1)[:3]
+    assert first_pixels(source.examples("train", 18)[..., :1]) == {
+        (int(image[0, 0].flat[0]) // 257,) for image in deep[:18]
+    }
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "message"),
+    [
+        ((12, 12, 3), np.float32, "expected images of uint8 or uint16, got float32; write them"),
+        ((12, 12, 3), np.int64, "expected images of uint8 or uint16, got int64; write them"),
+        ((12,), np.uint8, r"expected images \(height, width, 1 or 3\) or .*, got \(12,\); choose"),
+        ((5, 12, 12, 3), np.uint8, r"got \(5, 12, 12, 3\); choose another"),
+        ((12, 12, 4), np.uint8, r"got \(12, 12, 4\); choose another"),
+        ((12, 12, None), np.uint8, r"got \(12, 12, None\); choose another"),
+    ],
+)
+def test_images_of_other_kinds_are_refused(monkeypatch, shape, dtype, message):
+    with pytest.raises(data.DataError, match=message):
+        load(monkeypatch, features={"image": SimpleNamespace(shape=shape, np_dtype=dtype)})
 
 
 def test_a_set_without_images_or_train_is_refused(monkeypatch):

@@ -287,8 +287,8 @@ def test_a_missing_folder(tmp_path):
     ("content", "message"),
     [
         ('{"seed"', "config.json: expected a JSON object, got "),
-        ('{"variant": 3}', "config.json['variant']: expected a value of type str, got 3; "),
-        ('{"variant": "control"}', "config.json['seed']: expected a value of type int, got None; "),
+        ('{"variant": 3}', "config.json: expected `variant` of type str, got 3; "),
+        ('{"variant": "control"}', "config.json: expected `seed` of type int, got None; "),
     ],
 )
 def test_a_broken_config(tmp_path, content, message):

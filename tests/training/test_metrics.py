@@ -103,7 +103,7 @@ def test_a_broken_line_in_the_middle_is_an_error(tmp_path, line):
     path = tmp_path / "metrics.jsonl"
     path.write_text(f'{{"step": 1}}\n{line}\n{{"step": 3}}\n')
     message = (
-        f'read_metrics({path}): expected a JSON object with a "step" on every line, '
+        f'read_metrics({path}): expected a JSON object with a "step" and numbers on every line, '
         f"got {line!r} on line 2; restore the file, or delete it and train again"
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):

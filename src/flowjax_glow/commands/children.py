@@ -19,9 +19,8 @@ from typing import NamedTuple
 
 from flowjax_glow.commands.child import SEPARATOR
 from flowjax_glow.commands.errors import CHECKPOINT, DATA, PREEMPTED, SOME_RUNS_FAILED, USAGE
-from flowjax_glow.files import read_json
 from flowjax_glow.runs.experiment import Experiment, to_json
-from flowjax_glow.runs.folder import is_finished, mark_failed
+from flowjax_glow.runs.folder import is_finished, mark_failed, summary_of
 from flowjax_glow.training import Board, Preempted, Preemption, Screen, progress_board
 
 #: What a child runs.
@@ -129,7 +128,7 @@ def run_in_children(
 
 
 def _status(job: Job) -> str:
-    return read_json(job.folder / "summary.json")["status"]
+    return summary_of(job.folder)["status"]
 
 
 def _environment(on: Machine, brief: bool) -> dict[str, str]:

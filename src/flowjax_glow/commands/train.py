@@ -12,6 +12,7 @@ from flowjax_glow.commands.diagnose import Diagnose
 from flowjax_glow.commands.errors import DIVERGED, end_on_sigterm
 from flowjax_glow.commands.pictures import save_curves, save_samples
 from flowjax_glow.errors import expected
+from flowjax_glow.runs import images
 from flowjax_glow.runs.compilation import keep_compiled_programs
 from flowjax_glow.runs.experiment import Experiment, read_config
 from flowjax_glow.runs.folder import check_same, claimed, has_begun, is_finished, set_aside
@@ -57,9 +58,10 @@ class Train(OnOneModel):
         if self.seed is not None:
             wanted = dataclasses.replace(wanted, seed=self.seed)
         source = source_of(wanted)
-        experiment = fit_to_data(wanted, source)
-        output = self.output or self._default_output(experiment)
+        output = self.output or self._default_output(wanted)
         check_output(output)
+        goes_on = not self.restart and (output / "config.json").exists()
+        experiment = fit_to_data(wanted, source, read_config(output) if goes_on else None)
         experiment = self._going_on(experiment, output)
         if self.track is not None:
             check_tracker("--track", self.track)
@@ -76,6 +78,7 @@ class Train(OnOneModel):
             if experiment.dataset == "photos" and not self._names("dataset", self.data):
                 print("no --data: crops of six photographs of packages; folder:PATH takes yours")
             print(f"{output}: {described(experiment, source.shape)}")
+            print(f"{images.described(source)}; {experiment.held_out} held out for looks")
             if self.track is not None and is_finished(output, experiment):
                 shows = f"flowjax-glow track {output} --to={self.track}"
                 print(f"{output}: all is trained, and --track has nothing to do; {shows} shows it")

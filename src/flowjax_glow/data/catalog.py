@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from flowjax_glow.data.cifar10 import load_cifar10
 from flowjax_glow.data.contrast import load_centered, load_contrast
@@ -41,6 +42,11 @@ CATALOG: dict[str, Bundled | Named] = {
     "photos-centered": Bundled("those crops without their local mean; offline", load_centered),
     "digits": Bundled("handwritten digits, 8x8 gray; offline", load_digits),
     "folder": Named("image files below a folder; give a size", load_folder, "PATH"),
+    "strict-folder": Named(
+        "the same; an image that cannot be read is an error, not skipped",
+        partial(load_folder, strict=True),
+        "PATH",
+    ),
     "npz": Named("arrays `images` and perhaps `test_images` of an .npz file", load_npz, "PATH"),
     "mnist": Named("MNIST's or Fashion-MNIST's files, 28x28 gray", load_mnist, "PATH"),
     "cifar10": Named("the CIFAR-10 archive or folder you downloaded, 32x32", load_cifar10, "PATH"),
@@ -63,10 +69,21 @@ def load(name: str, *, size: int | None = None) -> Source:
     """
     kind, colon, argument = name.partition(":")
     entry = CATALOG.get(kind)
-    if isinstance(entry, Bundled) and not colon:
-        return entry.load(name, size)
-    if isinstance(entry, Named) and argument:
-        return entry.load(name, argument, size)
+    try:
+        if isinstance(entry, Bundled) and not colon:
+            return entry.load(name, size)
+        if isinstance(entry, Named) and argument:
+            return entry.load(name, argument, size)
+    except DataError:
+        raise
+    except (
+        OSError,
+        RuntimeError,
+        ValueError,
+    ) as error:  # no such user, NUL, too long
+        raise DataError(
+            f"{name}: expected data that can be read, got {error}; check the path"
+        ) from error
     raise DataError(f"data: expected one of {', '.join(names())}, got {name!r}; {suggestion(kind)}")
 
 

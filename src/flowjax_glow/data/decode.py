@@ -1,6 +1,7 @@
 """One image file to one square of pixels, whatever its size, mode and number of frames."""
 
 import io
+import logging
 import os
 from pathlib import Path
 from typing import Any
@@ -9,14 +10,31 @@ import numpy as np
 import numpy.typing as npt
 
 from flowjax_glow.data.errors import DataError
+from flowjax_glow.files import open_regular
 
 Picture = Any  # a PIL.Image.Image; Pillow is optional and imported where it is used
 
-SUFFIXES = frozenset(
-    {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
-)
+#: Pillow's formats that hold one picture of pixels, with their suffixes. Others that Pillow opens
+#: start programs (PostScript), hold several pictures or none, or have no mark to be known by.
+FORMATS = {
+    "PNG": (".png", ".apng"),
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
+    "WEBP": (".webp",),
+    "BMP": (".bmp",),
+    "DIB": (".dib",),
+    "GIF": (".gif",),
+    "TIFF": (".tif", ".tiff"),
+    "PPM": (".ppm", ".pgm", ".pbm", ".pnm"),
+    "AVIF": (".avif", ".avifs"),
+    "JPEG2000": (".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx"),
+    "QOI": (".qoi",),
+    "TGA": (".tga", ".icb", ".vda", ".vst"),
+}
+SUFFIXES = frozenset(suffix for suffixes in FORMATS.values() for suffix in suffixes)
+UNMARKED = frozenset({"TGA"})  # known by the suffix alone: anything could be one
 AT_ONCE = 2**16  # bytes; larger files are read as their decoders ask
 WITH_ORIENTATION = frozenset({"exif", "xmp"})  # what a JPEG file may note one in
+BITS_PER_SAMPLE, PHOTOMETRIC = 258, 262  # tags of TIFF
 MAX_PIXELS = 2**26  # 67 megapixels; a larger file is refused before it is decoded
 
 
@@ -61,16 +79,36 @@ def opened(file: str | Path) -> Picture:
     """
     from PIL import Image
 
-    descriptor = os.open(file, os.O_RDONLY | getattr(os, "O_BINARY", 0))
-    try:
-        if os.fstat(descriptor).st_size > AT_ONCE:
-            return Image.open(file)
-        content = b""
-        while more := os.read(descriptor, AT_ONCE):
-            content += more
-    finally:
-        os.close(descriptor)
-    return Image.open(io.BytesIO(content))
+    with open_regular(file) as stream:
+        if os.fstat(stream.fileno()).st_size > AT_ONCE:
+            return Image.open(file, formats=formats_for(file))
+        return Image.open(io.BytesIO(stream.read()), formats=formats_for(file))
+
+
+def formats_for(file: str | Path) -> list[str]:
+    """Pillow's names of the formats that a file may have, the common ones first."""
+    from PIL import Image
+
+    load_formats()
+    suffix = Path(file).suffix.lower()
+    return [
+        name
+        for name, suffixes in FORMATS.items()
+        if name in Image.OPEN and (name not in UNMARKED or suffix in suffixes)
+    ]
+
+
+def load_formats() -> None:
+    """Makes Pillow load its formats.
+
+    It would do so when it meets an uncommon one, and a thread that came by meanwhile would take its
+    own file for one of no known format.
+    """
+    from PIL import Image
+
+    logging.getLogger("PIL").setLevel(logging.CRITICAL)  # it raises, too
+    Image.preinit()
+    Image.init()
 
 
 def check_size(size: tuple[int, int], side: int) -> None:
@@ -101,16 +139,36 @@ def upright_color(picture: Picture) -> Picture:
 
 
 def eight_bits(picture: Picture) -> Picture:
-    """16-bit gray scaled to 8 bits, which Pillow itself would clip; 32-bit images are refused."""
+    """Gray of 9 to 16 bits scaled to 8, which Pillow itself would clip; 32-bit images are refused.
+
+    Of TIFF files it follows the number of bits and what zero stands for: Pillow does so up to 8.
+    """
     from PIL import Image
 
+    if not is_deep(picture):
+        return picture
+    levels, bits, white_is_zero = np.asarray(picture), 16, False
+    if picture.format == "TIFF":
+        (bits,) = picture.tag_v2.get(BITS_PER_SAMPLE, (16,))
+        white_is_zero = picture.tag_v2.get(PHOTOMETRIC) == 0
+    shades = np.minimum(levels // ((2**bits - 1) / 255), 255).astype(np.uint8)
+    return Image.fromarray(255 - shades if white_is_zero else shades)
+
+
+def is_deep(picture: Picture) -> bool:
+    """Whether it is gray of 9 to 16 bits.
+
+    Raises:
+      DataError: if a channel has 32 bits, or a sign.
+    """
+    if picture.mode == "I" and picture.format == "PPM":  # Pillow has scaled it to 16 bits
+        return True
     if picture.mode in ("I", "F"):
         raise DataError(
-            "decode: expected 8 or 16 bits a channel, got 32; save the image with fewer"
+            "decode: expected 8 or 16 bits a channel without a sign, got 32 or a sign; "
+            "save the image with fewer"
         )
-    if picture.mode.startswith("I;16"):
-        return Image.fromarray((np.asarray(picture) // 257).astype(np.uint8))
-    return picture
+    return picture.mode.startswith("I;16")
 
 
 def center_square(picture: Picture, side: int) -> npt.NDArray[np.uint8]:

@@ -1,5 +1,6 @@
 """`folder:PATH`: image files of any size and kind, decoded in threads when a batch needs them."""
 
+import functools
 import hashlib
 import os
 import warnings
@@ -11,17 +12,19 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from flowjax_glow.data.decode import SUFFIXES, decode
+from flowjax_glow.data.decode import SUFFIXES, decode, load_formats
 from flowjax_glow.data.errors import DataError, optional_module
 from flowjax_glow.data.indexed import HELD_OUT, IndexedSource, Indices
+from flowjax_glow.data.listing import NAMED, list_images, some
 from flowjax_glow.data.source import SPLITS, Images
 from flowjax_glow.data.threads import in_threads
 
-NAMED = 5  # how many skipped files a warning names
+BY_NAME = "their names"
+TEST_FOLDERS = ("test", "validation", "val", "valid")  # beside train/, the first that is there
 
 
 class SkippedFiles(UserWarning):
-    """Files of a folder could not be used and others took their places."""
+    """Files of a folder are not used: they are no images, or others took their places."""
 
 
 @dataclass(frozen=True)
@@ -29,18 +32,26 @@ class FolderSource(IndexedSource):
     """Files of a folder, listed once; a batch opens its own files and no others.
 
     A file that cannot be used is replaced by the next usable one of its split, so that a batch
-    stays a function of (seed, step) and the files. Each such file is warned of once.
+    stays a function of (seed, step) and the files. Each such file is warned of once; a `strict`
+    source raises instead. `rule` says what parts train from test.
     """
 
     root: Path
     files: Mapping[str, Sequence[str]] = field(repr=False, compare=False)
+    rule: str = BY_NAME
+    strict: bool = False
     skipped: dict[str, str] = field(repr=False, compare=False, default_factory=dict)
+
+    def facts(self) -> dict[str, int | str]:
+        listing = "\n".join(f"{split} {file}" for split in SPLITS for file in self.files[split])
+        digest = hashlib.sha256(os.fsencode(listing)).hexdigest()
+        return {**super().facts(), "split": self.rule, "files": digest[:16]}
 
     def count(self, split: str) -> int:
         return len(self.files[split])
 
     def read(self, split: str, indices: Indices) -> Images:
-        load_formats(self.name)
+        load_formats()  # before threads need them
         known = len(self.skipped)
         images = in_threads(partial(self._first_usable, split), indices.tolist())
         self._warn(sorted(list(self.skipped.items())[known:]))  # threads found them in any order
@@ -63,6 +74,8 @@ class FolderSource(IndexedSource):
             try:
                 return decode(f"{self.root}/{file}", self.shape[0])
             except DataError as error:
+                if self.strict:
+                    raise DataError(f"{self.name}: {file}: {error}") from error
                 self.skipped[file] = str(error)
         return None
 
@@ -74,11 +87,16 @@ class FolderSource(IndexedSource):
             warnings.warn(message, SkippedFiles, stacklevel=2)
 
 
-def load_folder(name: str, path: str, size: int | None) -> FolderSource:
+def load_folder(name: str, path: str, size: int | None, *, strict: bool = False) -> FolderSource:
     """The source `folder:PATH`, RGB images of `size` x `size` x 3.
 
-    All image files below the folder count, hidden ones aside. About one in ten, chosen by a hash
-    of the path inside the folder, is a test image, so files added later move no other file.
+    All image files below the folder count, hidden files and folders aside; links are followed. A
+    folder with images in `train/` and in `test/` (or `validation/`, `val/`, `valid/`) has its own
+    split, and what lies outside of the two is left out. Elsewhere about one file in ten, chosen by
+    a hash of its path inside the folder, is a test image, so files added later move no other file.
+
+    With `strict`, the source `strict-folder:PATH`, a file that cannot be used is an error when a
+    batch meets it.
 
     Raises:
       DataError: without a size, without the folder, without an image in it, or without Pillow.
@@ -91,45 +109,64 @@ def load_folder(name: str, path: str, size: int | None) -> FolderSource:
     root = Path(path).expanduser()
     if not root.is_dir():
         raise DataError(f"{name}: expected a folder, got no folder at {root}; check the path")
-    files = list_images(root)
-    if not files:
+    try:
+        listing = list_images(root)
+    except OSError as error:
         raise DataError(
-            f"{name}: expected images ({', '.join(sorted(SUFFIXES))}), got a folder without any; "
-            "check the path"
+            f"{name}: expected a folder that can be listed, got {error}; change its permissions"
+        ) from error
+    if strict and listing.unreadable:
+        raise DataError(
+            f"{name}: expected regular files, got {some(listing.unreadable)}; take them away"
         )
-    return FolderSource(name, (size, size, 3), root, split_files(files))
+    if not listing.pictures:
+        found = listing.passed_over() or "an empty folder"
+        raise DataError(
+            f"{name}: expected images ({', '.join(sorted(SUFFIXES))}), got {found}; check the path"
+        )
+    files, rule, left_out = split_files(listing.pictures)
+    if told := " and ".join(filter(None, [listing.passed_over(), left_out])):
+        tell(f"{name}: passed over {told}")
+    return FolderSource(name, (size, size, 3), root, files, rule, strict)
 
 
-def load_formats(name: str) -> None:
-    """Makes Pillow load all of its formats, the common ones first.
-
-    It would do so when it meets an uncommon one, and a thread that came by meanwhile would take its
-    own file for one of no known format. Those loaded first are tried first.
-    """
-    image = optional_module("PIL.Image", name)
-    image.preinit()
-    image.init()
+@functools.cache  # a command may open its data several times
+def tell(message: str) -> None:
+    """Warns of what was passed over, once."""
+    warnings.warn(message, SkippedFiles, stacklevel=3)
 
 
-def list_images(root: Path) -> list[str]:
-    """Sorted paths of all images below `root`, relative to it, with forward slashes."""
-    return sorted(
-        Path(folder, file).relative_to(root).as_posix()
-        for folder, _, files in os.walk(root)
-        for file in files
-        if Path(file).suffix.lower() in SUFFIXES and not file.startswith(".")
-    )
+def split_files(files: Sequence[str]) -> tuple[dict[str, list[str]], str, str]:
+    """The files of each split, the rule that parts them, and what is in neither, in a line."""
+    inside: dict[str, list[str]] = {}
+    for file in files:
+        top, slash, _ = file.partition("/")
+        inside.setdefault(top.lower() if slash else "", []).append(file)
+    for held_out in TEST_FOLDERS:
+        if "train" in inside and held_out in inside:
+            split = {"train": inside.pop("train"), "test": inside.pop(held_out)}
+            rest = sum(map(len, inside.values()))
+            left_out = f"{rest} images outside of train/ and {held_out}/" if rest else ""
+            return split, f"train/ and {held_out}/", left_out
+    return split_by_hash(files), BY_NAME, ""
 
 
-def split_files(files: Sequence[str]) -> dict[str, list[str]]:
-    """The files of each split."""
+def split_by_hash(files: Sequence[str]) -> dict[str, list[str]]:
+    """About one file in ten is a test file; of a folder so small that none is, the likeliest."""
     split: dict[str, list[str]] = {key: [] for key in SPLITS}
     for file in files:
         split["test" if is_test(file) else "train"].append(file)
+    if not split["test"] and len(files) > 1:
+        split["test"] = [min(files, key=path_hash)]
+        split["train"].remove(split["test"][0])
     return split
 
 
 def is_test(file: str) -> bool:
     """Whether a hash of its path sends a file to the test split: about one in ten."""
-    digest = hashlib.sha256(os.fsencode(file)).digest()
-    return int.from_bytes(digest[:8], "big") % HELD_OUT == 0
+    return path_hash(file) % HELD_OUT == 0
+
+
+def path_hash(file: str) -> int:
+    """64 bits that depend on the path alone."""
+    return int.from_bytes(hashlib.sha256(os.fsencode(file)).digest()[:8], "big")

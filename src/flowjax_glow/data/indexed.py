@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flowjax_glow.data.errors import DataError
-from flowjax_glow.data.source import Images, Source
+from flowjax_glow.data.source import SPLITS, Images, Source
 
 Indices = npt.NDArray[np.int64]
 
@@ -49,6 +49,9 @@ def held_out_split(total: int) -> dict[str, Indices]:
 @dataclass(frozen=True)
 class IndexedSource(Source):
     """A source of numbered images; a subclass says how many there are and reads some of them."""
+
+    def facts(self) -> dict[str, int | str]:
+        return {split: self.count(split) for split in SPLITS}
 
     @abc.abstractmethod
     def count(self, split: str) -> int:

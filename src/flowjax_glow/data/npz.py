@@ -1,13 +1,13 @@
 """`npz:PATH`: arrays of one's own, `images` and perhaps `test_images`."""
 
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 
+from flowjax_glow.arrays import ArraysError, array_names, read_npz
 from flowjax_glow.data.errors import DataError
 from flowjax_glow.data.indexed import ArraySource, array_source, held_out_split
+from flowjax_glow.data.levels import to_bytes
 from flowjax_glow.data.resize import square
 from flowjax_glow.data.source import Images
 
@@ -15,9 +15,9 @@ from flowjax_glow.data.source import Images
 def load_npz(name: str, path: str, size: int | None) -> ArraySource:
     """The source `npz:PATH`.
 
-    The file holds `images`, uint8 (count, height, width, channels) or (count, height, width),
-    with 1 or 3 channels, and may hold `test_images` of the same image shape; without them the
-    last tenth of a fixed shuffle is the test split.
+    The file holds `images`, uint8 or uint16, (count, height, width, channels) or (count, height,
+    width), with 1 or 3 channels, and may hold `test_images` of the same image shape; without
+    them the last tenth of a fixed shuffle is the test split. uint16 is scaled to uint8.
 
     Raises:
       DataError: for a missing or broken file, a wrong array, or a size above that of the images.
@@ -33,51 +33,38 @@ def load_npz(name: str, path: str, size: int | None) -> ArraySource:
 def read_arrays(name: str, path: Path) -> dict[str, np.ndarray]:
     """The arrays `images` and, where the file has it, `test_images`; others are left alone."""
     try:
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-            if "images" not in file.files:
-                raise DataError(
-                    f"{name}: expected an array `images`, got {sorted(file.files)}; "
-                    "write the file with np.savez(path, images=...)"
-                )
-            return {key: file[key] for key in ("images", "test_images") if key in file.files}
-    except DataError:
-        raise
+        arrays = read_npz(path, ("images", "test_images"))
+        if "images" not in arrays:
+            raise DataError(
+                f"{name}: expected an array `images`, got {array_names(path)}; "
+                "write the file with np.savez(path, images=...)"
+            )
     except FileNotFoundError as error:
         raise DataError(
             f"{name}: expected an .npz file, got no file at {path}; check the path"
         ) from error
-    except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+    except (ArraysError, OSError) as error:
         raise DataError(
-            f"{name}: expected an .npz file of plain arrays, got {type(error).__name__}: {error}; "
-            "write it with np.savez"
+            f"{name}: expected an .npz file of plain arrays, got {error}; write it with np.savez"
         ) from error
+    return arrays
 
 
 def check_images(where: str, images: np.ndarray) -> Images:
     """The array as uint8 (count, height, width, channels), or `DataError`."""
-    if images.dtype != np.uint8:
+    levels = to_bytes(where, images)
+    if images.dtype == np.uint16 and images.size and images.max() < 256:
         raise DataError(
-            f"{where}: expected dtype uint8, got {images.dtype}{describe_range(images)}; "
-            "scale to 0..255, then np.rint(images).astype(np.uint8)"
+            f"{where}: expected uint16 levels of 0 to 65535, got none above {images.max()}; "
+            "if they are those of uint8, images.astype(np.uint8)"
         )
-    shaped = images[..., None] if images.ndim == 3 else images
+    shaped = levels[..., None] if levels.ndim == 3 else levels
     if shaped.ndim != 4 or shaped.shape[-1] not in (1, 3) or 0 in shaped.shape:
         raise DataError(
             f"{where}: expected shape (count, height, width, 1 or 3) or (count, height, width), "
             f"got {images.shape}; transpose channels to the end"
         )
     return shaped
-
-
-def describe_range(images: np.ndarray) -> str:
-    """Says which value of a numeric array 0..255 cannot hold and where; empty if there is none."""
-    if images.dtype.kind not in "iuf":
-        return ""
-    outside = ~((images >= 0) & (images <= 255))  # NaN compares false, so it is outside
-    if not outside.any():
-        return ""
-    index = tuple(int(i) for i in np.unravel_index(outside.argmax(), images.shape))
-    return f" with {images[index]} at index {index}"
 
 
 def split_arrays(name: str, images: dict[str, Images]) -> dict[str, Images]:

@@ -12,6 +12,7 @@ import numpy as np
 
 from flowjax_glow.data.errors import DataError, optional_module
 from flowjax_glow.data.indexed import HELD_OUT, ArraySource, IndexedSource, Indices, array_source
+from flowjax_glow.data.levels import to_bytes
 from flowjax_glow.data.resize import center_crop, square
 from flowjax_glow.data.source import Images
 
@@ -106,7 +107,8 @@ def image_shape(
             f"{name}: expected a feature `image`, got {sorted(builder.info.features)}; "
             "choose an image data set"
         )
-    height, width, channels = feature.shape
+    check_feature(name, feature)
+    height, width, channels = (*feature.shape, 1)[:3]
     if side is None and None in (height, width):
         raise DataError(
             f"{name}: expected a size in pixels, got none for images of many sizes; "
@@ -122,6 +124,21 @@ def image_shape(
             "images are made smaller, never larger"
         )
     return (side, side, channels)
+
+
+def check_feature(name: str, feature: Any) -> None:
+    """Raises unless the images are uint8 or uint16, gray or in color."""
+    shape, dtype = tuple(feature.shape), np.dtype(feature.np_dtype)
+    if len(shape) not in (2, 3) or (*shape, 1)[2] not in (1, 3):
+        raise DataError(
+            f"{name}: expected images (height, width, 1 or 3) or (height, width), got {shape}; "
+            "choose another data set, or write its images to an .npz file"
+        )
+    if dtype not in (np.uint8, np.uint16):
+        raise DataError(
+            f"{name}: expected images of uint8 or uint16, got {dtype}; "
+            "write them to an .npz file, scaled to 0..255"
+        )
 
 
 def split_names(name: str, splits: Sequence[str]) -> dict[str, str]:
@@ -164,7 +181,8 @@ def whole_source(
     return array_source(name, images)
 
 
-def cut(name: str, image: np.ndarray, crop: int | None, side: int | None) -> np.ndarray:
+def cut(name: str, image: np.ndarray, crop: int | None, side: int | None) -> Images:
     """One image as the source gives it: (height, width, channels) cropped, then shrunk."""
-    images = image[None] if crop is None else center_crop(image[None], crop)
-    return square(images, side, name)[0]
+    levels = to_bytes(name, image)
+    images = (levels if levels.ndim == 3 else levels[..., None])[None]
+    return square(images if crop is None else center_crop(images, crop), side, name)[0]

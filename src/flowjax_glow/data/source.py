@@ -66,6 +66,10 @@ class Source(abc.ABC):
             )
         return self._examples(split, count)
 
+    def facts(self) -> dict[str, int | str]:
+        """What a run that goes on must find again, as JSON: how many images, parted by what."""
+        return {}
+
     @abc.abstractmethod
     def _batch(self, split: str, seed: int, step: int, size: int, rows: slice) -> Images:
         """Those `rows` of the batch of `size` images."""

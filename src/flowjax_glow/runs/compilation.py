@@ -7,7 +7,11 @@ import jax
 
 
 def cache_folder() -> Path:
-    """`flowjax_glow/xla` in the user's cache folder, after the XDG base directory rules."""
+    """`flowjax_glow/xla` in the user's cache folder, after the XDG base directory rules.
+
+    Raises:
+        RuntimeError: if the user has no home, as in some containers.
+    """
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base) / "flowjax_glow" / "xla"
 
@@ -20,10 +24,10 @@ def keep_compiled_programs() -> None:
     options and processor, and compiles anew where an entry cannot be read.
     """
     if jax.config.values["jax_compilation_cache_dir"] is None:
-        folder = cache_folder()
         try:
+            folder = cache_folder()
             folder.mkdir(parents=True, exist_ok=True)
-        except OSError:
+        except (OSError, RuntimeError):
             return
         jax.config.update("jax_compilation_cache_dir", str(folder))
     # By default only what took a second to compile is kept; a CPU run has many smaller programs.

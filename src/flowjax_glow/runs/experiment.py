@@ -1,16 +1,18 @@
 """An experiment: a run's whole configuration, as a frozen dataclass and as JSON."""
 
 import dataclasses
-import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from flowjax_glow import scales
 from flowjax_glow.config import GlowConfig
 from flowjax_glow.diagnostics import thresholds
 from flowjax_glow.errors import check_choice, check_count, check_positive, expected
+from flowjax_glow.files import read_json
 from flowjax_glow.glowip import GlowIPConfig
+from flowjax_glow.runs.fields import build
+from flowjax_glow.scales import SCALES, Exponential
 from flowjax_glow.training import OptimizerConfig, make_optimizer
 
 #: Noise levels tau at which the inverse is looked at; latents are tau * N(0, I).
@@ -46,6 +48,9 @@ _SCALES = frozenset({"scale", "prior_scale"})
 
 #: Configurations of a model by the name in `model.type`; one without is a `GlowConfig`.
 _MODELS = {kind.__name__: kind for kind in (GlowConfig, GlowIPConfig)}
+
+#: Scales by the name in their `type`. A file chooses among these and nothing else.
+_SCALE_TYPES = {type(scale).__name__: type(scale) for scale in (*SCALES.values(), Exponential())}
 
 
 @dataclass(frozen=True)
@@ -178,32 +183,62 @@ def to_json(experiment: Experiment) -> dict[str, Any]:
     return fields
 
 
-def from_json(fields: dict[str, Any]) -> Experiment:
-    """The experiment that `to_json` wrote, perhaps before a field was added that has a default."""
-    model = dict(fields["model"])
+def from_json(fields: Mapping[str, Any]) -> Experiment:
+    """The experiment that `to_json` wrote, perhaps before a field was added that has a default.
+
+    Raises:
+        ValueError: if a field is missing, unknown, or has a value that it cannot have.
+    """
+    model = dict(_part(fields, "model"))
     name = model.pop("type", GlowConfig.__name__)
-    if name not in _MODELS:
+    check_known("model.type", name, _MODELS)
+    for place in _SCALES & model.keys():
+        constants = dict(_part(model, place, "model."))
+        kind = constants.pop("type", None)
+        check_known(f"model.{place}.type", kind, _SCALE_TYPES)
+        model[place] = build(_SCALE_TYPES[kind], constants, f"model.{place}.")
+    parts = {
+        "model": build(_MODELS[name], model, "model."),
+        "optimizer": build(OptimizerConfig, _part(fields, "optimizer"), "optimizer."),
+    }
+    present = {_RENAMED.get(name, name): value for name, value in fields.items()}
+    return build(Experiment, present | parts, "")
+
+
+def _part(fields: Mapping[str, Any], name: str, where: str = "") -> Mapping[str, Any]:
+    part = fields.get(name)
+    if not isinstance(part, Mapping):
         raise expected(
-            "config.json, model.type",
-            f"one of {', '.join(_MODELS)}",
-            got=repr(name),
+            f"{where}{name}", "a JSON object", got=repr(part)[:80], advice="restore the file"
+        )
+    return part
+
+
+def check_known(where: str, name: object, known: Mapping[str, Any]) -> None:
+    """Raises unless `name` is one of a table that this version knows."""
+    if not isinstance(name, str) or name not in known:
+        raise expected(
+            where,
+            f"one of {', '.join(known)}",
+            got=repr(name)[:80],
             advice="read it with the version that wrote it",
         )
-    for place in _SCALES & model.keys():
-        constants = dict(model[place])
-        model[place] = getattr(scales, constants.pop("type"))(**constants)
-    return Experiment(
-        **{
-            **{_RENAMED.get(name, name): value for name, value in fields.items()},
-            "model": _MODELS[name](**model),
-            "optimizer": OptimizerConfig(**fields["optimizer"]),
-        }
-    )
 
 
 def read_config(folder: Path) -> Experiment:
-    """The experiment of a run folder."""
-    return from_json(json.loads((folder / "config.json").read_text()))
+    """The experiment of a run folder.
+
+    Raises:
+        ValueError: if its config.json is missing, damaged, foreign or newer.
+    """
+    file = folder / "config.json"
+    fields = read_json(file)
+    if fields is None:
+        raise expected(f"{folder}", "a run folder", got="no config.json", advice="check the path")
+    try:
+        return from_json(fields)
+    except (ValueError, OverflowError) as error:
+        raise ValueError(f"{file}: {error}") from error
 
 
 def differences(old: Experiment, new: Experiment) -> list[str]:

@@ -18,7 +18,8 @@ from typing import Any
 
 import jax
 
-from flowjax_glow.files import read_json, write_json
+from flowjax_glow.errors import expected
+from flowjax_glow.files import from_strict, read_json, write_json
 from flowjax_glow.runs.experiment import Experiment, differences, read_config, to_json
 from flowjax_glow.training import (
     CheckpointError,
@@ -75,7 +76,7 @@ def check_same(folder: Path, experiment: Experiment) -> None:
     if not has_begun(folder):
         return
     earlier = read_config(folder)
-    done = (read_json(folder / "status.json") or {}).get("step", 0)
+    done = (read_status(folder) or {}).get("step", 0)
     changed = differences(earlier, experiment)
     if experiment.steps < done:
         changed.append(f"steps: {done} done -> {experiment.steps}")
@@ -140,15 +141,61 @@ def is_finished(folder: Path, experiment: Experiment) -> bool:
         ConfigChangedError: if it is a run that `experiment` could not go on with.
     """
     check_same(folder, experiment)
-    summary = read_json(folder / "summary.json")
+    summary = read_summary(folder)
     return summary is not None and (
         summary["status"] == "diverged" or summary["steps"] >= experiment.steps
     )
 
 
+def read_status(folder: Path) -> dict[str, Any] | None:
+    """status.json, None before a run has begun.
+
+    Raises:
+        ValueError: if it is damaged.
+    """
+    return read_json(folder / "status.json", {"status": str}, {"step": int, "seconds": float})
+
+
+def read_summary(folder: Path) -> dict[str, Any] | None:
+    """summary.json, None before a run has ended.
+
+    Raises:
+        ValueError: if it is damaged.
+    """
+    summary = read_json(folder / "summary.json", {"status": str, "steps": int})
+    for name, value in (summary or {}).items():
+        if name not in ("variant", "status") and not _is_measured(from_strict(value)):
+            raise expected(
+                f"{folder / 'summary.json'}",
+                f"numbers in `{name}`",
+                got=repr(value)[:80],
+                advice="restore the file, or start over with --restart",
+            )
+    return summary
+
+
+def _is_measured(value: Any) -> bool:
+    """Whether it is a number, nothing, or an object of such."""
+    if isinstance(value, dict):
+        return all(map(_is_measured, value.values()))
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+
+
+def summary_of(folder: Path) -> dict[str, Any]:
+    """summary.json of a run that has ended.
+
+    Raises:
+        ValueError: if it has not, or the file is damaged.
+    """
+    summary = read_summary(folder)
+    if summary is None:
+        raise expected(f"{folder}", "a run that has ended", got="no summary.json", advice="wait")
+    return summary
+
+
 def mark_failed(folder: Path) -> None:
     """Notes that a run has ended badly whose process could not note it."""
-    status = read_json(folder / "status.json")
+    status = read_status(folder)
     if status is not None and status["status"] == "running":
         write_json(folder / "status.json", status | {"status": "failed"})
 
@@ -163,7 +210,7 @@ class Status:
 
     def __init__(self, folder: Path, resumed_from: int = 0) -> None:
         self._path = folder / "status.json"
-        self._before = (read_json(self._path) or {}).get("seconds", 0.0)
+        self._before = (read_status(folder) or {}).get("seconds", 0.0)
         self._start = time.monotonic()
         self._resumed_from = self._step = resumed_from
 

@@ -1,7 +1,9 @@
 """The images of an experiment, and whether its model fits them."""
 
 import dataclasses
+import warnings
 from collections.abc import Sequence
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -9,9 +11,13 @@ import jax.numpy as jnp
 from flowjax_glow import data
 from flowjax_glow.config import glow
 from flowjax_glow.data import DataError
+from flowjax_glow.data.folder import BY_NAME
 from flowjax_glow.data.indexed import IndexedSource
+from flowjax_glow.data.source import SPLITS
 from flowjax_glow.errors import expected
+from flowjax_glow.files import read_json, write_json
 from flowjax_glow.runs.experiment import Experiment
+from flowjax_glow.runs.folder import ConfigChangedError
 
 
 def source_of(experiment: Experiment) -> data.Source:
@@ -48,10 +54,13 @@ def examples(source: data.Source, count: int | None, usual: int = 256) -> data.I
     return source.examples("test", count)
 
 
-def fit_to_data(experiment: Experiment, source: data.Source) -> Experiment:
+def fit_to_data(
+    experiment: Experiment, source: data.Source, begun: Experiment | None = None
+) -> Experiment:
     """`experiment` with no more held-out images than a small data set has, in whole chunks.
 
-    A data set with fewer than a chunk of them makes the chunks smaller, a power of two.
+    A data set with fewer than a chunk of them makes the chunks smaller, a power of two. A run that
+    has `begun` keeps the number it began with as long as there are as many.
 
     Raises:
         DataError: if it has none.
@@ -61,6 +70,9 @@ def fit_to_data(experiment: Experiment, source: data.Source) -> Experiment:
         raise DataError(
             f"{source.name}: expected a test image, got none; add images or choose another data set"
         )
+    if begun is not None and begun.held_out <= available < experiment.held_out:
+        kept = {name: getattr(begun, name) for name in ("held_out", "clip_samples", "chunk")}
+        return dataclasses.replace(experiment, **kept)
     chunk = experiment.chunk
     if available < chunk:
         chunk = 1 << (available.bit_length() - 1)
@@ -95,6 +107,47 @@ def check_size(experiment: Experiment, shape: Sequence[int], levels: int) -> Non
         got=f"{height}" if height == width else f"{height}x{width}",
         advice=f"use {' or '.join(map(str, sizes))}",
     )
+
+
+def described(source: data.Source) -> str:
+    """Which images there are, in a line."""
+    facts, (height, width, channels) = source.facts(), source.shape
+    counts = " and ".join(f"{facts[split]} {split}" for split in SPLITS if split in facts)
+    rule = f", parted by {facts['split']}" if "split" in facts else ""
+    return f"{source.name}: {counts or 'any number of'} images, {height}x{width}x{channels}{rule}"
+
+
+def check_images(folder: Path, source: data.Source) -> None:
+    """Compares the images that a run is about to train on with those that it noted when it began.
+
+    Fewer or more files change the batches, which is told. Another rule that parts train from test
+    is refused, since images that were held out would be trained on.
+
+    Raises:
+        ConfigChangedError: if they are parted by another rule than when the run began.
+    """
+    facts, begun = source.facts(), (folder / "metrics.jsonl").exists()
+    older = {"split": BY_NAME} if begun and "split" in facts else facts  # which noted nothing
+    noted = read_json(folder / "data.json") or older
+    if noted.get("split") != facts.get("split"):
+        raise ConfigChangedError(
+            f"{folder}: expected images parted by {noted.get('split')}, as when it began, got "
+            f"{source.name} parted by {facts.get('split')}; restore the folder's layout, choose "
+            "another --output, or start over with --restart"
+        )
+    if changed := [name for name in facts if noted.get(name, facts[name]) != facts[name]]:
+        told = ", ".join(f"{name} {noted[name]} -> {facts[name]}" for name in changed)
+        warnings.warn(
+            f"{folder}: {source.name} holds other images than when the run began ({told}); "
+            "batches from here on are others, too",
+            stacklevel=2,
+        )
+
+
+def note_images(folder: Path, source: data.Source) -> None:
+    """Writes data.json, which `check_images` reads when the run goes on."""
+    if facts := source.facts():
+        write_json(folder / "data.json", facts)
 
 
 def check_builds(experiment: Experiment, shape: Sequence[int], devices: int) -> None:

@@ -1,7 +1,5 @@
 """Finished and unfinished runs, read from their folders (docs/run-folder.md is the format)."""
 
-import json
-import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from flowjax_glow.arrays import ArraysError, read_npz
 from flowjax_glow.errors import expected
-from flowjax_glow.files import from_strict
+from flowjax_glow.files import from_strict, read_json
+from flowjax_glow.runs.folder import read_status, read_summary
 from flowjax_glow.training.metrics import Row, read_metrics
 
 Arrays = Mapping[str, np.ndarray]
@@ -134,7 +134,7 @@ def run_folders(folder: Path) -> list[Path]:
     index = folder / "sweep.json"
     if not index.is_file():
         raise _neither(folder)
-    runs = [folder / name for name in _read_json(index).get("runs", ())]
+    runs = [folder / name for name in _run_names(index)]
     return [run for run in runs if (run / "config.json").is_file()]
 
 
@@ -155,14 +155,14 @@ def load_run(folder: Path) -> Run:
     """
     if not (folder / "config.json").is_file():
         raise _neither(folder)
-    config = _read_json(folder / "config.json")
-    summary = _read_if_there(folder / "summary.json")
+    config = from_strict(read_json(folder / "config.json", {"variant": str, "seed": int}))
+    summary = from_strict(read_summary(folder))
     metrics = folder / "metrics.jsonl"
     return Run(
         folder=folder,
-        variant=_field(folder, config, "variant", str),
-        seed=_field(folder, config, "seed", int),
-        status=(summary or _read_if_there(folder / "status.json") or {}).get("status", "unknown"),
+        variant=config["variant"],
+        seed=config["seed"],
+        status=(summary or read_status(folder) or {"status": "unknown"})["status"],
         config=config,
         metrics=tuple(read_metrics(metrics)) if metrics.is_file() else (),
         looks=ArrayFiles(folder / "arrays", "look"),
@@ -171,45 +171,23 @@ def load_run(folder: Path) -> Run:
     )
 
 
-def _field(folder: Path, config: Mapping[str, Any], name: str, kind: type) -> Any:
-    value = config.get(name)
-    if not isinstance(value, kind):
+def _run_names(index: Path) -> list[str]:
+    """The runs that a sweep.json lists."""
+    names = (read_json(index, {"runs": list}) or {"runs": []})["runs"]
+    if not all(isinstance(name, str) for name in names):
         raise expected(
-            f"{folder / 'config.json'}[{name!r}]",
-            f"a value of type {kind.__name__}",
-            got=repr(value),
-            advice="restore the file, or delete the run folder and train again",
+            f"{index}", "`runs` to be names", got=repr(names)[:80], advice="restore the file"
         )
-    return value
-
-
-def _read_if_there(file: Path) -> Mapping[str, Any] | None:
-    return _read_json(file) if file.is_file() else None
-
-
-def _read_json(file: Path) -> Mapping[str, Any]:
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        content = str(error)
-    if not isinstance(content, dict):
-        raise expected(
-            str(file),
-            "a JSON object",
-            got=repr(content)[:80],
-            advice="restore the file, or delete it and run the sweep again",
-        )
-    return from_strict(content)
+    return names
 
 
 def _read_arrays(file: Path) -> Arrays:
     try:
-        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
-            return dict(arrays)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        return read_npz(file)
+    except (OSError, ArraysError) as error:
         raise expected(
             str(file),
             "an .npz file of plain arrays",
-            got=f"{type(error).__name__}: {error}",
+            got=error,
             advice="delete it and run the sweep again with --restart",
         ) from error

@@ -17,12 +17,12 @@ from flowjax_glow.combinators import Memory
 from flowjax_glow.config import glow
 from flowjax_glow.diagnostics import Monitor, drift, redraw_permutations
 from flowjax_glow.errors import expected
-from flowjax_glow.files import read_json, write_arrays, write_json
+from flowjax_glow.files import write_arrays, write_json
 from flowjax_glow.pixels import bin_midpoints, dequantize
 from flowjax_glow.runs.compilation import make_room_for_programs
 from flowjax_glow.runs.experiment import NUDGE, Experiment
-from flowjax_glow.runs.folder import Status, check_starts, is_finished, open_run
-from flowjax_glow.runs.images import source_of
+from flowjax_glow.runs.folder import Status, check_starts, is_finished, open_run, read_summary
+from flowjax_glow.runs.images import check_images, note_images, source_of
 from flowjax_glow.runs.loss import HELD_OUT_KEY, BitsPerDim, redraws_permutations, training_loss
 from flowjax_glow.runs.measure import Measurement
 from flowjax_glow.runs.summary import summarize
@@ -175,8 +175,9 @@ def run(
         ConfigChangedError: if the folder holds a run of another configuration.
         Preempted: as `preemption` tells.
     """
-    if is_finished(folder, experiment):
-        return read_json(folder / "summary.json")
+    finished = read_summary(folder)
+    if finished is not None and is_finished(folder, experiment):
+        return finished
     if jax.process_count() > 1:
         raise expected(
             "run",
@@ -187,6 +188,7 @@ def run(
     make_room_for_programs()
     training = training or Training(experiment)
     source = source_of(experiment)
+    check_images(folder, source)
     with Checkpoints(folder / "checkpoints") as checkpoints:
         state = training.start(source)
         saved = checkpoints.restore(state)
@@ -195,6 +197,7 @@ def run(
             (folder / "metrics.jsonl").unlink(missing_ok=True)  # of steps that nobody has saved
         state = saved or state
         open_run(folder, experiment)
+        note_images(folder, source)
         status = Status(folder, int(state.step))
         attempt = _Attempt(training, source, folder, checkpoints, status, preemption)
         try:

@@ -2,13 +2,13 @@
 
 import dataclasses
 import difflib
-import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 from flowjax_glow.errors import expected
 from flowjax_glow.runs.experiment import Experiment
+from flowjax_glow.runs.fields import alternatives, name_of
 from flowjax_glow.scales import Scale, scale_from
 
 #: How near a misspelled name must be to one that is suggested.
@@ -112,7 +112,7 @@ def _check_name(config: Any, name: str, where: str) -> None:
 
 def _read(hint: Any, text: str, where: str) -> Any:
     """What `text` says where a value of the type `hint` is wanted."""
-    kinds = _alternatives(hint)
+    kinds = alternatives(hint)
     if Scale in kinds:
         return scale_from(text)
     for kind in sorted(kinds, key=lambda kind: kind is str):  # any text would do as a str
@@ -120,7 +120,7 @@ def _read(hint: Any, text: str, where: str) -> Any:
             return _choice(kind, text) if get_origin(kind) is Literal else _READERS[kind](text)
         except (KeyError, ValueError):
             continue
-    names = dict.fromkeys(map(_name, kinds))
+    names = dict.fromkeys(map(name_of, kinds))
     raise expected(where, " or ".join(names), got=repr(text), advice="write such a value")
 
 
@@ -133,24 +133,8 @@ _READERS: dict[Any, Callable[[str], Any]] = {
 }
 
 
-def _alternatives(hint: Any) -> list[Any]:
-    """The types of a union, flat, and a literal's values as literals of their own."""
-    if get_origin(hint) in (Union, types.UnionType):
-        return [kind for part in get_args(hint) for kind in _alternatives(part)]
-    if get_origin(hint) is Literal:
-        return [Literal[value] for value in get_args(hint)]  # type: ignore[valid-type]
-    return [hint]
-
-
 def _choice(kind: Any, text: str) -> Any:
     (value,) = get_args(kind)
     if text.lower() != str(value).lower():
         raise ValueError(text)
     return value
-
-
-def _name(kind: Any) -> str:
-    names = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
-    if get_origin(kind) is Literal:
-        return str(get_args(kind)[0]).lower()
-    return names.get(kind, "none")

@@ -7,7 +7,8 @@ import numpy as np
 
 from flowjax_glow.diagnostics import median_slope
 from flowjax_glow.diagnostics.thresholds import LIMIT, LOST
-from flowjax_glow.files import read_json
+from flowjax_glow.errors import expected
+from flowjax_glow.runs.folder import read_status
 from flowjax_glow.runs.results import Run, load_run
 
 
@@ -16,7 +17,11 @@ def summarize(folder: Path) -> dict[str, Any]:
 
     A run that diverged has no trained model: of it there are losses alone.
     """
-    run, status = load_run(folder), read_json(folder / "status.json")
+    run, status = load_run(folder), read_status(folder)
+    if status is None or not {"step", "seconds"} <= status.keys():
+        raise expected(
+            f"{folder / 'status.json'}", "a step and seconds", got=status, advice="train the run"
+        )
     trained = status["status"] == "done"
     held_out = {
         "bits_per_dim": _last(run, "held_out"),

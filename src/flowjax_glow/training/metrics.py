@@ -23,6 +23,9 @@ from flowjax_glow.files import from_strict, naming, strict, write_atomically
 #: One line of a metrics file.
 Row: TypeAlias = dict[str, Any]
 
+#: Fields that are computed with; what observers add beside them may be anything.
+_NUMBERS = ("loss", "window_loss", "held_out", "held_out_averaged")
+
 
 class MetricsLog(AbstractContextManager["MetricsLog"]):
     """Appends rows to a metrics file, and a row for every full window of steps.
@@ -98,7 +101,7 @@ def read_metrics(path: str | os.PathLike[str]) -> list[Row]:
 
     Raises:
       FileNotFoundError: if there is no such file.
-      ValueError: if a line before the last is no JSON object with a ``step``.
+      ValueError: if a line before the last is no JSON object with a ``step`` and numbers.
     """
     lines = Path(path).read_text(encoding="utf-8", errors="replace").split("\n")
     # what follows the last newline is nothing, or a line that was cut off
@@ -120,12 +123,22 @@ def _encode(row: Row) -> str:
 
 def _decode(path: str | os.PathLike[str], number: int, line: str) -> Row:
     try:
-        row = json.loads(line)
-        return {"step": row["step"]} | from_strict(row)
-    except (ValueError, TypeError, KeyError):
-        raise expected(
-            f"read_metrics({os.fspath(path)})",
-            'a JSON object with a "step" on every line',
-            got=f"{line[:40]!r} on line {number}",
-            advice="restore the file, or delete it and train again",
-        ) from None
+        row = from_strict(json.loads(line))
+        if _is_row(row):
+            return {"step": row["step"]} | row
+    except (ValueError, RecursionError):
+        pass
+    raise expected(
+        f"read_metrics({os.fspath(path)})",
+        'a JSON object with a "step" and numbers on every line',
+        got=f"{line[:40]!r} on line {number}",
+        advice="restore the file, or delete it and train again",
+    )
+
+
+def _is_row(row: Any) -> bool:
+    return (
+        isinstance(row, dict)
+        and type(row.get("step")) is int
+        and all(isinstance(row.get(name, 0), int | float) for name in _NUMBERS)
+    )
