@@ -270,12 +270,12 @@ def resolve(names: str) -> list[str]:
     found: dict[str, None] = {}
     for name in (part.strip() for part in names.split(",")):
         if name not in VARIANTS and name not in GROUPS:
-            close = difflib.get_close_matches(name, [*VARIANTS, *GROUPS])
+            close = difflib.get_close_matches(name, [*VARIANTS, *GROUPS], n=1)
             raise expected(
                 "--variant",
                 "names of variants or groups",
                 got=repr(name),
-                advice=f"did you mean {' or '.join(close)}?" if close else "--list describes them",
+                advice=f"did you mean {close[0]}?" if close else "--list describes them",
             )
         found.update(dict.fromkeys(GROUPS.get(name, (name,))))
     return list(found)
