@@ -13,6 +13,7 @@ from typing import Annotated, NoReturn
 import tyro
 
 from flowjax_glow.commands.errors import one_line_errors
+from flowjax_glow.commands.streams import tolerant_streams
 
 #: Letters of a value before it is cut and told apart by a checksum.
 LONGEST = 60
@@ -56,19 +57,20 @@ def run_command(
         arguments: of the command line; those of this process by default.
         prog: how the command is called, for its help.
     """
-    command = tyro.cli(
-        kind,
-        args=arguments,
-        prog=prog or None,
-        config=(
-            tyro.conf.OmitArgPrefixes,
-            tyro.conf.FlagCreatePairsOff,
-            tyro.conf.DisallowNone,
-            tyro.conf.HelptextFromCommentsOff,
-        ),
-    )
-    with one_line_errors(command.debug):
-        sys.exit(command() or 0)
+    with tolerant_streams():
+        command = tyro.cli(
+            kind,
+            args=arguments,
+            prog=prog or None,
+            config=(
+                tyro.conf.OmitArgPrefixes,
+                tyro.conf.FlagCreatePairsOff,
+                tyro.conf.DisallowNone,
+                tyro.conf.HelptextFromCommentsOff,
+            ),
+        )
+        with one_line_errors(command.debug):
+            sys.exit(command() or 0)
 
 
 def name_with_options(command: Command, first: str, but: Sequence[str] = ()) -> str:

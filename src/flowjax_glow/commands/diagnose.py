@@ -70,6 +70,7 @@ class Diagnose(OnRuns):
         experiment, source, taus = trained.experiment, trained.source, parse_taus(self.taus)
         if self.images is not None:
             source = data.load(self.images, size=experiment.image_size)
+            check_shape(self.images, source.shape, trained)
         images = examples(source, self.count)
         report = stability_report(
             trained.flow,
@@ -100,6 +101,17 @@ class Diagnose(OnRuns):
         if report.verdict == "broken":
             print(f"if a scale is to blame: flowjax-glow repair {trained.folder} bounds it\n")
         return report
+
+
+def check_shape(name: str, shape: tuple[int, int, int], trained: Trained) -> None:
+    """Raises DataError unless the model of a run takes images of this shape."""
+    wanted = trained.source.shape
+    if shape != wanted:
+        got, like = ("x".join(map(str, sides)) for sides in (shape, wanted))
+        raise data.DataError(
+            f"--images={name}: expected images of {like} as {trained.folder} was trained on, got "
+            f"{got}; choose other images, or write these to an .npz file in that shape"
+        )
 
 
 def parse_taus(text: str) -> list[float]:
