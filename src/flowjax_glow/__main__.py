@@ -4,6 +4,8 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+from flowjax_glow.errors import missing_package
+
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Runs a subcommand and exits; by default with the arguments of this process."""
@@ -12,19 +14,18 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.split(".")[0] == "flowjax_glow":
             raise
-        print(f"error: flowjax-glow: {_missing(error.name)}", file=sys.stderr)
+        print(f"error: {_missing(error.name)}", file=sys.stderr)
         sys.exit(2)
     dispatch(sys.argv[1:] if arguments is None else arguments, "flowjax-glow")
 
 
 def _missing(module: str) -> str:
     if module == "fcntl":
-        return "expected Linux or macOS, got a system without file locks; use one of these"
-    return (
-        f"expected the packages of the extra `experiments`, got no {module}; install them: pip "
-        "install 'flowjax-glow[experiments]', in a clone pip install '.[experiments]', from a file "
-        "pip install 'FILE.whl[experiments]'"
-    )
+        return (
+            "flowjax-glow: expected Linux or macOS, got a system without file locks; use one of "
+            "these"
+        )
+    return missing_package(module)
 
 
 if __name__ == "__main__":

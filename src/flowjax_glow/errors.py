@@ -11,6 +11,15 @@ def expected(where: str, what: str, *, got: object, advice: str) -> ValueError:
     return ValueError(f"{where}: expected {what}, got {got}; {advice}")
 
 
+def missing_package(module: str) -> str:
+    """What to do about an optional package that is not there, in a line."""
+    return (
+        f"flowjax-glow: expected the packages of the extra `experiments`, got no {module}; install "
+        "them: pip install 'flowjax-glow[experiments]', in a clone pip install '.[experiments]', "
+        "from a file pip install 'FILE.whl[experiments]'"
+    )
+
+
 def check_choice(where: str, value: object, choices: tuple[object, ...]) -> None:
     """Raises if `value` is none of `choices`."""
     if value not in choices:
@@ -39,6 +48,17 @@ def check_floating(where: str, x: Array) -> None:
             "floating-point images",
             got=x.dtype,
             advice="turn uint8 images into floats with pixels.dequantize",
+        )
+
+
+def check_channels(where: str, x: Array, channels: int) -> None:
+    """Raises unless `x` has as many channels as the parameters."""
+    if x.shape[-1] != channels:
+        raise expected(
+            where,
+            f"{channels} channels as in the parameters",
+            got=x.shape[-1],
+            advice="initialize the parameters with images of this shape",
         )
 
 

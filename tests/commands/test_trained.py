@@ -218,6 +218,13 @@ def test_one_noise_level_is_diagnosed_in_a_file_of_its_own(trained):
     assert "--taus: expected noise levels with commas, got '1,hot'; write 0,0.5,1" in output
 
 
+def test_images_of_another_shape_are_refused(trained):
+    code, output = invoke("diagnose", trained, "--images=digits", "--tier=fast")
+    assert code == 3
+    assert output.count("\n") == 1
+    assert "error: --images=digits: expected " in output
+
+
 def test_a_trained_run_is_diagnosed(trained):
     exit_code, output = invoke("diagnose", trained, "--tier=fast", "--count=8")
     report = json.loads((trained / "diagnosis/fast-000003-count-8.json").read_text())

@@ -68,6 +68,25 @@ def test_the_home_folder_is_the_default(monkeypatch, tmp_path):
     assert cache_folder() == tmp_path / ".cache" / "flowjax_glow" / "xla"
 
 
+def test_a_user_without_a_home_has_no_cache(monkeypatch):
+    """As in containers that run under a number alone."""
+
+    def refuse() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", refuse)
+    monkeypatch.setitem(jax.config.values, "jax_compilation_cache_dir", None)
+    monkeypatch.setattr(
+        jax.config,
+        "update",
+        lambda name, value: (
+            pytest.fail(f"{name} {value}") if name == "jax_compilation_cache_dir" else None
+        ),
+    )
+    compilation.keep_compiled_programs()
+
+
 @pytest.mark.parametrize(("maps", "dropped"), [(40, False), (60, True)])
 def test_programs_are_dropped_before_linux_has_no_map_left(monkeypatch, tmp_path, maps, dropped):
     (tmp_path / "maps").write_text("a map\n" * maps)

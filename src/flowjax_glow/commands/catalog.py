@@ -15,6 +15,7 @@ from flowjax_glow.commands.mixing import Mixing
 from flowjax_glow.commands.plan import PlanRun
 from flowjax_glow.commands.repair import Repair
 from flowjax_glow.commands.sample import Sample
+from flowjax_glow.commands.streams import tolerant_streams
 from flowjax_glow.commands.track import Track
 from flowjax_glow.commands.train import Train
 
@@ -39,7 +40,8 @@ def dispatch(arguments: Sequence[str], prog: str) -> NoReturn:
     if name in COMMANDS:
         run_command(COMMANDS[name], rest, prog=f"{prog} {name}")
     if name in ("-h", "--help"):
-        print(usage(prog))
+        with tolerant_streams():
+            print(usage(prog))
         sys.exit(0)
     close = difflib.get_close_matches(name, COMMANDS)
     advice = f"did you mean {close[0]}?" if close else f"see {prog} --help"

@@ -17,6 +17,7 @@ from typing import Annotated, NoReturn
 import tyro
 
 from flowjax_glow.commands.errors import one_line_errors
+from flowjax_glow.commands.streams import tolerant_streams
 from flowjax_glow.errors import expected
 
 #: Letters of a value before it is cut and told apart by a checksum.
@@ -61,22 +62,23 @@ def run_command(
         arguments: of the command line; those of this process by default.
         prog: how the command is called, for its help.
     """
-    command, unknown = tyro.cli(
-        kind,
-        args=arguments,
-        prog=prog or None,
-        description=_introduction(kind),
-        return_unknown_args=True,
-        config=(
-            tyro.conf.OmitArgPrefixes,
-            tyro.conf.FlagCreatePairsOff,
-            tyro.conf.DisallowNone,
-            tyro.conf.HelptextFromCommentsOff,
-        ),
-    )
-    with one_line_errors(command.debug):
-        _check_known(kind, unknown, prog or kind.__name__)
-        sys.exit(command() or 0)
+    with tolerant_streams():
+        command, unknown = tyro.cli(
+            kind,
+            args=arguments,
+            prog=prog or None,
+            description=_introduction(kind),
+            return_unknown_args=True,
+            config=(
+                tyro.conf.OmitArgPrefixes,
+                tyro.conf.FlagCreatePairsOff,
+                tyro.conf.DisallowNone,
+                tyro.conf.HelptextFromCommentsOff,
+            ),
+        )
+        with one_line_errors(command.debug):
+            _check_known(kind, unknown, prog or kind.__name__)
+            sys.exit(command() or 0)
 
 
 def _introduction(kind: type[Command]) -> str:

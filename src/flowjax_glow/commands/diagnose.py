@@ -84,6 +84,7 @@ class Diagnose(OnRuns):
         source = trained.source
         if self.images is not None:
             source = data.load(self.images, size=trained.experiment.image_size)
+            check_shape(self.images, source.shape, trained)
         return examples(source, self.count)
 
     def report(self, trained: Trained, images: data.Images) -> StabilityReport:
@@ -114,6 +115,17 @@ class Diagnose(OnRuns):
         write_json(file, {**about, **report.to_json()})
         report.plot().savefig(file.with_suffix(".png"), dpi=100)
         return file
+
+
+def check_shape(name: str, shape: tuple[int, int, int], trained: Trained) -> None:
+    """Raises DataError unless the model of a run takes images of this shape."""
+    wanted = trained.source.shape
+    if shape != wanted:
+        got, like = ("x".join(map(str, sides)) for sides in (shape, wanted))
+        raise data.DataError(
+            f"--images={name}: expected images of {like} as {trained.folder} was trained on, got "
+            f"{got}; choose other images, or write these to an .npz file in that shape"
+        )
 
 
 def parse_taus(text: str) -> list[float]:

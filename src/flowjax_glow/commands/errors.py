@@ -1,7 +1,6 @@
 """Complaints as one line on stderr and an exit code; docs/run-folder.md lists the codes."""
 
 import contextlib
-import os
 import signal
 import sys
 import traceback
@@ -11,11 +10,13 @@ from types import FrameType
 from typing import Any
 
 from flowjax_glow.data import DataError
+from flowjax_glow.errors import missing_package
 from flowjax_glow.runs.folder import ConfigChangedError, FolderInUseError
 from flowjax_glow.training import CheckpointError, Preempted
 
 SOME_RUNS_FAILED, USAGE, DATA, DIVERGED, CHECKPOINT, IN_USE = 1, 2, 3, 4, 5, 6
 PREEMPTED = 75  # as sysexits.h says it: try again later
+OURS = ("flowjax_glow", "experiments", "benchmarks")
 INTERRUPTED = 130  # as shells say it
 
 #: What the user must mend; the first of them would meet every run of a sweep.
@@ -45,9 +46,11 @@ def one_line_errors(debug: bool = False) -> Iterator[None]:
     except Preempted as ended:
         print(ended, file=sys.stderr)
         sys.exit(PREEMPTED)
-    except BrokenPipeError:  # whoever read this has seen enough, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing more is flushed
-        sys.exit(0)
+    except ModuleNotFoundError as error:
+        if debug or error.name is None or error.name.split(".")[0] in OURS:
+            raise
+        print(f"error: {missing_package(error.name)}", file=sys.stderr)
+        sys.exit(USAGE)
     except (DataError, CheckpointError, FolderInUseError, ValueError, OSError) as error:
         if debug:
             traceback.print_exc()
@@ -72,8 +75,9 @@ def one_line_warnings() -> Iterator[None]:
 
 
 def one_line(error: BaseException) -> str:
-    """``error: `` and the message."""
-    return " ".join(f"error: {error}".split())
+    """``error: `` and the message, without control characters that file names may have."""
+    line = " ".join(f"error: {error}".split())
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
 
 
 def exit_code(error: BaseException) -> int:
