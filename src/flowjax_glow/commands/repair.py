@@ -17,7 +17,7 @@ from flowjax_glow.commands.errors import SOME_RUNS_FAILED
 from flowjax_glow.config import glow
 from flowjax_glow.density import bits_per_dim
 from flowjax_glow.diagnostics import stability_report
-from flowjax_glow.diagnostics.report import Tier
+from flowjax_glow.diagnostics.stability import Tier
 from flowjax_glow.errors import expected
 from flowjax_glow.files import read_json, write_json
 from flowjax_glow.runs.compilation import keep_compiled_programs
