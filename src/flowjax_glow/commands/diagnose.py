@@ -8,8 +8,9 @@ from pathlib import Path
 from flowjax_glow import data
 from flowjax_glow.commands.command import OnRuns
 from flowjax_glow.diagnostics import StabilityReport, stability_report
-from flowjax_glow.diagnostics.report import Tier
-from flowjax_glow.diagnostics.thresholds import Verdict
+from flowjax_glow.diagnostics.rates import LOST_BELOW, enough
+from flowjax_glow.diagnostics.stability import Tier
+from flowjax_glow.diagnostics.thresholds import VERDICTS, Verdict
 from flowjax_glow.errors import check_count, expected
 from flowjax_glow.files import write_json
 from flowjax_glow.runs.compilation import keep_compiled_programs
@@ -18,7 +19,12 @@ from flowjax_glow.runs.load import Trained, trained_runs
 from flowjax_glow.training import averaged_params, keep_freed_memory
 
 #: Exit codes by verdict.
-EXIT_CODES: dict[Verdict, int] = {"trustworthy": 0, "at risk": 10, "broken": 11}
+EXIT_CODES: dict[Verdict, int] = {
+    "trustworthy": 0,
+    "not enough samples": 12,
+    "at risk": 10,
+    "broken": 11,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,8 +33,8 @@ class Diagnose(OnRuns):
 
     Prints a verdict, what it rests on and the layer to blame, and writes the whole report as
     RUN/diagnosis/TIER-STEP.json and a figure beside it; options other than the defaults join the
-    name. Exits with 0 if every inverse is trustworthy, with 10 if one is at risk, with 11 if one
-    is broken.
+    name. Exits with 0 if every inverse is trustworthy, with 12 if one had not enough samples to
+    say so, with 10 if one is at risk, with 11 if one is broken; the worst of several decides.
     """
 
     images: str | None = None
@@ -37,8 +43,11 @@ class Diagnose(OnRuns):
     count: int | None = None
     """Held-out images to measure on; 256, or all of a data set that has fewer."""
 
-    samples: int = 256
-    """Samples at every noise level."""
+    lost_below: float = LOST_BELOW
+    """Trustworthy promises that a smaller share of samples is lost, at 95 % confidence."""
+
+    samples: int | None = None
+    """Samples at every noise level; as many as --lost-below takes if none, 512 for 0.01."""
 
     taus: str = "0,0.1,0.25,0.5,0.7,1"
     """Noise levels, with commas."""
@@ -58,16 +67,18 @@ class Diagnose(OnRuns):
     def __call__(self) -> int:
         if self.count is not None:
             check_count("--count", self.count)
-        check_count("--samples", self.samples)
+        if self.samples is not None:
+            check_count("--samples", self.samples)
+        enough(self.lost_below)  # complains
         parse_taus(self.taus)  # complains before anything is read
         keep_compiled_programs()
         keep_freed_memory()
-        codes = [self._judge(trained) for trained in trained_runs(self.run)]
-        if not codes:
+        found = [VERDICTS.index(self._judge(trained)) for trained in trained_runs(self.run)]
+        if not found:
             raise expected(f"{self.run}", "a checkpoint", got="none", advice="wait for the first")
-        return max(codes)
+        return EXIT_CODES[VERDICTS[max(found)]]
 
-    def _judge(self, trained: Trained) -> int:
+    def _judge(self, trained: Trained) -> Verdict:
         images = self.images_of(trained)
         report = self.report(trained, images)
         file = self.keep(trained, report, len(images))
@@ -77,7 +88,7 @@ class Diagnose(OnRuns):
         print(f"  {file}\n")
         if report.verdict == "broken":
             print(f"if a scale is to blame: flowjax-glow repair {trained.folder} bounds it\n")
-        return EXIT_CODES[report.verdict]
+        return report.verdict
 
     def images_of(self, trained: Trained) -> data.Images:
         """Those that a model is measured on."""
@@ -95,6 +106,7 @@ class Diagnose(OnRuns):
             images,
             n_bits=trained.experiment.n_bits,
             tier=self.tier,
+            lost_below=self.lost_below,
             samples=self.samples,
             taus=parse_taus(self.taus),
             seed=self.seed,
@@ -108,7 +120,7 @@ class Diagnose(OnRuns):
         about = {
             "images": self.images or trained.experiment.dataset,
             "count": count,
-            "samples": self.samples,
+            "samples": int(report.rates.samples.max(initial=1)),
             "taus": parse_taus(self.taus),
             "seed": self.seed,
         }

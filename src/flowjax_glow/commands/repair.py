@@ -16,7 +16,7 @@ from flowjax_glow.commands.pictures import save_curves, save_samples
 from flowjax_glow.commands.train import check_output
 from flowjax_glow.config import GlowConfig
 from flowjax_glow.diagnostics import StabilityReport
-from flowjax_glow.diagnostics.report import Tier
+from flowjax_glow.diagnostics.stability import Tier
 from flowjax_glow.errors import expected
 from flowjax_glow.files import read_json, write_json
 from flowjax_glow.runs.compilation import keep_compiled_programs

@@ -1,6 +1,7 @@
 """Measurements of how far an inverse can be trusted; they read any `Bijector`."""
 
 from flowjax_glow.diagnostics.attack import Attack, attack
+from flowjax_glow.diagnostics.blame import FirstFailures
 from flowjax_glow.diagnostics.certificates import (
     Certificate,
     certificate,
@@ -23,13 +24,15 @@ from flowjax_glow.diagnostics.layers import (
     Examination,
     LayerChecks,
     ScaleStatistics,
+    Ways,
     activation_trace,
     examine,
     scale_statistics,
 )
 from flowjax_glow.diagnostics.log_dets import LogDetChecks, check_log_dets, smallest_crop
-from flowjax_glow.diagnostics.moments import DataMoments, data_moments
+from flowjax_glow.diagnostics.moments import DataMoments, data_moments, largest_on_images
 from flowjax_glow.diagnostics.monitor import Monitor, median_slope
+from flowjax_glow.diagnostics.noise import LatentRoundTrips, latent_round_trips
 from flowjax_glow.diagnostics.out_of_distribution import OutOfDistribution, out_of_distribution
 from flowjax_glow.diagnostics.permutations import redraw_permutations
 from flowjax_glow.diagnostics.precision import (
@@ -39,17 +42,17 @@ from flowjax_glow.diagnostics.precision import (
     precision_ladder,
     refine,
 )
-from flowjax_glow.diagnostics.report import Measurement, StabilityReport, stability_report
+from flowjax_glow.diagnostics.rates import Rates, Share
+from flowjax_glow.diagnostics.report import Measurement, StabilityReport
 from flowjax_glow.diagnostics.round_trips import (
     LATENT_FLOOR,
     ImageRoundTrip,
-    LatentRoundTrips,
     Reconstruction,
     image_round_trip,
     latent_round_trip,
-    latent_round_trips,
     reconstruction,
 )
+from flowjax_glow.diagnostics.stability import stability_report
 from flowjax_glow.diagnostics.table import Result
 from flowjax_glow.diagnostics.thresholds import THRESHOLDS, Threshold
 from flowjax_glow.diagnostics.trace import (
@@ -75,6 +78,7 @@ __all__ = [
     "Decoded",
     "DecodedWithError",
     "Examination",
+    "FirstFailures",
     "GradientFidelity",
     "ImageRoundTrip",
     "LatentRoundTrips",
@@ -88,12 +92,15 @@ __all__ = [
     "OutOfDistribution",
     "PrecisionGap",
     "PrecisionLadder",
+    "Rates",
     "Reconstruction",
     "Result",
     "ScaleStatistics",
+    "Share",
     "SingularValues",
     "StabilityReport",
     "Threshold",
+    "Ways",
     "activation_trace",
     "attack",
     "bi_lipschitz",
@@ -108,6 +115,7 @@ __all__ = [
     "finite_difference_penalty",
     "gradient_fidelity",
     "image_round_trip",
+    "largest_on_images",
     "latent_round_trip",
     "latent_round_trips",
     "latent_shares",

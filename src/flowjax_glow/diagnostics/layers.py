@@ -1,4 +1,4 @@
-"""The inverse, sub-layer by sub-layer: which one is to blame."""
+"""The inverse, sub-layer by sub-layer: activations, scales, log-dets and gains of each."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -184,13 +184,31 @@ class CouplingStretch(Result):
     by_shift: np.ndarray
 
 
+class Ways(NamedTuple):
+    """Every example's own way down the inverse; arrays ``(layers, examples)``, but for two.
+
+    Attributes:
+        layer: the names, in the order of generation.
+        latent: the largest absolute value of the latents, ``(examples,)``.
+        largest: the largest absolute activation after it, infinite where not finite.
+        round_trip, gain: as in `LayerChecks`.
+    """
+
+    layer: np.ndarray
+    latent: np.ndarray
+    largest: np.ndarray
+    round_trip: np.ndarray
+    gain: np.ndarray
+
+
 class Examination(NamedTuple):
-    """One walk down the inverse, as four tables."""
+    """One walk down the inverse, as four tables, and example by example."""
 
     activations: ActivationTrace
     scales: ScaleStatistics
     checks: LayerChecks
     couplings: CouplingStretch
+    ways: Ways
 
 
 def activation_trace(
@@ -259,6 +277,13 @@ def examine(
             converged=_each(records, lambda r: bool(r.settled.all())),
         ),
         _coupling_stretch(names, records),
+        Ways(
+            layer=names,
+            latent=np.asarray(sizes(flatten(z)).max(1)),
+            largest=_each(records, lambda r: r.largest),
+            round_trip=_each(records, lambda r: r.round_trip),
+            gain=_each(records, lambda r: r.gain),
+        ),
     )
 
 

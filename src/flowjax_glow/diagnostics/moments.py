@@ -1,7 +1,12 @@
-"""Second moments of images on their way to the latents: state that was lost shows there."""
+"""Images on their way to the latents: how large they are at every sub-layer.
+
+Second moments show state that was lost; the largest activations are what those of samples are held
+against.
+"""
 
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +15,8 @@ from jaxtyping import Array, Float
 
 from flowjax_glow.bijector import Bijector
 from flowjax_glow.bijectors import ActNorm
+from flowjax_glow.diagnostics.chunks import CHUNK, in_chunks
+from flowjax_glow.diagnostics.linear import flatten, sizes
 from flowjax_glow.diagnostics.table import Result
 from flowjax_glow.types import Image, Latents, LogDet, Params, Tree
 from flowjax_glow.walk import flatten_records, walk_forward
@@ -61,7 +68,7 @@ def data_moments(flow: Bijector, params: Params, x: Image) -> DataMoments:
     """The moments of a batch of images at the midpoints of their bins, or dequantized."""
     records, latents = jax.device_get(_seen(flow, params, x))
     rows = [
-        (name, record)
+        (name, record.mean_squares)
         for name, bijector, record in reversed(list(flatten_records(flow, records)))
         if isinstance(bijector, ActNorm)
     ]
@@ -75,12 +82,36 @@ def data_moments(flow: Bijector, params: Params, x: Image) -> DataMoments:
     )
 
 
-@partial(jax.jit, static_argnums=0)
+def largest_on_images(
+    flow: Bijector, params: Params, x: Image, *, chunk: int = CHUNK
+) -> Float[np.ndarray, " layers"]:
+    """The largest absolute activation of images before every sub-layer, in the order of generation.
+
+    The inverse of a sub-layer gives what the sub-layer takes, so samples are held against these.
+    """
+
+    def largest(part: np.ndarray) -> list[Float[np.ndarray, " batch"]]:
+        records = jax.device_get(_seen(flow, params, part)[0])
+        return [record.largest for _, _, record in flatten_records(flow, records)]
+
+    return np.array([layer.max() for layer in in_chunks(largest, x, chunk)])
+
+
+class _Passing(NamedTuple):
+    """Images at one sub-layer: the largest activation of what it takes, and what it gives."""
+
+    largest: Array | np.ndarray
+    mean_squares: Array | np.ndarray
+
+
+# It runs a few times, so compiling it fast matters more than running it fast.
+@partial(jax.jit, static_argnums=0, compiler_options={"xla_backend_optimization_level": 0})
 def _seen(flow: Bijector, params: Params, x: Image) -> tuple[Tree, list[Array]]:
     def visit(
         bijector: Bijector, own: Params, x: Latents, z: Latents, log_det: LogDet
-    ) -> tuple[Latents, Array]:
-        return z, _mean_squares(jax.tree.leaves(z)[0])
+    ) -> tuple[Latents, _Passing]:
+        largest = sizes(flatten(x)).max(1)
+        return z, _Passing(largest, _mean_squares(jax.tree.leaves(z)[0]))
 
     z, _, records = walk_forward(flow, params, x, visit)
     return records, [_mean_squares(latent) for latent in jax.tree.leaves(z)]

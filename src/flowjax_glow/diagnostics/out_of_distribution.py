@@ -23,7 +23,7 @@ class OutOfDistribution(Result):
         images: the kind.
         bits_per_dim: mean.
         worst: relative error of the worst reconstruction.
-        bit_exact: the fraction of images that come back in the same bins.
+        same_bins: the fraction of images that come back in the same bins.
         largest: the largest activation on the way back.
         smallest_scale: the least s met there, 1 if none is smaller.
     """
@@ -33,7 +33,7 @@ class OutOfDistribution(Result):
     images: np.ndarray
     bits_per_dim: np.ndarray
     worst: np.ndarray
-    bit_exact: np.ndarray
+    same_bins: np.ndarray
     largest: np.ndarray
     smallest_scale: np.ndarray
 
@@ -57,7 +57,7 @@ def out_of_distribution(
     def extremes(part: Pixels) -> tuple[PerExample, PerExample]:
         z = encode(flow, params, part, n_bits=n_bits)
         seen = inverse_with_extremes(flow, flow.freeze(params), z)[2]
-        return seen.largest, seen.lowest.min(0)
+        return seen.largest.max(0), seen.lowest.min(0)
 
     bits = jax.jit(lambda part: bits_per_dim(flow, params, key, part, n_bits=n_bits))
     rows = []
@@ -71,7 +71,7 @@ def out_of_distribution(
                 name,
                 mean_bits,
                 trip.worst[0],
-                trip.bit_exact[0],
+                trip.same_bins[0],
                 largest.max(),
                 np.exp(lowest.min()),
             )

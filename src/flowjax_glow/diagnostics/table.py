@@ -12,7 +12,7 @@ from flowjax_glow.files import strict
 class Result:
     """A table: a subclass is a frozen dataclass of arrays of one length, a column each.
 
-    The first column names the rows; the others are numbers or truth values.
+    The first column names the rows; the others are numbers, truth values or words.
     """
 
     #: What the table is called where it is printed or drawn.
@@ -45,6 +45,8 @@ class Result:
         (name, rows), *others = self.columns().items()
         places = list(range(len(rows)))
         for column, values in others:
+            if any(isinstance(value, str) for value in values):
+                continue
             sizes = [abs(float(value)) for value in values]
             drawn = [value if math.isfinite(value) and value > 0 else math.nan for value in sizes]
             axes.plot(places, drawn, marker="." if len(rows) < 40 else None, label=column)
@@ -62,20 +64,6 @@ def short(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4g}" if value == 0 or 1e-2 <= abs(value) < 1e4 else f"{value:.2g}"
     return str(value)
-
-
-def share(count: int, of: int) -> str:
-    """``8 of 4000 (0.2 %)``; of none, what it leaves room for: ``0 of 256 (at most 1.2 %)``.
-
-    The bound is Clopper and Pearson's, one-sided at 95 %: ``1 - 0.05^(1 / of)``.
-    """
-    if not count:
-        return f"0 of {of} (at most {_percent(1 - 0.05 ** (1 / of))})"
-    return f"{count} of {of} ({_percent(count / of)})"
-
-
-def _percent(fraction: float) -> str:
-    return f"{100 * fraction:.{2 if fraction < 0.1 else 3}g} %"
 
 
 def worst(values: Any) -> float:

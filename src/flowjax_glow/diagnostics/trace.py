@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 from flowjax_glow.bijector import Bijector
 from flowjax_glow.bijectors import Split
 from flowjax_glow.diagnostics.linear import flatten, sizes
-from flowjax_glow.types import Image, Latents, LogDet, Params, PerExample
+from flowjax_glow.types import Image, Latents, LogDet, Params
 from flowjax_glow.walk import flatten_records, log_scale, walk_inverse
 
 #: The largest activation that passes, of NumPy, of JAX, or a plain number.
@@ -151,15 +151,14 @@ def summed_log_det(layers: list[Layer], kind: type) -> np.ndarray:
 
 
 class Extremes(NamedTuple):
-    """Of the sub-layers of an inverse.
+    """Of every sub-layer of an inverse, in the order of generation.
 
     Attributes:
-        largest: the largest absolute activation after any of them, infinite where not finite.
-        lowest: the smallest log s of each, in the order of generation; 0 where nothing is scaled,
-            -inf where it is not a number.
+        largest: the largest absolute activation after it, infinite where not finite.
+        lowest: its smallest log s; 0 where nothing is scaled, -inf where it is not a number.
     """
 
-    largest: PerExample
+    largest: Float[Array, "layers batch"]
     lowest: Float[Array, "layers batch"]
 
 
@@ -169,13 +168,13 @@ def inverse_with_extremes(
     """``x`` and ``log|det dx/dz|`` as of `flow.inverse`, sub-layer by sub-layer."""
     x, log_det, records = walk_inverse(flow, params, z, only_observe)
     seen = [record for _, _, record in flatten_records(flow, records)]
-    largest = jnp.stack([layer.largest for layer in seen])
     unscaled = jnp.zeros_like(log_det)
     lowest = [unscaled if s.min_log_scale is None else s.min_log_scale for s in seen]
-    return x, log_det, Extremes(largest.max(0), jnp.stack(lowest))
+    largest = jnp.stack([layer.largest for layer in seen])
+    return x, log_det, Extremes(largest, jnp.stack(lowest))
 
 
 @partial(jax.jit, static_argnums=0)
-def largest_activation(flow: Bijector, params: Params, z: Latents) -> PerExample:
+def largest_activations(flow: Bijector, params: Params, z: Latents) -> Float[Array, "layers batch"]:
     """`Extremes.largest` alone; one program for all latents of a shape."""
     return inverse_with_extremes(flow, flow.freeze(params), z)[2].largest

@@ -203,7 +203,7 @@ class Measurement:
                     "x_error": np.asarray(trip.relative),
                     "x_max_error": np.asarray(trip.largest),
                     "x_bin_error": np.asarray(trip.bins),
-                    "bit_exact": np.asarray(trip.bit_exact),
+                    "bit_exact": np.asarray(trip.same_bins),
                     # log-dets of the inverse, so the forward ones have the other sign
                     "sum_log_s": -summed_log_det(decoded.layers, AffineCoupling) / dims,
                     "sum_log_actnorm": -summed_log_det(decoded.layers, ActNorm) / dims,

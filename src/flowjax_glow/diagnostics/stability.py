@@ -1,0 +1,280 @@
+"""Everything at once: can this inverse be trusted, and if not, which layer is to blame?"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from flowjax_glow.bijector import Bijector
+from flowjax_glow.diagnostics.blame import (
+    FIRST_FAILURES,
+    Examined,
+    Suspect,
+    first_failures,
+    lost_state,
+    suspects,
+)
+from flowjax_glow.diagnostics.certificates import certificate
+from flowjax_glow.diagnostics.chunks import CHUNK
+from flowjax_glow.diagnostics.gains import bi_lipschitz, singular_values
+from flowjax_glow.diagnostics.layers import Examination, examine
+from flowjax_glow.diagnostics.log_dets import check_log_dets, smallest_crop
+from flowjax_glow.diagnostics.moments import data_moments, largest_on_images
+from flowjax_glow.diagnostics.noise import Noise, NoiseTrips, noise_round_trips, noise_trips
+from flowjax_glow.diagnostics.out_of_distribution import out_of_distribution
+from flowjax_glow.diagnostics.precision import ROUNDING, precision_gap
+from flowjax_glow.diagnostics.rates import LOST_BELOW, Rates, Share, drawn_for, enough
+from flowjax_glow.diagnostics.report import Measurement, StabilityReport
+from flowjax_glow.diagnostics.round_trips import ImageTrips, encoded, image_trips, reconstructed
+from flowjax_glow.diagnostics.table import Result, worst
+from flowjax_glow.diagnostics.thresholds import (
+    FAR,
+    LOST,
+    MOMENTS,
+    OUT_OF_RANGE,
+    TAUS,
+    THRESHOLDS,
+    VERDICTS,
+)
+from flowjax_glow.errors import check_choice, check_count
+from flowjax_glow.pixels import bin_midpoints
+from flowjax_glow.types import Image, Params, Pixels
+
+Tier = Literal["fast", "full"]
+
+#: Images and samples whose layers are examined, at most; those that failed are up to half of them.
+EXAMINED = 64
+
+_OTHER_BINS = "images that do not come back in the same bins"
+
+
+def stability_report(
+    flow: Bijector,
+    params: Params,
+    images: Pixels,
+    *,
+    n_bits: int = 8,
+    tier: Tier = "full",
+    lost_below: float = LOST_BELOW,
+    samples: int | None = None,
+    taus: Sequence[float] = TAUS,
+    seed: int = 0,
+    on_part: Callable[[str], Any] | None = None,
+) -> StabilityReport:
+    """Measures a flow on uint8 images and on samples, and judges it.
+
+    The fast tier has round trips of images and samples, scales, activations, and sub-layers on
+    their own; the full one adds singular values, float64, Lipschitz bounds from pairs and from
+    parameters, and images of other kinds.
+
+    Sub-layers are examined on up to 64 images and as many samples, those that failed first.
+
+    Args:
+        flow: any `Bijector`; its combinators are walked if they are this library's or registered.
+        images: a batch, of which the slow parts take the first ones.
+        tier: "fast" takes seconds, "full" minutes.
+        lost_below: `trustworthy` promises that a smaller share of samples is lost at every noise
+            level, at 95 % confidence. For 1 % that takes 299 samples without a loss.
+        taus: noise levels; the verdict is about these.
+        samples: at every noise level; by default what `lost_below` takes with one loss, 512 for
+            1 %. With too few, and nothing else wrong, the verdict is `not enough samples`.
+        on_part: called with the name of each part before it begins.
+
+    Raises:
+        ValueError: if `tier` is neither, `lost_below` not between 0 and 1, `samples` not a whole
+            number above 0, or a noise level negative or not finite.
+    """
+    check_choice("stability_report.tier", tier, ("fast", "full"))
+    enough(lost_below)  # complains
+    count = drawn_for(lost_below, CHUNK) if samples is None else samples
+    check_count("stability_report.samples", count)
+    report = _Report(flow, params, jnp.asarray(images), n_bits, seed, on_part or (lambda _: None))
+    report.fast(count, taus)
+    if tier == "full":
+        report.full()
+    return report.judged(lost_below)
+
+
+class _Report:
+    """Gathers tables and measurements."""
+
+    def __init__(
+        self,
+        flow: Bijector,
+        params: Params,
+        images: Pixels,
+        n_bits: int,
+        seed: int,
+        on_part: Callable[[str], Any],
+    ) -> None:
+        self._flow, self._params, self._images = flow, params, images
+        self._n_bits, self._seed, self._on_part = n_bits, seed, on_part
+        self._tables: dict[str, Result] = {}
+        self._values: dict[str, float] = {}
+
+    def fast(self, samples: int, taus: Sequence[float]) -> None:
+        flow, params, shape = self._flow, self._params, self._images.shape[1:]
+        self._on_part("images")
+        trips = image_trips(flow, params, self._images, n_bits=self._n_bits)
+        self._tables["images"] = table = reconstructed(trips)
+        self._values[_OTHER_BINS] = 1 - float(table.same_bins[0])
+        self._values["worst relative error of an image"] = float(table.worst[0])
+        self._values["log-dets of both directions, bits/dim apart"] = float(table.log_det_error[0])
+
+        self._on_part("moments")
+        of_images = largest_on_images(flow, params, self._midpoints(len(self._images)))
+        self._tables["moments"] = moments = data_moments(flow, params, self._midpoints(CHUNK))
+        self._values[MOMENTS] = moments.latents_off
+
+        self._on_part("samples")
+        noise = Noise(flow, params, tuple(shape), self._seed)
+        levels = noise_trips(noise, taus, samples, of_images)
+        self._tables["samples"] = noise_round_trips(levels)
+        self._tables["rates"] = _rates([level for level in levels if level.tau > 0])
+        for zero in (level for level in levels if level.tau == 0):
+            self._values["relative error of z = 0"] = float(zero.error[0])
+            name = "activations from z = 0, over those of images"
+            self._values[name] = float(zero.relative[0])
+
+        self._on_part("layers")
+        self._examine(trips, levels, noise, of_images)
+
+        crop = smallest_crop(flow, params, self._midpoints(2))
+        if crop is not None:
+            self._on_part("log-dets")
+            self._tables["log-dets"] = table = check_log_dets(flow, params, crop)
+            self._values["log-det of a layer off its Jacobian's, nats/dim"] = worst(table.error)
+
+    def _examine(
+        self,
+        trips: ImageTrips,
+        levels: Sequence[NoiseTrips],
+        noise: Noise,
+        of_images: Float[np.ndarray, " layers"],
+    ) -> None:
+        """Tests every sub-layer on what failed, the worst first, and on ordinary ones."""
+        flow, params = self._flow, self._params
+        count = min(EXAMINED, len(self._images))
+        errors, failed = _of_images(trips)
+        rows = _worst_first(errors, failed, count)
+        _, z, _ = encoded(flow, params, self._images[rows], self._n_bits)
+        seen = examine(flow, params, z, seed=self._seed)
+        self._add_layers("images", seen)
+        names = [f"image {row}" for row in rows]
+        images = Examined(names, errors[rows], failed[rows], seen.ways)
+        checks = seen.checks
+        self._values["layers with parameters that are not finite"] = float(
+            (~checks.finite_params).sum()
+        )
+
+        levels = sorted(levels, key=lambda level: -level.tau)  # ordinary ones of the noisiest
+        errors = np.concatenate([level.error for level in levels])
+        failed = np.concatenate([_failed(level) for level in levels])
+        places = [(level.tau, number) for level in levels for number in range(len(level.error))]
+        rows = _worst_first(errors, failed, min(count, len(places)))
+        seen = examine(flow, params, noise.picked([places[row] for row in rows]), seed=self._seed)
+        self._add_layers("samples", seen)
+        names = [_place(*places[row]) for row in rows]
+        drawn = Examined(names, errors[rows], failed[rows], seen.ways)
+        if images.failed.any() or drawn.failed.any():
+            self._tables[FIRST_FAILURES] = first_failures(images, drawn, of_images)
+
+    def full(self) -> None:
+        flow, params = self._flow, self._params
+        self._on_part("singular values")
+        values = singular_values(flow, params, self._midpoints(8), seed=self._seed)
+        self._tables["singular values"] = values
+        self._values["condition number, at least, times 2^-24"] = worst(values.condition) * ROUNDING
+
+        self._on_part("float64")
+        gap = precision_gap(flow, params, self._images.shape[1:], seed=self._seed)
+        self._tables["precision"] = gap
+        self._values["float32 off float64, tau <= 1"] = worst(gap.worst)
+
+        self._on_part("Lipschitz bounds")
+        if len(self._images) > 1:
+            pairs = bi_lipschitz(flow, params, self._midpoints(32), seed=self._seed)
+            self._tables["pairs"] = pairs
+        self._tables["certificates"] = certificate(flow, params, self._midpoints(1))
+
+        self._on_part("other images")
+        self._tables["other images"] = out_of_distribution(
+            flow, params, self._images[:64], n_bits=self._n_bits, seed=self._seed
+        )
+
+    def judged(self, lost_below: float) -> StabilityReport:
+        measurements = tuple(
+            Measurement(name, self._values[name], threshold)
+            for name, threshold in THRESHOLDS.items()
+            if name in self._values
+        )
+        rates = self._tables["rates"]
+        assert isinstance(rates, Rates)
+        off = {m.name: m.grade for m in measurements if m.grade != "trustworthy"}
+        of_samples = rates.verdict(lost_below)
+        verdict = VERDICTS[max(VERDICTS.index(grade) for grade in (of_samples, *off.values()))]
+        failed = verdict in ("at risk", "broken")
+        only_moments = list(off) == [MOMENTS] and of_samples not in ("at risk", "broken")
+        layer, reason = self._blame(only_moments) if failed else (None, "")
+        return StabilityReport(verdict, layer, reason, measurements, lost_below, self._tables)
+
+    def _midpoints(self, count: int) -> Image:
+        return bin_midpoints(self._images[:count], n_bits=self._n_bits)
+
+    def _add_layers(self, name: str, seen: Examination) -> None:
+        self._tables[f"activations, {name}"] = seen.activations
+        self._tables[f"scales, {name}"] = seen.scales
+        self._tables[f"layers, {name}"] = seen.checks
+        self._tables[f"couplings, {name}"] = seen.couplings
+
+    def _blame(self, only_moments: bool) -> Suspect:
+        """Lost state if nothing else is off: a layer that is broken moves the moments, too."""
+        return next(lost_state(self._tables) if only_moments else suspects(self._tables))
+
+
+def _of_images(trips: ImageTrips) -> tuple[np.ndarray, np.ndarray]:
+    """Their errors, and which of them did not come back, or hardly."""
+    errors = np.asarray(trips.trip.relative)
+    return errors, ~(errors <= LOST / 10) | ~np.asarray(trips.trip.same_bins)
+
+
+def _failed(level: NoiseTrips) -> np.ndarray:
+    """Which samples are lost or at risk."""
+    return ~(level.error <= LOST / 10) | (level.relative > FAR)
+
+
+def _rates(levels: Sequence[NoiseTrips]) -> Rates:
+    samples = [len(level.error) for level in levels]
+    lost = [int((level.error > LOST).sum()) for level in levels]
+    at_risk = [int(_failed(level).sum()) for level in levels]
+
+    def bounds(counts: Sequence[int]) -> np.ndarray:
+        return np.array([Share(k, n).below for k, n in zip(counts, samples, strict=True)])
+
+    return Rates(
+        tau=np.array([level.tau for level in levels]),
+        samples=np.array(samples),
+        lost=np.array(lost),
+        lost_below=bounds(lost),
+        at_risk=np.array(at_risk),
+        at_risk_below=bounds(at_risk),
+        out_of_range=np.array([int((level.largest > OUT_OF_RANGE).sum()) for level in levels]),
+        relative=np.array([level.relative.max() for level in levels]),
+    )
+
+
+def _worst_first(errors: np.ndarray, failed: np.ndarray, count: int) -> np.ndarray:
+    """`count` rows: up to half of them failed, by their errors, then the first that did not.
+
+    More of either kind where there are too few of the other.
+    """
+    bad, good = np.flatnonzero(failed), np.flatnonzero(~failed)
+    bad = bad[np.argsort(-errors[bad], kind="stable")]
+    bad = bad[: max((count + 1) // 2, count - len(good))]
+    return np.concatenate([bad, good[: count - len(bad)]])
+
+
+def _place(tau: float, number: int) -> str:
+    return f"tau = {tau:g}, sample {number}" if tau else "z = 0"
