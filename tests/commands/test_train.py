@@ -140,20 +140,26 @@ def test_starting_over_takes_the_warm_up_of_the_new_steps(trained, tmp_path):
     assert "80 steps, 20 warming up" in train(folder, "--steps=80", "--restart")[1]
 
 
-def test_a_run_that_never_began_is_in_nobodys_way(tmp_path, monkeypatch, request):
+def test_a_start_that_fails_claims_nothing(tmp_path):
     pictures, folder = tmp_path / "pictures", tmp_path / "r"
     pictures.mkdir()
     for number in range(120):
         (pictures / f"{number}.png").write_bytes(b"no picture")
     code, output = train(folder, f"--data=folder:{pictures}", "--size=8")
     assert code == 3, output
-    assert (folder / "config.json").exists()
-    request.getfixturevalue("planned")
+    assert [path.name for path in folder.iterdir()] == ["lock"]
+
+
+@pytest.mark.usefixtures("planned")
+def test_a_run_that_never_began_is_in_nobodys_way(trained, tmp_path):
+    folder = tmp_path / "r"
+    folder.mkdir()
+    shutil.copy(trained[0] / "config.json", folder)
     assert "4 steps, 1 warming up" in train(folder, "--set=model.depth=2")[1]
     (folder / "metrics.jsonl").write_text('{"step": 0, "held_out": 8.0}\n')
-    assert "4 steps, 1 warming up" in train(folder)[1]
+    assert "4 steps, 1 warming up" in train(folder, "--set=model.depth=2")[1]
     (folder / "metrics.jsonl").write_text('{"step": 1, "loss": 8.0}\n')  # now it is somebody's
-    assert "dataset: folder:" in train(folder)[1]
+    assert "model.depth: 1 -> 2" in train(folder, "--set=model.depth=2")[1]
 
 
 @pytest.mark.usefixtures("planned")
