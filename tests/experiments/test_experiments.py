@@ -162,11 +162,17 @@ def test_a_configuration_says_which_model_it_has(tmp_path):
     assert "model.type: GlowConfig -> GlowIPConfig" in changed
 
 
+def begin(folder, experiment):
+    """What a run leaves that has taken a step."""
+    open_run(folder, experiment)
+    write_json(folder / "status.json", {"status": "running", "step": 1, "seconds": 1.0})
+
+
 @pytest.mark.parametrize("schedule", ["cosine", "constant"])
 def test_a_cosine_schedule_fixes_the_steps(tmp_path, schedule):
     planned = dataclasses.replace(SMOKE, optimizer=OptimizerConfig(schedule=schedule))
     longer = dataclasses.replace(planned, steps=90)
-    open_run(tmp_path, planned)
+    begin(tmp_path, planned)
     if schedule == "constant":
         check_same(tmp_path, longer)
         return
@@ -186,6 +192,8 @@ def test_a_model_that_is_not_known_is_refused():
 
 def test_more_steps_go_on_and_other_changes_do_not(tmp_path):
     open_run(tmp_path, SMOKE)
+    check_same(tmp_path, dataclasses.replace(SMOKE, batch=32))  # it has not begun
+    begin(tmp_path, SMOKE)
     check_same(tmp_path, dataclasses.replace(SMOKE, steps=90))
     assert differences(SMOKE, dataclasses.replace(SMOKE, batch=32)) == ["batch: 16 -> 32"]
     with pytest.raises(ConfigChangedError, match=r"batch: 16 -> 32; choose another --output"):
@@ -321,7 +329,7 @@ def test_fewer_steps_than_done_are_refused(tmp_path):
 def test_restarting_one_variant_beside_others_is_refused_before_anything_moves(tmp_path):
     for variant in ("control", "biased"):
         (experiment,) = plan(SMOKE, [variant], [0])
-        open_run(tmp_path / experiment.name, experiment)
+        begin(tmp_path / experiment.name, experiment)
     write_json(tmp_path / "sweep.json", {"runs": ["control-seed0", "biased-seed0"]})
     changed = SweepCommand(variant="control", preset="smoke", batch=8, output=tmp_path).sweep()
     with pytest.raises(ConfigChangedError, match=r"biased-seed0: .* batch: 16 -> 8"):
@@ -330,7 +338,7 @@ def test_restarting_one_variant_beside_others_is_refused_before_anything_moves(t
 
 
 def test_sizes_that_cannot_work_are_told_at_once(tmp_path):
-    with pytest.raises(ValueError, match="squeeze: expected even height and width"):
+    with pytest.raises(ValueError, match=r"--size=10: expected a multiple of 4, .* use 8 or 12"):
         SweepCommand(
             variant="control", preset="smoke", size=10, output=tmp_path / "out"
         ).sweep().run()

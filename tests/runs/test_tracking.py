@@ -99,6 +99,23 @@ def test_a_run_that_goes_on_shows_nothing_twice(tracked):
     assert before.keys() <= shown(folder).keys()
 
 
+class DiesEarly(Training):
+    """A training that ends before its first save."""
+
+    def batch(self, source, step):
+        if step == 2:
+            raise KilledError
+        return super().batch(source, step)
+
+
+def test_a_run_that_starts_again_shows_its_start_once(tmp_path):
+    for _ in range(2):
+        with pytest.raises(KilledError):
+            run(TINY, tmp_path, training=DiesEarly(TINY), track="tensorboard")
+    assert set(shown(tmp_path).values()) == {1}
+    assert shown(tmp_path)["image", "samples", 0] == 1
+
+
 def test_looks_show_samples_and_the_scales_of_every_layer(tracked):
     folder, _ = tracked
     seen = shown(folder)

@@ -61,7 +61,9 @@ def has_begun(folder: Path) -> bool:
     """Whether a run in `folder` took a step; what failed before has nothing to go on with."""
     if (folder / "summary.json").exists() or latest_step(folder / "checkpoints") is not None:
         return True
-    metrics = folder / "metrics.jsonl"
+    status, metrics = read_json(folder / "status.json") or {}, folder / "metrics.jsonl"
+    if status.get("step", 0) or status.get("resumed_from", 0):
+        return True
     return metrics.exists() and any(row["step"] > 0 for row in read_metrics(metrics))
 
 

@@ -244,7 +244,8 @@ class _Attempt:
             display = opened.enter_context(show(experiment.steps, experiment.name))
             also = None
             if track is not None:
-                tracker = TRACKERS[track](folder, experiment, int(state.step))
+                # the model at the start is shown again if no step was saved, so it must go, too
+                tracker = TRACKERS[track](folder, experiment, int(state.step) or -1)
                 also = opened.enter_context(tracker).row
                 look = look_of(experiment, self.source.shape)
                 observers.append((ShowsModel(tracker, flow, look), experiment.look_steps))
