@@ -61,7 +61,9 @@ class FirstFailures(Result):
         layer: the sub-layer; "none" if none was seen to fail.
         growth: by what the ratio of its activations to those of images grew in that sub-layer.
         round_trip: the error of that sub-layer's own round trip.
-        stretch: the gain of its inverse there over its largest gain at images that come back.
+        gain: by what its inverse stretches there, at least.
+        stretch: that over its largest gain at images that come back.
+        by_division, by_scale, by_shift: of a coupling, the terms of its gain.
     """
 
     title = "What failed, and where first"
@@ -71,7 +73,11 @@ class FirstFailures(Result):
     layer: np.ndarray
     growth: np.ndarray
     round_trip: np.ndarray
+    gain: np.ndarray
     stretch: np.ndarray
+    by_division: np.ndarray
+    by_scale: np.ndarray
+    by_shift: np.ndarray
 
 
 def first_failures(
@@ -90,9 +96,15 @@ def first_failures(
     for kind in (samples, images):
         seen = _seen(kind.ways, latent, of_images, usual)
         for index in np.flatnonzero(kind.failed).tolist():
-            layer, *found = _first(seen, index)
-            name = "none" if layer is None else str(kind.ways.layer[layer])
-            rows.append((kind.names[index], float(kind.errors[index]), name, *found))
+            layer = _first(seen, index)
+            row: list[Any] = [kind.names[index], float(kind.errors[index])]
+            if layer is None:
+                rows.append([*row, "none", *[np.nan] * 7])
+                continue
+            at = (layer, index)
+            found = (seen.growth[at], seen.round_trip[at], kind.ways.gain[at], seen.stretch[at])
+            terms = kind.ways.terms[layer, :, index]
+            rows.append([*row, str(kind.ways.layer[layer]), *found, *terms])
     rows.sort(key=lambda row: -row[1])
     return FirstFailures(*(np.array(column) for column in zip(*rows, strict=True)))
 
@@ -121,19 +133,18 @@ def _seen(ways: Ways, latent: float, of_images: np.ndarray, usual: np.ndarray) -
     )
 
 
-def _first(seen: _Seen, example: int) -> tuple[int | None, float, float, float]:
-    """The sub-layer that was seen to fail first, and what was seen of it."""
+def _first(seen: _Seen, example: int) -> int | None:
+    """The sub-layer that was seen to fail first on the way of an example."""
     relative, growth, round_trip, stretch = (values[:, example] for values in seen)
     alone = np.isinf(relative) | (round_trip > LOST / 10) | (stretch > BEYOND)
     failing = np.flatnonzero(alone | (relative > BEYOND))
     if not failing.size:
-        return None, np.nan, np.nan, np.nan
-    first = failing[0]
-    if not alone[first]:  # activations came here step by step: the largest step
-        first = growth[: first + 1].argmax()
-        if growth[first] < GROWTH:
-            return None, np.nan, np.nan, np.nan
-    return int(first), float(growth[first]), float(round_trip[first]), float(stretch[first])
+        return None
+    first = int(failing[0])
+    if alone[first]:
+        return first
+    largest_step = int(growth[: first + 1].argmax())  # activations came here step by step
+    return largest_step if growth[largest_step] >= GROWTH else None
 
 
 def suspects(tables: Mapping[str, Any]) -> Iterator[Suspect]:
@@ -162,19 +173,18 @@ def _seen_to_fail(tables: Mapping[str, Any], failed: FirstFailures) -> Iterator[
         if layer == "none":
             continue
         row = layers.index(layer)  # the worst of them
-        evidence = list(_evidence(failed, row))
-        if (stretch := stretch_of(tables, layer)) is not None:
-            evidence.append(stretch)
+        evidence = "; ".join(_evidence(failed, row))
         yield (
             layer,
             f"seen to fail first on the way of {count} of {len(layers)} that failed; of the worst, "
-            f"{failed.example[row]}, {'; '.join(evidence)}{_overflows(tables)}",
+            f"{failed.example[row]}, {evidence}{_overflows(tables)}",
         )
 
 
 def _evidence(failed: FirstFailures, row: int) -> Iterator[str]:
-    growth, error, stretch = (
-        float(values[row]) for values in (failed.growth, failed.round_trip, failed.stretch)
+    growth, error, gain, stretch = (
+        float(values[row])
+        for values in (failed.growth, failed.round_trip, failed.gain, failed.stretch)
     )
     if np.isinf(growth):
         yield "what its inverse gives is not finite"
@@ -182,8 +192,20 @@ def _evidence(failed: FirstFailures, row: int) -> Iterator[str]:
         yield f"activations grow beyond those of images by {short(growth)} in it"
     if LOST / 10 < error < np.inf:
         yield f"its own round trip is off by {short(error)}"
-    if BEYOND < stretch < np.inf:
-        yield f"its inverse stretches {short(stretch)} times as much as at images"
+    if np.isfinite(gain):
+        times = f", {short(stretch)} times as much as at images" if np.isfinite(stretch) else ""
+        yield f"its inverse stretches by at least {short(gain)}{times}{_terms(failed, row)}"
+
+
+def _terms(failed: FirstFailures, row: int) -> str:
+    """What makes up the gain of a coupling."""
+    terms = [
+        float(values[row]) for values in (failed.by_division, failed.by_scale, failed.by_shift)
+    ]
+    if not np.isfinite(terms).all():
+        return ""
+    division, scale, shift = map(short, terms)
+    return f" (1 / s by {division}, its net by {scale} in s, {shift} in shift)"
 
 
 def _no_cause(tables: Mapping[str, Any], failed: FirstFailures | None) -> str:
@@ -205,24 +227,6 @@ def _overflows(tables: Mapping[str, Any]) -> str:
         if lost.size:
             said += f"; some {name} are not finite from {lost[0]} on"
     return said
-
-
-def stretch_of(tables: Mapping[str, Any], layer: str) -> str | None:
-    """By what the inverse of a sub-layer stretches; None if that is not finite anywhere."""
-    kinds = ("images", "samples")
-    row = list(tables["layers, images"].layer).index(layer)
-    gains = [_known(tables[f"layers, {kind}"].gain)[row] for kind in kinds]
-    if np.isnan(gains).all():
-        return None
-    stretch = f"it stretches by at least {short(float(np.nanmax(gains)))}"
-    couplings = [tables[f"couplings, {kind}"] for kind in kinds]
-    if layer not in couplings[0].layer:
-        return stretch
-    row = list(couplings[0].layer).index(layer)
-    larger = max(couplings, key=lambda table: np.nan_to_num(_known(table.gain)[row]))
-    terms = (larger.by_division, larger.by_scale, larger.by_shift)
-    division, scale, shift = (short(float(term[row])) for term in terms)
-    return f"{stretch} (1 / s by {division}, its net by {scale} in s, {shift} in shift)"
 
 
 def lost_state(tables: Mapping[str, Any]) -> Iterator[Suspect]:

@@ -185,13 +185,14 @@ class CouplingStretch(Result):
 
 
 class Ways(NamedTuple):
-    """Every example's own way down the inverse; arrays ``(layers, examples)``, but for two.
+    """Every example's own way down the inverse; arrays ``(layers, examples)``, but for three.
 
     Attributes:
         layer: the names, in the order of generation.
         latent: the largest absolute value of the latents, ``(examples,)``.
         largest: the largest absolute activation after it, infinite where not finite.
         round_trip, gain: as in `LayerChecks`.
+        terms: of couplings, as in `CouplingStretch`, ``(layers, 3, examples)``; NaN of others.
     """
 
     layer: np.ndarray
@@ -199,6 +200,7 @@ class Ways(NamedTuple):
     largest: np.ndarray
     round_trip: np.ndarray
     gain: np.ndarray
+    terms: np.ndarray
 
 
 class Examination(NamedTuple):
@@ -283,6 +285,7 @@ def examine(
             largest=_each(records, lambda r: r.largest),
             round_trip=_each(records, lambda r: r.round_trip),
             gain=_each(records, lambda r: r.gain),
+            terms=_each(records, _terms),
         ),
     )
 
@@ -378,6 +381,12 @@ def _joined(parts: list[tuple[Record, int]]) -> Record:
 
 def _each(records: list[Record], measure: Any) -> np.ndarray:
     return np.array([measure(record) for record in records])
+
+
+def _terms(record: Record) -> np.ndarray:
+    if record.terms is None:
+        return np.full((3, len(record.gain)), np.nan)
+    return np.array(record.terms)
 
 
 def _scale_statistics(names: np.ndarray, records: list[Record]) -> ScaleStatistics:

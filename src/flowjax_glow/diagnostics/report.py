@@ -86,11 +86,11 @@ class StabilityReport:
         yield Share(round((1 - images.same_bins[0]) * count), count).told("images in other bins")
         columns = self.rates.columns().values()
         for tau, samples, lost, _, at_risk, _, outside, relative in zip(*columns, strict=True):
-            told = Share(lost, samples).told("lost", self.lost_below)
-            yield (
-                f"samples at tau = {tau:g}: {told}; {at_risk} at risk or lost; activations up to "
-                f"{short(relative)} times those of images; {outside} far outside of the colors"
-            )
+            told = [Share(lost, samples).told("lost", self.lost_below)]
+            told += [f"{at_risk} at risk"] if at_risk > lost else []
+            told += [f"{outside} far outside of the colors"] if outside else []
+            told += [f"activations {short(relative)} times those of images"]
+            yield f"samples at tau = {tau:g}: {'; '.join(told)}"
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; what is not finite is a string."""
