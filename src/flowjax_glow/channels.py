@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from flowjax_glow.bijector import Bijector
+from flowjax_glow.errors import check_channels
 from flowjax_glow.numerics import PRECISION, constant_log_det
 from flowjax_glow.types import Image, Key, LogDet, Params
 
@@ -18,23 +19,31 @@ Vector = Float[Array, " channels"]
 
 
 class Affine(NamedTuple):
-    """``x -> x matrix + shift`` with ``log|det matrix|``."""
+    """``x -> (x - center) matrix + shift`` with ``log|det matrix|``.
 
+    The center is subtracted first: of a nearly constant channel with a large scale the product
+    ``x matrix`` and a shift of all of it would cancel, and keep no digits of what varies.
+    """
+
+    center: Vector
     matrix: Matrix
     shift: Vector
     log_abs_det: Float[Array, ""]
 
     def then(self, other: "Affine") -> "Affine":
         """This map followed by another."""
+        between = self.shift - other.center
         return Affine(
+            self.center,
             jnp.matmul(self.matrix, other.matrix, precision=PRECISION),
-            jnp.matmul(self.shift, other.matrix, precision=PRECISION) + other.shift,
+            jnp.matmul(between, other.matrix, precision=PRECISION) + other.shift,
             self.log_abs_det + other.log_abs_det,
         )
 
     def __call__(self, x: Image) -> tuple[Image, LogDet]:
         """The image of `x`, and the log-det."""
-        z = jnp.matmul(x, self.matrix, precision=PRECISION) + self.shift
+        check_channels("channels", x, self.center.size)
+        z = jnp.matmul(x - self.center, self.matrix, precision=PRECISION) + self.shift
         return z, constant_log_det(x, self.log_abs_det)
 
 

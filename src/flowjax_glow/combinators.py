@@ -12,7 +12,7 @@ from flowjax_glow.bijector import Bijector
 from flowjax_glow.channels import ChannelAffine, Folded
 from flowjax_glow.combinator import PLAIN, Combinator, Maps
 from flowjax_glow.errors import check_choice, check_count, expected
-from flowjax_glow.numerics import zero_log_det
+from flowjax_glow.numerics import vary_alike, zero_log_det
 from flowjax_glow.types import Image, Key, Latents, LogDet, Params, Tree
 
 Memory = Literal["store", "remat", "invert"]
@@ -105,6 +105,7 @@ def scan_maps(
     params: Params,
     start: Image,
     *,
+    depth: int,
     reverse: bool = False,
 ) -> tuple[Image, LogDet, Any]:
     """Applies one map per layer of stacked `params`; returns value, log-det and stacked records."""
@@ -115,7 +116,7 @@ def scan_maps(
         return (x, total + log_det), record
 
     (end, log_det), records = jax.lax.scan(
-        body, (start, zero_log_det(start)), params, reverse=reverse
+        body, (start, zero_log_det(start)), params, length=depth, reverse=reverse
     )
     return end, log_det, records
 
@@ -169,25 +170,27 @@ class Repeat(Combinator):
     def forward_through(
         self, params: Params, x: Latents, maps: Maps
     ) -> tuple[Latents, LogDet, Tree]:
-        return scan_maps(partial(maps.forward, self.step), params, x)
+        return scan_maps(partial(maps.forward, self.step), params, x, depth=self.depth)
 
     def inverse_through(
         self, params: Params, z: Latents, maps: Maps
     ) -> tuple[Latents, LogDet, Tree]:
-        return scan_maps(partial(maps.inverse, self.step), params, z, reverse=True)
+        apply = partial(maps.inverse, self.step)
+        return scan_maps(apply, params, z, depth=self.depth, reverse=True)
 
     def forward(self, params: Params, x: Image) -> tuple[Image, LogDet]:
         params = self.freeze(params)
         if self.memory == "invert":
-            return _forgetful_scan(self.step, params, x)
-        return scan_maps(self._remember(PLAIN.forward), params, x)[:2]
+            return _forgetful_scan(self.step, self.depth, vary_alike(params, x), x)
+        return scan_maps(self._remember(PLAIN.forward), params, x, depth=self.depth)[:2]
 
     def inverse(self, params: Params, z: Image) -> tuple[Image, LogDet]:
         apply = self._remember(PLAIN.inverse)
-        return scan_maps(apply, self.freeze(params), z, reverse=True)[:2]
+        frozen = self.freeze(params)
+        return scan_maps(apply, frozen, z, depth=self.depth, reverse=True)[:2]
 
     def freeze(self, params: Params) -> Params:
-        return jax.vmap(self.step.freeze)(params)
+        return jax.vmap(self.step.freeze, axis_size=self.depth)(params)
 
     def _remember(self, apply: Callable[..., Any]) -> Callable[..., Any]:
         """`apply` of a step, with what its backward pass finds."""
@@ -198,19 +201,19 @@ class Repeat(Combinator):
         return jax.checkpoint(apply, prevent_cse=False)
 
 
-def _scan_forward(step: Bijector, params: Params, x: Image) -> tuple[Image, LogDet]:
-    return scan_maps(partial(PLAIN.forward, step), params, x)[:2]
+def _scan_forward(step: Bijector, depth: int, params: Params, x: Image) -> tuple[Image, LogDet]:
+    return scan_maps(partial(PLAIN.forward, step), params, x, depth=depth)[:2]
 
 
 def _keep_the_result(
-    step: Bijector, params: Params, x: Image
+    step: Bijector, depth: int, params: Params, x: Image
 ) -> tuple[tuple[Image, LogDet], tuple[Params, Image]]:
-    z, log_det = _scan_forward(step, params, x)
+    z, log_det = _scan_forward(step, depth, params, x)
     return (z, log_det), (params, z)
 
 
 def _walk_back(
-    step: Bijector, kept: tuple[Params, Image], bars: tuple[Image, LogDet]
+    step: Bijector, depth: int, kept: tuple[Params, Image], bars: tuple[Image, LogDet]
 ) -> tuple[Params, Image]:
     (params, z), (z_bar, log_det_bar) = kept, bars
 
@@ -218,12 +221,12 @@ def _walk_back(
         x, layer_bar, x_bar = step.pull_back(layer, *carry, log_det_bar)
         return (x, x_bar), layer_bar
 
-    (_, x_bar), params_bar = jax.lax.scan(body, (z, z_bar), params, reverse=True)
-    return params_bar, x_bar
+    carry, params_bar = jax.lax.scan(body, (z, z_bar), params, length=depth, reverse=True)
+    return params_bar, carry[1]
 
 
 #: A scan of ``step.forward`` whose backward pass starts from nothing but its result.
-_forgetful_scan = jax.custom_vjp(_scan_forward, nondiff_argnums=(0,))
+_forgetful_scan = jax.custom_vjp(_scan_forward, nondiff_argnums=(0, 1))
 _forgetful_scan.defvjp(_keep_the_result, _walk_back)
 
 
@@ -296,6 +299,13 @@ class MultiScale(Combinator):
     def inverse_through(
         self, params: Params, z: Latents, maps: Maps
     ) -> tuple[Latents, LogDet, Tree]:
+        if not isinstance(z, tuple | list) or len(z) != len(self.levels):
+            raise expected(
+                "MultiScale.inverse",
+                f"{len(self.levels)} latents, finest first",
+                got=len(z) if isinstance(z, tuple | list) else type(z).__name__,
+                advice="pass what forward returned, or what sample_latents draws",
+            )
         *latents, x = z
         x, total, record = maps.inverse(self.levels[-1], params["levels"][-1], x)
         levels, splits = [record], []

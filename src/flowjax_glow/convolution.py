@@ -17,6 +17,10 @@ A convolution is bilinear in image and kernel. With taps k and radius r,
 so its derivatives are convolutions again, and the kernel gradient, whose derivatives are
 convolutions too. The two are primitives of their own because automatic differentiation of their
 CPU forms would turn every shifted copy into a padded one, three times the time of the step.
+
+Inside of `jax.shard_map` those forms are used as they are. There JAX tells what differs between
+devices from what does not, by rules that it has for its own operations alone, and sums gradients
+of what does not.
 """
 
 from collections.abc import Callable
@@ -72,6 +76,8 @@ def convolve(x: Features, kernel: Kernel, precision: Precision = "highest") -> F
             got=x.shape[-1],
             advice="initialize the parameters with images of this shape",
         )
+    if jax.sharding.get_abstract_mesh().manual_axes:  # inside of jax.shard_map
+        return _by_platform(_product_convolve, lax_convolve, x, kernel, precision=precision)
     return _convolve_p.bind(x, kernel, precision=precision)
 
 
@@ -150,14 +156,18 @@ def _swapped(
     return kernel[::-1, ::-1].swapaxes(2, 3)
 
 
+def _by_platform(by_products: Callable, by_lax: Callable, *operands: Array, **params: Any) -> Array:
+    """The form for the platform that the program is lowered for."""
+    return jax.lax.platform_dependent(
+        *operands, cpu=partial(by_products, **params), default=partial(by_lax, **params)
+    )
+
+
 def _primitive(name: str, by_products: Callable, by_lax: Callable, shape: Callable) -> Primitive:
     """A primitive with two forms, `by_products` for the CPU and `by_lax` for all others."""
     primitive = Primitive(name)
 
-    def by_platform(*operands: Array, **params: Any) -> Array:
-        return jax.lax.platform_dependent(
-            *operands, cpu=partial(by_products, **params), default=partial(by_lax, **params)
-        )
+    by_platform = partial(_by_platform, by_products, by_lax)
 
     def batched(operands: tuple, axes: tuple, **params: Any) -> tuple[Array, int]:
         return jax.vmap(partial(by_platform, **params), axes)(*operands), 0
@@ -165,7 +175,13 @@ def _primitive(name: str, by_products: Callable, by_lax: Callable, shape: Callab
     def abstract(*operands: ShapedArray, **params: Any) -> ShapedArray:
         return ShapedArray(shape(*operands, **params), operands[0].dtype)
 
-    primitive.def_impl(jax.jit(primitive.bind, static_argnames=("size", "precision")))
+    compiled = jax.jit(primitive.bind, static_argnames=("size", "precision"))
+
+    def evaluated(*operands: Array, **params: Any) -> Array:
+        with jax.disable_jit(False):  # or it would come back here
+            return compiled(*operands, **params)
+
+    primitive.def_impl(evaluated)
     primitive.def_abstract_eval(abstract)
     batching.primitive_batchers[primitive] = batched
     mlir.register_lowering(primitive, mlir.lower_fun(by_lax, multiple_results=False))

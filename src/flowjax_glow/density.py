@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Bool, Float
 
 from flowjax_glow.bijector import Bijector
@@ -19,9 +20,34 @@ from flowjax_glow.types import Image, Key, Latents, LogDet, Params, Pixels
 
 
 def log_prob(flow: Bijector, params: Params, x: Image) -> LogDet:
-    """``log N(z; 0, I) + log|det dz/dx|`` with ``z = flow(x)``, in nats, `(batch,)`."""
+    """``log N(z; 0, I) + log|det dz/dx|`` with ``z = flow(x)``, in nats, `(batch,)`.
+
+    Raises:
+        ValueError: if `x` looks like pixels of 0 to 255, which is seen outside of `jax.jit`.
+    """
+    _check_no_pixels("log_prob", x)
     z, log_det = flow.forward(params, x)
     return standard_normal_log_prob(z) + log_det
+
+
+def _check_no_pixels(where: str, x: Image) -> None:
+    """Raises if all values are at least 0 and some above 2, as no image here is."""
+    if isinstance(x, Tracer) or not x.size:
+        return
+    low, high = float(jnp.min(x)), float(jnp.max(x))
+    if low >= 0 and high > 2:
+        raise expected(
+            where,
+            "images within [-0.5, 0.5)",
+            got=f"values from {low:g} to {high:g}",
+            advice="make uint8 images floats with pixels.dequantize, or call bits_per_dim",
+        )
+
+
+def _dtype(params: Params) -> Any:
+    """The dtype of images that parameters go with: float64 if they are, else float32."""
+    leaves = jax.tree.leaves(params)
+    return jnp.float64 if any(leaf.dtype == jnp.float64 for leaf in leaves) else jnp.float32
 
 
 def standard_normal_log_prob(z: Latents) -> LogDet:
@@ -39,7 +65,7 @@ def bits_per_dim(
     The images are reduced to `n_bits` and dequantized uniformly: ``-(log p(x) - D log n_bins) /
     (D log 2)`` nats turned into bits (Theis et al. 2016). A NaN stays a NaN.
     """
-    x = dequantize(key, images, n_bits=n_bits)
+    x = dequantize(key, images, n_bits=n_bits, dtype=_dtype(params))
     nats_per_dim = -log_prob(flow, params, x) / event_size(x)
     return nats_per_dim / math.log(2) + n_bits
 
@@ -51,13 +77,14 @@ def sample(
     shape: Sequence[int],
     *,
     temperature: float | Sequence[float] | Float[Array, "..."] = 1.0,
-    dtype: Any = jnp.float32,
+    dtype: Any = None,
 ) -> Image:
     """Images ``flow^-1(temperature * eps)`` with standard normal ``eps``.
 
     Args:
         shape: of the image batch, `(batch, height, width, channels)`.
         temperature: one number, or one per latent, finest level first.
+        dtype: of the images; None for float64 with parameters of float64, else float32.
 
     Returns:
         floats, mostly within [-0.5, 0.5); `to_pixels` turns them into uint8.
@@ -74,9 +101,10 @@ def sample_latents(
     shape: Sequence[int],
     *,
     temperature: float | Sequence[float] | Float[Array, "..."] = 1.0,
-    dtype: Any = jnp.float32,
+    dtype: Any = None,
 ) -> Latents:
     """``temperature * eps`` in the structure of the flow's latents for images of `shape`."""
+    dtype = dtype or _dtype(params)
     images = jax.ShapeDtypeStruct(tuple(shape), dtype)
     leaves, structure = jax.tree.flatten(jax.eval_shape(flow.forward, params, images)[0])
     temperatures = jnp.asarray(temperature, dtype)
@@ -98,7 +126,7 @@ def sample_latents(
 
 def encode(flow: Bijector, params: Params, images: Pixels, *, n_bits: int = 8) -> Latents:
     """All latents of uint8 images, from the midpoints of their bins: no randomness."""
-    return flow.forward(params, bin_midpoints(images, n_bits=n_bits))[0]
+    return flow.forward(params, bin_midpoints(images, n_bits=n_bits, dtype=_dtype(params)))[0]
 
 
 def decode(flow: Bijector, params: Params, latents: Latents, *, n_bits: int = 8) -> Pixels:

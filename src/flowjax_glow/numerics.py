@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from flowjax_glow.errors import check_floating
-from flowjax_glow.types import Image, LogDet
+from flowjax_glow.types import Image, LogDet, Tree
 
 PRECISION = jax.lax.Precision.HIGHEST  # TF32 products do not invert to float32 accuracy
 
@@ -58,7 +58,37 @@ def sum_events(terms: Float[Array, "batch ..."]) -> LogDet:
 
 def zero_log_det(x: Float[Array, "batch ..."]) -> LogDet:
     """The log-det of the identity on `x`."""
-    return jnp.zeros(x.shape[:1], log_det_dtype(x))
+    return vary_alike(jnp.zeros(x.shape[:1], log_det_dtype(x)), x)
+
+
+def vary_alike(tree: Tree, x: Float[Array, "..."]) -> Tree:
+    """`tree`, said to differ between devices wherever `x` does, under `jax.shard_map`.
+
+    Gradients of what is said so are summed over the devices. Elsewhere nothing differs.
+    """
+    axes = varying_axes(x)
+    if not axes:
+        return tree
+
+    def vary(leaf: Array) -> Array:
+        missing = tuple(axis for axis in axes if axis not in varying_axes(leaf))
+        return _to_varying(leaf, missing) if missing else leaf
+
+    return jax.tree.map(vary, tree)
+
+
+def varying_axes(x: Array) -> tuple[str, ...]:
+    """The mesh axes along which `x` differs between devices, under `jax.shard_map`."""
+    kind = jax.typeof(x)
+    manual = getattr(kind, "manual_axis_type", None)  # jax 0.10; before, `vma`
+    axes = getattr(kind, "vma", frozenset()) if manual is None else manual.varying
+    return tuple(sorted(axes))
+
+
+def _to_varying(leaf: Array, axes: tuple[str, ...]) -> Array:
+    if hasattr(jax.lax, "pcast"):
+        return jax.lax.pcast(leaf, axes, to="varying")
+    return jax.lax.pvary(leaf, axes)  # type: ignore[attr-defined]  # jax 0.8
 
 
 def constant_log_det(x: Image, per_pixel: Float[Array, ""]) -> LogDet:

@@ -340,7 +340,7 @@ def test_the_table(sweep, tmp_path):
         assert part in text
     assert max(map(len, text.splitlines())) <= 80
     write_run(tmp_path / "run", "control", 0, "failed", **SMALL)
-    write_json(tmp_path / "run/summary.json", {"status": "failed"})
+    write_json(tmp_path / "run/summary.json", {"status": "failed", "steps": 3})
     assert "1 failed" in summary_table(load_sweep(tmp_path / "run"))
 
 

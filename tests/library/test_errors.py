@@ -45,6 +45,38 @@ KEY = jax.random.key(0)
             lambda: fg.Split(prior="uniform"),
             "Split.prior: expected one of standard, learned, got 'uniform'; choose one of these",
         ),
+        *(
+            (
+                lambda bijector=bijector, way=way: getattr(bijector, way)(
+                    bijector.init(KEY, jnp.ones((1, 2, 2, 6))), jnp.zeros((1, 2, 2, 1))
+                ),
+                f"{where}: expected 6 channels as in the parameters, got 1; "
+                "initialize the parameters with images of this shape",
+            )
+            for bijector, way, where in (
+                (fg.ActNorm(), "forward", "ActNorm"),
+                (fg.ActNorm(), "inverse", "ActNorm.inverse"),
+                (fg.LearnedPrior(), "forward", "LearnedPrior"),
+                (fg.LearnedPrior(), "inverse", "LearnedPrior.inverse"),
+                (fg.Permutation(), "forward", "Permutation"),
+                (fg.Permutation(), "inverse", "Permutation.inverse"),
+                (fg.InvertibleConv(), "forward", "channels"),
+                (fg.InvertibleConvLU(), "inverse", "channels"),
+                (fg.Chain(fg.ActNorm(), fg.InvertibleConv()), "forward", "channels"),
+            )
+        ),
+        (
+            lambda: fg.Split().inverse((), (jnp.zeros((1, 4, 4, 2)), jnp.zeros((1, 2, 2, 2)))),
+            "Split.inverse: expected two halves of one image, got shapes (1, 4, 4, 2) and "
+            "(1, 2, 2, 2); pass latents in the shapes that forward returned",
+        ),
+        (
+            lambda: fg.MultiScale((fg.Reverse(), fg.Reverse()), (fg.Split(),)).inverse(
+                {"levels": ((), ()), "splits": ((),)}, (jnp.zeros((1, 4, 4, 2)),) * 3
+            ),
+            "MultiScale.inverse: expected 2 latents, finest first, got 3; pass what forward "
+            "returned, or what sample_latents draws",
+        ),
         (
             lambda: check_image("here", jnp.zeros((4, 4, 3))),
             "here: expected a batch of images (batch, height, width, channels), "

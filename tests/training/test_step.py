@@ -13,6 +13,7 @@ from flowjax_glow.training import (
     copy_state,
     initial_state,
     make_train_step,
+    replicate,
     shard_batch,
 )
 from tests.training import toy
@@ -213,3 +214,13 @@ def test_micro_batches_must_divide_the_batch():
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
         toy.make_step(mesh, accumulate=3)(toy.start(mesh), shard_batch(mesh, toy.batch(0)))
+
+
+@pytest.mark.parametrize("kind", ["threefry2x32", "rbg", "unsafe_rbg"])
+def test_keys_of_every_kind_train(kind):
+    """Whatever the default is when the step is taken."""
+    key, mesh = jax.random.key(0, impl=kind), toy.mesh_of(1)
+    state = replicate(mesh, initial_state(toy.params(), toy.optimizer(), key))
+    step = toy.make_step(mesh, toy.noisy_loss)
+    _, metrics = step(state, shard_batch(mesh, toy.batch(0)))
+    assert np.isfinite(float(metrics["loss"]))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import jax.numpy as jnp
 
 from flowjax_glow.channels import Affine, ChannelAffine, Vector
-from flowjax_glow.errors import check_image, check_positive
+from flowjax_glow.errors import check_channels, check_image, check_positive
 from flowjax_glow.numerics import LOG_SCALE_FACTOR, channel_statistics, constant_log_det
 from flowjax_glow.types import Image, Key, LogDet, Params
 
@@ -35,21 +35,24 @@ class ActNorm(ChannelAffine):
         return {"shift": -mean, "log_scale": -jnp.log(deviation) / self.factor}
 
     def forward(self, params: Params, x: Image) -> tuple[Image, LogDet]:
+        check_channels("ActNorm", x, params["shift"].shape[-1])
         log_scale = self._log_scale(params)
         return (x + params["shift"]) * jnp.exp(log_scale), constant_log_det(x, log_scale.sum())
 
     def inverse(self, params: Params, z: Image) -> tuple[Image, LogDet]:
+        check_channels("ActNorm.inverse", z, params["shift"].shape[-1])
         log_scale = self._log_scale(params)
         return z * jnp.exp(-log_scale) - params["shift"], constant_log_det(z, -log_scale.sum())
 
     def affine(self, params: Params) -> Affine:
         log_scale = self._log_scale(params)
         scale = jnp.exp(log_scale)
-        return Affine(jnp.diag(scale), params["shift"] * scale, log_scale.sum())
+        return Affine(-params["shift"], jnp.diag(scale), jnp.zeros_like(scale), log_scale.sum())
 
     def inverse_affine(self, params: Params) -> Affine:
         log_scale = self._log_scale(params)
-        return Affine(jnp.diag(jnp.exp(-log_scale)), -params["shift"], -log_scale.sum())
+        scale = jnp.exp(-log_scale)
+        return Affine(jnp.zeros_like(scale), jnp.diag(scale), -params["shift"], -log_scale.sum())
 
     def _log_scale(self, params: Params) -> Vector:
         return self.factor * params["log_scale"]

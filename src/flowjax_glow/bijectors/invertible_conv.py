@@ -45,11 +45,13 @@ class ChannelMixing(ChannelAffine):
 
     def affine(self, params: Params) -> Affine:
         factors = self._factors(params)
-        return Affine(factors.weight, _no_shift(factors), factors.log_abs_det)
+        zeros = _no_shift(factors)
+        return Affine(zeros, factors.weight, zeros, factors.log_abs_det)
 
     def inverse_affine(self, params: Params) -> Affine:
         factors = self._factors(params)
-        return Affine(factors.inverse_weight, _no_shift(factors), -factors.log_abs_det)
+        zeros = _no_shift(factors)
+        return Affine(zeros, factors.inverse_weight, zeros, -factors.log_abs_det)
 
     def freeze(self, params: Params) -> Params:
         return {**params, "frozen": self._factors(params)}

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Int
 
 from flowjax_glow.bijector import Bijector
-from flowjax_glow.errors import check_image
+from flowjax_glow.errors import check_channels, check_image
 from flowjax_glow.numerics import zero_log_det
 from flowjax_glow.types import Image, Key, LogDet, Params
 
@@ -21,9 +21,11 @@ class Permutation(Bijector):
         return {"indices": jax.random.permutation(key, x.shape[-1]).astype(jnp.int32)}
 
     def forward(self, params: Params, x: Image) -> tuple[Image, LogDet]:
+        check_channels("Permutation", x, params["indices"].size)
         return _take(x, params["indices"]), zero_log_det(x)
 
     def inverse(self, params: Params, z: Image) -> tuple[Image, LogDet]:
+        check_channels("Permutation.inverse", z, params["indices"].size)
         return _take(z, jnp.argsort(params["indices"])), zero_log_det(z)
 
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flowjax_glow.bijector import Bijector
 from flowjax_glow.channels import halves
 from flowjax_glow.convolution import Precision
-from flowjax_glow.errors import check_choice, check_image, expected
+from flowjax_glow.errors import check_channels, check_choice, check_image, expected
 from flowjax_glow.nets import ZeroConv, apply_net, init_net
 from flowjax_glow.numerics import LOG_SCALE_FACTOR, constant_log_det, sum_events, zero_log_det
 from flowjax_glow.scales import Exponential, Scale
@@ -62,6 +62,13 @@ class Split(Bijector):
 
     def inverse(self, params: Params, z: tuple[Image, Image]) -> tuple[Image, LogDet]:
         stays, noise = z
+        if stays.shape[:-1] != noise.shape[:-1] or abs(stays.shape[-1] - noise.shape[-1]) > 1:
+            raise expected(
+                "Split.inverse",
+                "two halves of one image",
+                got=f"shapes {stays.shape} and {noise.shape}",
+                advice="pass latents in the shapes that forward returned",
+            )
         if self.prior == "standard":
             return self._join(stays, noise), zero_log_det(stays)
         mean, raw = self._prior(params, stays, noise)
@@ -100,9 +107,11 @@ class LearnedPrior(Bijector):
         return {"mean": zeros, "log_std": zeros}
 
     def forward(self, params: Params, x: Image) -> tuple[Image, LogDet]:
+        check_channels("LearnedPrior", x, params["mean"].shape[-1])
         log_std = LOG_SCALE_FACTOR * params["log_std"]
         return (x - params["mean"]) * jnp.exp(-log_std), constant_log_det(x, -log_std.sum())
 
     def inverse(self, params: Params, z: Image) -> tuple[Image, LogDet]:
+        check_channels("LearnedPrior.inverse", z, params["mean"].shape[-1])
         log_std = LOG_SCALE_FACTOR * params["log_std"]
         return z * jnp.exp(log_std) + params["mean"], constant_log_det(z, log_std.sum())

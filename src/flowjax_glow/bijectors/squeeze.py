@@ -31,7 +31,7 @@ class Squeeze(Bijector):
                 advice="pad or crop the images first",
             )
         blocks = x.reshape(batch, height // 2, 2, width // 2, 2, channels)
-        z = blocks.transpose(0, 1, 3, 5, 2, 4).reshape(batch, height // 2, width // 2, -1)
+        z = blocks.transpose(0, 1, 3, 5, 2, 4).reshape(batch, height // 2, width // 2, 4 * channels)
         return z, zero_log_det(x)
 
     def inverse(self, params: Params, z: Image) -> tuple[Image, LogDet]:
@@ -45,5 +45,5 @@ class Squeeze(Bijector):
                 advice="pass what forward returned",
             )
         blocks = z.reshape(batch, height, width, channels // 4, 2, 2)
-        x = blocks.transpose(0, 1, 4, 2, 5, 3).reshape(batch, 2 * height, 2 * width, -1)
+        x = blocks.transpose(0, 1, 4, 2, 5, 3).reshape(batch, 2 * height, 2 * width, channels // 4)
         return x, zero_log_det(z)

@@ -49,6 +49,15 @@ def initial_state(params: Params, optimizer: optax.GradientTransformation, key: 
     )
 
 
+def wrapped_key(words: Leaf) -> Key:
+    """The random key of a state, of the kind that has so many words, whatever the default is."""
+    return jax.random.wrap_key_data(words, impl=_IMPLEMENTATIONS[words.size])
+
+
+#: Kinds of random keys by their words; `unsafe_rbg` draws other numbers, but from these as well.
+_IMPLEMENTATIONS = {2: "threefry2x32", 4: "rbg"}
+
+
 def averaged_params(state: TrainState) -> Params:
     """The parameters with the debiased moving average as float leaves; at step 0 the parameters."""
     return merge(state.params, state.average.values)

@@ -14,7 +14,7 @@ from flowjax_glow.errors import expected
 from flowjax_glow.trainable import merge, trainable
 from flowjax_glow.training.average import check_decay, update_average
 from flowjax_glow.training.mesh import batch_size, replicated, sharded
-from flowjax_glow.training.state import TrainState
+from flowjax_glow.training.state import TrainState, wrapped_key
 from flowjax_glow.training.types import Batch, LossFn, Metrics
 from flowjax_glow.types import Key, Params
 
@@ -67,7 +67,7 @@ def make_train_step(
         gradient = _accumulated(gradient, accumulate, mesh)
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
-        key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.step)
+        key = jax.random.fold_in(wrapped_key(state.key), state.step)
         values = trainable(state.params)
         mean_loss, gradients = gradient(state.params, key, batch)
         norm = optax.tree.norm(gradients)
