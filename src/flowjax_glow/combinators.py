@@ -1,7 +1,7 @@
 """Flows made of bijectors: in a row, repeated, on several scales, turned around."""
 
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal, get_args
@@ -48,12 +48,12 @@ class Chain(Combinator):
     def forward_through(
         self, params: Params, x: Latents, maps: Maps
     ) -> tuple[Latents, LogDet, Tree]:
-        return _in_a_row(zip(self.bijectors, params, strict=True), x, maps.forward)
+        return _in_a_row(_paired("Chain", self.bijectors, params), x, maps.forward)
 
     def inverse_through(
         self, params: Params, z: Latents, maps: Maps
     ) -> tuple[Latents, LogDet, Tree]:
-        rows = reversed(list(zip(self.bijectors, params, strict=True)))
+        rows = reversed(_paired("Chain", self.bijectors, params))
         x, log_det, records = _in_a_row(rows, z, maps.inverse)
         return x, log_det, records[::-1]
 
@@ -76,7 +76,7 @@ class Chain(Combinator):
         """The bijectors with their parameters; neighbours that fold, an actnorm and the 1x1
         convolution after it, stand as one."""
         parts: list[tuple[Bijector, Params]] = []
-        rows = zip(self.bijectors, params, strict=True)
+        rows = _paired("Chain", self.bijectors, params)
         for folds, group in itertools.groupby(rows, lambda row: isinstance(row[0], ChannelAffine)):
             run = list(group)
             if folds and len(run) > 1:
@@ -85,6 +85,20 @@ class Chain(Combinator):
             else:
                 parts += run
         return parts
+
+
+def _paired(
+    where: str, bijectors: Sequence[Bijector], params: Sequence[Params]
+) -> list[tuple[Bijector, Params]]:
+    """Every bijector with its own parameters."""
+    if len(params) != len(bijectors):
+        raise expected(
+            where,
+            f"the parameters of {len(bijectors)} bijectors",
+            got=f"those of {len(params)}",
+            advice="pass what init of this flow returned",
+        )
+    return list(zip(bijectors, params, strict=True))
 
 
 def _in_a_row(
@@ -269,6 +283,15 @@ class MultiScale(Combinator):
     def replace_children(self, children: Tree) -> "MultiScale":
         return replace(self, **children)
 
+    def _rows(
+        self, params: Params
+    ) -> tuple[list[tuple[Bijector, Params]], list[tuple[Bijector, Params]]]:
+        """Levels and splits, each with its own parameters."""
+        return (
+            _paired("MultiScale.levels", self.levels, params["levels"]),
+            _paired("MultiScale.splits", self.splits, params["splits"]),
+        )
+
     def parts(self, tree: Tree) -> list[tuple[str, Bijector, Tree]]:
         levels = list(zip(self.levels, tree["levels"], strict=True))
         splits = list(zip(self.splits, tree["splits"], strict=True))
@@ -283,16 +306,15 @@ class MultiScale(Combinator):
     ) -> tuple[Latents, LogDet, Tree]:
         total, latents = zero_log_det(x), []
         levels, splits = [], []
-        for level, split, own, own_split in zip(
-            self.levels[:-1], self.splits, params["levels"][:-1], params["splits"], strict=True
-        ):
+        (*inner, (last, own_last)), between = self._rows(params)
+        for (level, own), (split, own_split) in zip(inner, between, strict=True):
             x, log_det, record = maps.forward(level, own, x)
             levels.append(record)
             (x, leaves), split_log_det, record = maps.forward(split, own_split, x)
             splits.append(record)
             total += log_det + split_log_det
             latents.append(leaves)
-        x, log_det, record = maps.forward(self.levels[-1], params["levels"][-1], x)
+        x, log_det, record = maps.forward(last, own_last, x)
         records = {"levels": (*levels, record), "splits": tuple(splits)}
         return (*latents, x), total + log_det, records
 
@@ -307,17 +329,11 @@ class MultiScale(Combinator):
                 advice="pass what forward returned, or what sample_latents draws",
             )
         *latents, x = z
-        x, total, record = maps.inverse(self.levels[-1], params["levels"][-1], x)
+        (*inner, (last, own_last)), between = self._rows(params)
+        x, total, record = maps.inverse(last, own_last, x)
         levels, splits = [record], []
-        rows = zip(
-            self.levels[:-1],
-            self.splits,
-            params["levels"][:-1],
-            params["splits"],
-            latents,
-            strict=True,
-        )
-        for level, split, own, own_split, leaves in reversed(list(rows)):
+        rows = zip(inner, between, latents, strict=True)
+        for (level, own), (split, own_split), leaves in reversed(list(rows)):
             x, split_log_det, record = maps.inverse(split, own_split, (x, leaves))
             splits.append(record)
             x, log_det, record = maps.inverse(level, own, x)

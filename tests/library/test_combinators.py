@@ -187,12 +187,12 @@ def test_memory_policies_by_name(unchecked):
 
 def test_parameters_of_another_flow_are_not_cut_to_fit():
     x = images(X, "float32")
-    with pytest.raises(ValueError, match="zip"):
+    with pytest.raises(ValueError, match=r"Chain: expected the parameters of \d bij"):
         fg.Chain(fg.Reverse(), fg.Reverse()).forward(((),), x)
-    with pytest.raises(ValueError, match="zip"):
+    with pytest.raises(ValueError, match=r"Chain: expected the parameters of \d bij"):
         fg.Chain(fg.Reverse()).inverse(((), ()), x)
     latents = LEVELS.forward(LEVEL_PARAMS, images((2, 8, 8, 3), "float32"))[0]
-    with pytest.raises(ValueError, match="zip"):
+    with pytest.raises(ValueError, match=r"MultiScale.inverse: expected 3 latents, fin"):
         LEVELS.inverse(LEVEL_PARAMS, latents[1:])
-    with pytest.raises(ValueError, match="zip"):
+    with pytest.raises(ValueError, match=r"MultiScale.splits: expected the parameters"):
         LEVELS.forward({"levels": ((),) * 3, "splits": ((),)}, images((2, 8, 8, 3), "float32"))
