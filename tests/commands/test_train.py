@@ -148,7 +148,7 @@ def test_a_start_that_fails_claims_nothing(tmp_path):
     pictures.mkdir()
     for number in range(120):
         file = pictures / f"{number}.png"
-        if is_test(file.name):  # which are read after the configuration has been written
+        if is_test(file.name):
             file.write_bytes(b"no picture")
         else:
             matplotlib.image.imsave(file, np.full((8, 8, 3), number / 120))

@@ -189,6 +189,7 @@ def run(
     training = training or Training(experiment)
     source = source_of(experiment)
     check_images(folder, source)
+    held_out = source.examples("test", experiment.held_out)
     with Checkpoints(folder / "checkpoints") as checkpoints:
         state = training.start(source)
         saved = checkpoints.restore(state)
@@ -199,7 +200,7 @@ def run(
         open_run(folder, experiment)
         note_images(folder, source)
         status = Status(folder, int(state.step))
-        attempt = _Attempt(training, source, folder, checkpoints, status, preemption)
+        attempt = _Attempt(training, source, held_out, folder, checkpoints, status, preemption)
         try:
             with status.running():
                 status.write("done", attempt.train(state, show, track))
@@ -216,6 +217,7 @@ class _Attempt:
 
     training: Training
     source: data.Source
+    held_out: Pixels
     folder: Path
     checkpoints: Checkpoints
     status: Status
@@ -223,8 +225,7 @@ class _Attempt:
 
     def train(self, state: TrainState, show: Show, track: str | None) -> int:
         """Trains from `state` to the end; returns the number of steps done."""
-        experiment, folder = self.training.experiment, self.folder
-        held_out = self.source.examples("test", experiment.held_out)
+        experiment, folder, held_out = self.training.experiment, self.folder, self.held_out
         flow, mesh = glow(experiment.model), data_mesh()
         shown = shard_batch(mesh, held_out[: experiment.chunk])
         guard = self.training.guarded_step(mesh, shown)
