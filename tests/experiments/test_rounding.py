@@ -77,7 +77,12 @@ def test_every_run_is_trained_printed_and_written(tmp_path, monkeypatch):
             job.folder.mkdir(parents=True)
             run = job.experiment
             bits = 2 + 0.1 * run.seed + 0.01 * run.nudge
-            summary = {"status": "done", "bits_per_dim": bits, "broken": {"1": 0.5}}
+            summary = {
+                "status": "done",
+                "steps": run.steps,
+                "bits_per_dim": bits,
+                "broken": {"1": 0.5},
+            }
             (job.folder / "config.json").write_text(json.dumps(to_json(run)))
             (job.folder / "summary.json").write_text(json.dumps(summary))
             with MetricsLog(job.folder / "metrics.jsonl") as log:

@@ -49,3 +49,5 @@ def test_an_error_of_a_write_names_the_file(tmp_path):
     with pytest.raises(OSError, match="File too large") as raised:
         log.append(1, {"loss": 1.0})
     assert raised.value.filename == str(log.path)
+    with pytest.raises(OSError, match="File too large"):
+        log.close()

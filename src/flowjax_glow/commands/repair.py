@@ -86,7 +86,7 @@ class Repair(Command):
         trained = load_trained(self.run)
         first = self._judge(trained)
         print(f"before: {first.bits_per_dim:.3f} bits/dim, {first.report}")
-        if first.report.verdict == "trustworthy" and not self.force:
+        if first.report.verdict not in ("at risk", "broken") and not self.force:
             print(f"{self.run}: nothing is broken, and nothing was trained; --force does so")
             return 0
         with claimed(output):

@@ -79,9 +79,10 @@ class MetricsLog(AbstractContextManager["MetricsLog"]):
 
     def close(self) -> None:
         """Closes the file; the next row opens it again."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        file, self._file = self._file, None
+        if file is not None:
+            with naming(self.path):  # what could not be written before is tried again
+                file.close()
 
     def __exit__(self, *raised: object) -> None:
         self.close()
