@@ -104,9 +104,10 @@ def test_samples_are_drawn_and_never_overwritten(trained):
     assert code == 2
     assert "expected no such file yet, got one; move it away" in output
     assert invoke("sample", trained, "--temperature=0.7", "--averaged")[0] == 0
-    code, output = invoke("sample", trained, "--temperature=-1")
-    assert code == 2
-    assert "--temperature: expected a number from 0, got -1.0" in output
+    for command in ("sample", "mixing", "attack"):
+        code, output = invoke(command, trained, "--temperature=-1")
+        assert code == 2
+        assert "--temperature: expected a finite number from 0, got -1.0" in output
 
 
 def test_levels_of_a_trained_run_are_mixed(trained):

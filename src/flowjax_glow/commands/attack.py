@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from tyro.conf import UseAppendAction
 
-from flowjax_glow.commands.command import OnRuns
+from flowjax_glow.commands.command import OnRuns, check_temperature
 from flowjax_glow.diagnostics import attack, out_of_distribution
 from flowjax_glow.errors import check_count
 from flowjax_glow.files import write_json
@@ -38,6 +38,7 @@ class Attack(OnRuns):
 
     def __call__(self) -> None:
         check_count("--images", self.images)
+        check_temperature(self.temperature)
         check_count("--steps", self.steps)
         keep_compiled_programs()
         for trained in trained_runs(self.run):

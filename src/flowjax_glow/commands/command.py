@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 import inspect
+import math
 import re
 import sys
 import textwrap
@@ -50,6 +51,18 @@ class OnRuns(Command):
         folder = run / kind
         folder.mkdir(exist_ok=True)
         return folder / f"{name_with_options(self, first, but)}.json"
+
+
+def check_temperature(value: float) -> None:
+    """Raises unless `value` can scale latents.
+
+    Raises:
+        ValueError: in terms of the option --temperature.
+    """
+    if not 0 <= value < math.inf:
+        raise expected(
+            "--temperature", "a finite number from 0", got=value, advice="1 is the model's"
+        )
 
 
 def run_command(

@@ -10,7 +10,7 @@ import numpy as np
 
 from flowjax_glow.bijectors import Permutation, Split
 from flowjax_glow.combinators import Chain, MultiScale, Repeat
-from flowjax_glow.commands.command import OnRuns
+from flowjax_glow.commands.command import OnRuns, check_temperature
 from flowjax_glow.density import encode
 from flowjax_glow.diagnostics import latent_shares, mixed_images
 from flowjax_glow.errors import check_count
@@ -49,6 +49,7 @@ class Mixing(OnRuns):
         from flowjax_glow import plotting  # a third of a second
 
         check_count("--images", self.images)
+        check_temperature(self.temperature)
         keep_compiled_programs()
         for trained in trained_runs(self.run):
             flow, params, n_bits = trained.flow, trained.state.params, trained.experiment.n_bits

@@ -8,7 +8,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import Progress
 
-from flowjax_glow.commands.command import OnRuns
+from flowjax_glow.commands.command import OnRuns, check_temperature
 from flowjax_glow.commands.pictures import COLUMNS, ROWS, save_sheet, with_count
 from flowjax_glow.density import sample_pixels_and_finite
 from flowjax_glow.errors import check_count, expected
@@ -46,10 +46,7 @@ class Sample(OnRuns):
     def __call__(self) -> None:
         check_count("--count", self.count)
         check_count("--chunk", self.chunk)
-        if not self.temperature >= 0:
-            raise expected(
-                "--temperature", "a number from 0", got=self.temperature, advice="1 is the model's"
-            )
+        check_temperature(self.temperature)
         for run in run_folders(self.run):
             if self.file_of(run).exists():
                 raise expected(
