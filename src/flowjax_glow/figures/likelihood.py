@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 
 from flowjax_glow import plotting
 from flowjax_glow.figures import style
-from flowjax_glow.figures.panels import CROSS, band, say, variant_legend
+from flowjax_glow.figures.panels import CROSS, band, variant_legend
 from flowjax_glow.figures.selection import (
     Drawing,
     by_variant,
@@ -25,31 +25,37 @@ from flowjax_glow.runs.results import Run
 
 
 def training_loss(runs: Sequence[Run]) -> Drawing:
-    """Means over windows of batches; mean over seeds with a band from lowest to highest."""
+    """Means over windows of batches; mean over seeds with a band from lowest to highest.
+
+    Below, what each variant has more than the control of the same seed, where there are both.
+    """
     runs = in_order(require(runs, Run.window_losses, "no window of training losses is full yet"))
     steps, losses = side_by_side([run.window_losses() for run in runs])
     differences = losses - _controls(runs, losses)
     variants = list(by_variant(runs))
+    known = np.nan_to_num(differences)
+    compared = [name for name in variants if known[rows_of(runs, name)].any()]
 
-    figure = plotting.new_figure(4.6)
-    above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 2])
+    figure = plotting.new_figure(4.6 if compared else 3.2)
+    heights = [3, 2] if compared else [3]
+    shape = {"sharex": True, "squeeze": False, "height_ratios": heights}
+    panels = figure.subplots(len(heights), 1, **shape)[:, 0]
     for variant in variants:
-        rows = rows_of(runs, variant)
-        band(above, steps, losses[rows], np.mean, **style.pen(variant, marker=True))
-        if variant != "control" and np.isfinite(differences[rows]).any():
-            band(below, steps, differences[rows], np.mean, **style.pen(variant, marker=True))
-    _loss_limit(above, losses)
-    _mark_diverged(above, runs, steps, losses)
-    _finish_differences(below, differences)
-    above.set_ylabel("training loss (bits/dim)")
-    below.set_ylabel("loss minus control's\n(bits/dim)")
-    below.set_xlabel("training step")
+        pen = style.pen(variant, marker=True)
+        band(panels[0], steps, losses[rows_of(runs, variant)], np.mean, **pen)
+    _loss_limit(panels[0], losses)
+    _mark_diverged(panels[0], runs, steps, losses)
+    panels[0].set_ylabel("training loss (bits/dim)")
+    if compared:
+        _draw_differences(panels[1], runs, steps, differences, compared)
+    panels[-1].set_xlabel("training step")
     variant_legend(figure, variants, marker=True)
+    below = " Below, differences are taken per seed (same data order)." if compared else ""
     note(
         figure,
         f"Each point is the mean loss of {_window(runs)} batches; lines: mean over seeds, bands: "
-        "lowest to highest seed. Below, differences are taken per seed (same data order). "
-        f"Cross: a seed that diverged. Largest, perhaps beyond the axis: {np.nanmax(losses):.4g}.",
+        f"lowest to highest seed.{below} Cross: a seed that diverged. Largest, perhaps beyond the "
+        f"axis: {np.nanmax(losses):.4g}.",
     )
     return figure, {
         "steps": steps,
@@ -92,13 +98,19 @@ def _mark_diverged(axes: Axes, runs: Sequence[Run], steps: np.ndarray, losses: n
             axes.plot(steps[place], height, color=color, clip_on=False, **CROSS)
 
 
-def _finish_differences(axes: Axes, differences: np.ndarray) -> None:
+def _draw_differences(
+    axes: Axes,
+    runs: Sequence[Run],
+    steps: np.ndarray,
+    differences: np.ndarray,
+    variants: Sequence[str],
+) -> None:
+    for variant in variants:
+        pen = style.pen(variant, marker=True)
+        band(axes, steps, differences[rows_of(runs, variant)], np.mean, **pen)
     axes.axhline(0.0, color=style.pen("control")["color"], linewidth=0.8)
-    if np.any(differences[np.isfinite(differences)]):
-        _loss_limit(axes, differences)
-    else:
-        say(axes, "a variant and the control of the same seed are needed")
-        axes.set_yticks([])
+    _loss_limit(axes, differences)
+    axes.set_ylabel("loss minus control's\n(bits/dim)")
 
 
 def held_out(runs: Sequence[Run]) -> Drawing:

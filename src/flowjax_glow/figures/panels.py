@@ -164,8 +164,3 @@ def ordered_pen(index: int, count: int, *, marker: bool = False) -> dict[str, An
     """Keywords of the line of one of `count` noise levels or depths."""
     pen = {"color": style.shade(index, count), "linestyle": "-"}
     return pen | {"marker": "os^vDPX<>h"[index % 10]} if marker else pen
-
-
-def say(axes: Axes, text: str) -> None:
-    """A remark in the middle of a panel that has nothing to show."""
-    axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color="#666666")
