@@ -170,6 +170,17 @@ def test_a_run_that_never_began_is_in_nobodys_way(trained, tmp_path):
 
 
 @pytest.mark.usefixtures("planned")
+def test_a_run_without_its_configuration_starts_over_only_when_told(trained, tmp_path):
+    folder = shutil.copytree(trained[0], tmp_path / "r")
+    (folder / "config.json").unlink()
+    code, output = train(folder)
+    assert code == 2
+    assert "expected config.json beside checkpoints and metrics.jsonl, got none" in output
+    assert "4 steps, 1 warming up" in train(folder, "--restart")[1]
+    assert len(list(tmp_path.glob("r.replaced-*"))) == 1
+
+
+@pytest.mark.usefixtures("planned")
 def test_bundled_images_are_said_to_be_so_unless_they_were_asked_for(tmp_path):
     told = "no --data: crops of six photographs of packages; folder:PATH takes yours\n"
     for number, (option, says) in enumerate(

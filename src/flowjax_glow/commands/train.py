@@ -15,7 +15,14 @@ from flowjax_glow.errors import expected
 from flowjax_glow.runs import images
 from flowjax_glow.runs.compilation import keep_compiled_programs
 from flowjax_glow.runs.experiment import Experiment, read_config
-from flowjax_glow.runs.folder import check_same, claimed, has_begun, is_finished, set_aside
+from flowjax_glow.runs.folder import (
+    check_same,
+    claimed,
+    has_begun,
+    holds_run,
+    is_finished,
+    set_aside,
+)
 from flowjax_glow.runs.images import check_builds, fit_to_data, source_of
 from flowjax_glow.runs.load import load_trained
 from flowjax_glow.runs.run import run
@@ -61,15 +68,17 @@ class Train(OnOneModel):
         output = self.output or self._default_output(wanted)
         check_output(output)
         goes_on = not self.restart and (output / "config.json").exists()
-        experiment = fit_to_data(wanted, source, read_config(output) if goes_on else None)
-        experiment = self._going_on(experiment, output)
+        earlier = read_config(output) if goes_on else None
+        experiment = fit_to_data(wanted, source, earlier)
+        if earlier is not None and has_begun(output):
+            experiment = self._going_on(experiment, earlier)
         if self.track is not None:
             check_tracker("--track", self.track)
         check_builds(experiment, source.shape, jax.device_count())
         end_on_sigterm()
         keep_compiled_programs()
         keep_freed_memory()
-        if self.restart and (output / "config.json").exists():
+        if self.restart and holds_run(output):
             with claimed(output):
                 pass  # nobody trains in it
             set_aside(output)
@@ -105,15 +114,14 @@ class Train(OnOneModel):
             option or self.config or field in [each.partition("=")[0].strip() for each in self.set]
         )
 
-    def _going_on(self, experiment: Experiment, output: Path) -> Experiment:
+    def _going_on(self, experiment: Experiment, earlier: Experiment) -> Experiment:
         """A recommended warm-up follows from the planned steps; a run that goes on keeps its own.
 
         So more steps train on. One that is as long as the steps is left to be refused.
         """
-        given = self.preset != BY_IMAGES or self._names("optimizer.warmup_steps")
-        if given or self.restart or not has_begun(output):
+        if self.preset != BY_IMAGES or self._names("optimizer.warmup_steps"):
             return experiment
-        steps = min(read_config(output).optimizer.warmup_steps, experiment.steps - 1)
+        steps = min(earlier.optimizer.warmup_steps, experiment.steps - 1)
         optimizer = dataclasses.replace(experiment.optimizer, warmup_steps=steps)
         return dataclasses.replace(experiment, optimizer=optimizer)
 
@@ -121,7 +129,7 @@ class Train(OnOneModel):
 def check_output(folder: Path) -> None:
     """Raises unless `folder` is a run folder, or has nothing that a run would mix with."""
     inside = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    if "sweep.json" in inside or (inside - {"lock"} and "config.json" not in inside):
+    if "sweep.json" in inside or (inside - {"lock"} and not holds_run(folder)):
         raise expected(
             f"--output={folder}",
             "a run folder, an empty one or none yet",

@@ -61,10 +61,19 @@ def has_begun(folder: Path) -> bool:
     """Whether a run in `folder` took a step; what failed before has nothing to go on with."""
     if (folder / "summary.json").exists() or latest_step(folder / "checkpoints") is not None:
         return True
-    status, metrics = read_json(folder / "status.json") or {}, folder / "metrics.jsonl"
+    status, metrics = read_status(folder) or {}, folder / "metrics.jsonl"
     if status.get("step", 0) or status.get("resumed_from", 0):
         return True
     return metrics.exists() and any(row["step"] > 0 for row in read_metrics(metrics))
+
+
+def holds_run(folder: Path) -> bool:
+    """Whether there is anything of a run in `folder`, be it in what state it may."""
+    return any((folder / name).exists() for name in _OF_A_RUN)
+
+
+#: What a run leaves, by the first of which it is known.
+_OF_A_RUN = ("config.json", "checkpoints", "metrics.jsonl")
 
 
 def check_same(folder: Path, experiment: Experiment) -> None:
@@ -91,7 +100,7 @@ def check_same(folder: Path, experiment: Experiment) -> None:
 
 def _check_new(folder: Path) -> None:
     """Raises if there is something of a run whose configuration is not known any more."""
-    left = [name for name in ("checkpoints", "metrics.jsonl") if (folder / name).exists()]
+    left = [name for name in _OF_A_RUN[1:] if (folder / name).exists()]
     if left:
         raise ConfigChangedError(
             f"{folder}: expected config.json beside {' and '.join(left)}, got none; put it back, "
@@ -107,7 +116,7 @@ def check_starts(folder: Path) -> None:
     """
     if not (folder / "config.json").exists():
         return
-    earlier, status = read_config(folder), read_json(folder / "status.json") or {}
+    earlier, status = read_config(folder), read_status(folder) or {}
     metrics = folder / "metrics.jsonl"
     rows = read_metrics(metrics) if metrics.exists() else []
     reached = max([status.get("step", 0), *(row["step"] for row in rows)])
@@ -155,7 +164,8 @@ def read_status(folder: Path) -> dict[str, Any] | None:
     Raises:
         ValueError: if it is damaged.
     """
-    return read_json(folder / "status.json", {"status": str}, {"step": int, "seconds": float})
+    perhaps = {"step": int, "resumed_from": int, "seconds": float}
+    return read_json(folder / "status.json", {"status": str}, perhaps)
 
 
 def read_summary(folder: Path) -> dict[str, Any] | None:
