@@ -9,6 +9,7 @@ import numpy as np
 from scipy import special
 
 from experiments.claims.thresholds import CONFIDENCE
+from flowjax_glow.diagnostics.rates import limits
 
 Interval: TypeAlias = tuple[float, float]
 
@@ -47,12 +48,8 @@ def mean_interval(values: Sequence[float]) -> Interval:
 
 
 def clopper_pearson(count: int, total: int) -> Interval:
-    """The exact binomial interval, from quantiles of beta distributions; (0, 1) of nothing."""
-    if total == 0:
-        return 0.0, 1.0
-    lower = special.betaincinv(count, total - count + 1, _EACH_TAIL) if count else 0.0
-    upper = special.betaincinv(count + 1, total - count, 1 - _EACH_TAIL) if count < total else 1.0
-    return float(lower), float(upper)
+    """The exact binomial interval; (0, 1) of nothing."""
+    return limits(count, total, _EACH_TAIL)
 
 
 def rate_interval(counts: Sequence[Count]) -> Interval:

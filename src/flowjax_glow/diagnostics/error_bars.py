@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 
 from flowjax_glow.bijector import Bijector
 from flowjax_glow.diagnostics.chunks import CHUNK, in_chunks
-from flowjax_glow.diagnostics.precision import inverse_in_float64, widened
+from flowjax_glow.diagnostics.precision import inverse, inverse_in_float64, widened
 from flowjax_glow.rebuild import with_memory
 from flowjax_glow.types import Image, Latents, Params
 
@@ -70,7 +70,7 @@ def decode_with_error(
 
 def _decode(flow: Bijector, params: Params, factor: float, host: Any) -> tuple[Any, ...]:
     z = jax.tree.map(jnp.asarray, host)
-    x = np.asarray(_inverse(flow, params, z))
+    x = np.asarray(inverse(flow, params, z))
     finite = np.all(np.isfinite(x), axis=(1, 2, 3))
     safe = np.where(finite[:, None, None, None], x, np.float32(0))
     residual, direction = _residual(flow, params, z, safe)
@@ -111,11 +111,6 @@ def _residual_in_float64(flow: Bijector, params: Params, z: Latents, x: Image) -
     size = jnp.sqrt(jnp.stack(squares).sum(0))
     safe = jnp.where(size > 0, size, 1.0)[:, None, None, None]
     return size, jax.tree.map(lambda leaf: (leaf / safe).astype(jnp.float32), residual)
-
-
-@partial(jax.jit, static_argnums=0)
-def _inverse(flow: Bijector, params: Params, z: Latents) -> Image:
-    return flow.inverse(flow.freeze(params), z)[0]
 
 
 @partial(jax.jit, static_argnums=0)

@@ -66,7 +66,7 @@ def precision_gap(
     for tau in taus:
         z = jax.tree.map(lambda leaf: tau * leaf, noise)  # noqa: B023
         exact, error, rounded_error = inverse_in_float64(flow, params, z)
-        rows.append(relative_gap(np.asarray(_inverse(flow, params, z)), exact))
+        rows.append(relative_gap(np.asarray(inverse(flow, params, z)), exact))
         errors.append((worst(error), worst(rounded_error)))
     gaps, (float64_error, rounded_error) = np.array(rows), np.array(errors).T
     return PrecisionGap(
@@ -80,7 +80,8 @@ def precision_gap(
 
 
 @partial(jax.jit, static_argnums=0)
-def _inverse(flow: Bijector, params: Params, z: Latents) -> Image:
+def inverse(flow: Bijector, params: Params, z: Latents) -> Image:
+    """``G(z)``, compiled."""
     return flow.inverse(params, z)[0]
 
 

@@ -36,12 +36,12 @@ class Share:
     @property
     def below(self) -> float:
         """The upper bound of the rate: a larger one gives so few in one of twenty cases at most."""
-        return 1.0 if self.count == self.of else _rate_of(self.count, self.of, 1 - CONFIDENCE)
+        return limits(self.count, self.of, 1 - CONFIDENCE)[1]
 
     @property
     def above(self) -> float:
         """The lower bound of the rate."""
-        return _rate_of(self.count - 1, self.of, CONFIDENCE) if self.count else 0.0
+        return limits(self.count, self.of, 1 - CONFIDENCE)[0]
 
     def against(self, rate: float) -> Decision:
         """Whether the rate is surely below or above `rate`."""
@@ -61,6 +61,16 @@ class Share:
             else f"below {percent(self.below)}",
         }[decision]
         return f"{self.count} of {self.of} {what}{share}: {bounds} at {percent(CONFIDENCE)}"
+
+
+def limits(count: int, total: int, tail: float) -> tuple[float, float]:
+    """Clopper and Pearson's exact limits of a rate, each wrong in a share `tail` of cases at most.
+
+    The lower one makes `count` or more of `total` just that likely, the upper one `count` or fewer;
+    of nothing they are 0 and 1.
+    """
+    lower = _rate_of(count - 1, total, 1 - tail) if count else 0.0
+    return lower, 1.0 if count == total else _rate_of(count, total, tail)
 
 
 @functools.cache
