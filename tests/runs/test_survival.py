@@ -12,43 +12,25 @@ import pytest
 from flowjax_glow.runs import run as module
 from flowjax_glow.runs.folder import ConfigChangedError, is_finished
 from flowjax_glow.runs.load import load_trained
-from flowjax_glow.runs.presets import SMOKE
 from flowjax_glow.runs.run import Training, run
 from flowjax_glow.training import (
     CheckpointError,
-    OptimizerConfig,
     Preempted,
     Preemption,
     read_metrics,
 )
 from tests.commands.invoke import invoke
+from tests.runs.tiny import TINY
 from tests.training.test_checkpoints import entries
 
-TINY = dataclasses.replace(
-    SMOKE,
-    model=dataclasses.replace(SMOKE.model, levels=2, depth=1, width=4),
-    optimizer=OptimizerConfig(),
-    dataset="digits",
-    image_size=None,
-    batch=8,
-    init_images=16,
-    steps=8,
-    save_every=3,
-    look_every=4,
-    monitor_every=4,
-    held_out=8,
-    look_samples=8,
-    final_samples=8,
-    clip_samples=8,
-    chunk=8,
-)
+SAVED = dataclasses.replace(TINY, save_every=3, look_every=4, monitor_every=4)
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     """A run that nothing has happened to; it keeps the checkpoints of the steps 6 and 8."""
     folder = tmp_path_factory.mktemp("whole") / "run"
-    assert run(TINY, folder)["status"] == "done"
+    assert run(SAVED, folder)["status"] == "done"
     assert sorted(path.name for path in (folder / "checkpoints").iterdir()) == ["6", "8"]
     return folder
 
@@ -90,7 +72,7 @@ def keep_steps(folder, last):
 def test_a_run_goes_on_from_the_checkpoint_before_a_broken_one(folder, whole):
     shutil.rmtree(folder / "checkpoints/8/state")
     with pytest.warns(UserWarning, match="step 8 in .* is not usable .*; it goes on from 6"):
-        run(TINY, folder)
+        run(SAVED, folder)
     assert_same_run(folder, whole)
     names = sorted(path.name.partition("-")[0] for path in (folder / "checkpoints").iterdir())
     assert names == ["6", "8", "8.corrupt"]
@@ -132,7 +114,7 @@ def test_checkpoints_that_were_there_are_missed(folder, fields, last):
     keep_steps(folder, last)
     before = entries(folder)
     with pytest.raises(CheckpointError, match=r"checkpoints: expected a checkpoint, .*--restart$"):
-        run(TINY, folder)
+        run(SAVED, folder)
     assert entries(folder) == before
 
 
@@ -140,7 +122,7 @@ def test_a_run_killed_before_its_first_save_starts_anew(folder, whole):
     shutil.rmtree(folder / "checkpoints")
     set_status(folder, status="running", step=0)
     keep_steps(folder, 3)
-    run(TINY, folder)
+    run(SAVED, folder)
     assert_same_run(folder, whole)
 
 
@@ -148,10 +130,10 @@ def test_what_lacks_its_configuration_is_refused(folder, whole, tmp_path):
     (folder / "config.json").unlink()
     message = r"expected config.json beside checkpoints and metrics.jsonl, got none; .*--restart$"
     with pytest.raises(ConfigChangedError, match=message):
-        run(TINY, folder)
+        run(SAVED, folder)
     finished = shutil.copytree(whole, tmp_path / "finished")
     with pytest.raises(ConfigChangedError, match="batch: 8 -> 16"):
-        is_finished(finished, dataclasses.replace(TINY, batch=16))
+        is_finished(finished, dataclasses.replace(SAVED, batch=16))
 
 
 @pytest.mark.parametrize("last", [None, 5])
@@ -162,7 +144,7 @@ def test_a_log_that_lacks_steps_is_told(folder, last):
         keep_steps(folder, last)
     message = f"expected rows of the 8 steps before the checkpoint, got {last or 0}; the others"
     with pytest.warns(UserWarning, match=message):
-        assert run(TINY, folder)["status"] == "done"
+        assert run(SAVED, folder)["status"] == "done"
     # the last look is taken again, so that the summary has its numbers
     assert [row["step"] for row in read_metrics(folder / "metrics.jsonl") if "held_out" in row][
         -1
@@ -180,7 +162,7 @@ class Signalled(Training):
 
 def preempted(folder, training=None):
     with Preemption() as preemption, pytest.raises(Preempted) as caught:
-        run(TINY, folder, training=training, preemption=preemption)
+        run(SAVED, folder, training=training, preemption=preemption)
     told = status(folder)
     assert (told["status"], told["step"]) == ("preempted", caught.value.step)
     return caught.value.step
@@ -188,9 +170,9 @@ def preempted(folder, training=None):
 
 def test_a_signal_ends_a_run_after_a_save_and_it_goes_on(tmp_path, whole):
     folder = tmp_path / "run"
-    assert preempted(folder, Signalled(TINY)) == 7
+    assert preempted(folder, Signalled(SAVED)) == 7
     assert (folder / "checkpoints/7").is_dir()
-    run(TINY, folder)
+    run(SAVED, folder)
     assert_same_run(folder, whole)
 
 
@@ -207,7 +189,7 @@ def test_a_signal_interrupts_a_look_which_is_taken_when_it_goes_on(tmp_path, who
         assert preempted(folder) == 4
     rows = read_metrics(folder / "metrics.jsonl")
     assert [row["step"] for row in rows if "held_out" in row] == [0]
-    run(TINY, folder)
+    run(SAVED, folder)
     assert_same_run(folder, whole)
 
 

@@ -11,29 +11,13 @@ import pytest
 
 from flowjax_glow.runs.folder import claimed
 from flowjax_glow.runs.load import load_trained
-from flowjax_glow.runs.presets import SMOKE
 from flowjax_glow.runs.run import Training, run
 from flowjax_glow.runs.tracking import TRACKERS, look_of
-from flowjax_glow.training import OptimizerConfig, read_metrics
+from flowjax_glow.training import read_metrics
 from tests.commands.invoke import invoke
+from tests.runs.tiny import TINY
 
-TINY = dataclasses.replace(
-    SMOKE,
-    model=dataclasses.replace(SMOKE.model, levels=2, depth=1, width=4),
-    optimizer=OptimizerConfig(),
-    dataset="digits",
-    image_size=None,
-    batch=8,
-    init_images=16,
-    steps=8,
-    save_every=4,
-    look_every=3,
-    held_out=8,
-    look_samples=8,
-    final_samples=8,
-    clip_samples=8,
-    chunk=8,
-)
+SHOWN = dataclasses.replace(TINY, save_every=4, look_every=3)
 
 
 class KilledError(Exception):
@@ -72,9 +56,9 @@ def tracked(tmp_path_factory):
     """A run that was killed after seven steps, of which four were saved, and went on."""
     folder = tmp_path_factory.mktemp("tracked") / "run"
     with pytest.raises(KilledError):
-        run(TINY, folder, training=Dies(TINY), track="tensorboard")
+        run(SHOWN, folder, training=Dies(SHOWN), track="tensorboard")
     before = shown(folder)
-    run(TINY, folder, track="tensorboard")
+    run(SHOWN, folder, track="tensorboard")
     return folder, before
 
 
@@ -111,7 +95,7 @@ class DiesEarly(Training):
 def test_a_run_that_starts_again_shows_its_start_once(tmp_path):
     for _ in range(2):
         with pytest.raises(KilledError):
-            run(TINY, tmp_path, training=DiesEarly(TINY), track="tensorboard")
+            run(SHOWN, tmp_path, training=DiesEarly(SHOWN), track="tensorboard")
     assert set(shown(tmp_path).values()) == {1}
     assert shown(tmp_path)["image", "samples", 0] == 1
 
@@ -190,7 +174,7 @@ def test_the_model_of_a_run_that_diverged_is_shown_at_its_step(copied):
 def test_a_run_that_ended_before_its_summary_keeps_its_numbers(copied):
     whole = shown(copied)
     (copied / "summary.json").unlink()
-    run(TINY, copied, track="tensorboard")
+    run(SHOWN, copied, track="tensorboard")
     assert shown(copied) == whole
 
 
@@ -198,7 +182,7 @@ def test_a_torn_file_is_mended_and_numbers_are_shown_anew(copied):
     whole = shown(copied)
     file = max((copied / "tensorboard").iterdir(), key=lambda file: file.stat().st_size)
     file.write_bytes(file.read_bytes() + b"\x10\0\0\0\0\0\0\0torn")
-    with TRACKERS["tensorboard"](copied, TINY, 8) as tracker:
+    with TRACKERS["tensorboard"](copied, SHOWN, 8) as tracker:
         assert [step for step in range(9) if tracker.shows(step)] == [0, 3, 6, 8]
         for row in read_metrics(copied / "metrics.jsonl"):
             tracker.row(row)
