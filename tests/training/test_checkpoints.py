@@ -26,6 +26,9 @@ from flowjax_glow.training import (
 )
 from flowjax_glow.training.fingerprints import fingerprint
 from tests.training import toy
+from tests.training.orbax import REPORTS_TOO_LATE
+
+pytestmark = REPORTS_TOO_LATE
 
 
 def at_step(state, step):
