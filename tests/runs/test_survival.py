@@ -21,10 +21,7 @@ from flowjax_glow.training import (
 )
 from tests.commands.invoke import invoke
 from tests.runs.tiny import TINY
-from tests.training.orbax import REPORTS_TOO_LATE
 from tests.training.test_checkpoints import entries
-
-pytestmark = REPORTS_TOO_LATE
 
 SAVED = dataclasses.replace(TINY, save_every=3, look_every=4, monitor_every=4)
 

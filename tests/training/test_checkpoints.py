@@ -2,6 +2,7 @@
 
 import builtins
 import errno
+import gc
 import itertools
 import os
 import re
@@ -9,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -26,9 +28,6 @@ from flowjax_glow.training import (
 )
 from flowjax_glow.training.fingerprints import fingerprint
 from tests.training import toy
-from tests.training.orbax import REPORTS_TOO_LATE
-
-pytestmark = REPORTS_TOO_LATE
 
 
 def at_step(state, step):
@@ -94,6 +93,7 @@ def test_remains_of_a_killed_save_are_removed(tmp_path):
 SAVING = """
 import itertools, sys
 from dataclasses import replace
+from pathlib import Path
 import jax.numpy as jnp
 from flowjax_glow.training import Checkpoints, initial_state
 from tests.training import toy
@@ -266,6 +266,18 @@ def test_a_broken_checkpoint_gives_way_to_the_one_before(tmp_path, two_steps, ki
         "2.",
         "3",
     ]
+
+
+def test_a_reading_that_fails_leaves_nothing_that_reports_later(tmp_path, two_steps, monkeypatch):
+    late = []
+    monkeypatch.setattr(sys, "unraisablehook", late.append)
+    folder = Path(shutil.copytree(two_steps, tmp_path / "checkpoints"))
+    truncate(folder / "2")
+    for _ in range(5):  # which of the leaves fails first is a race
+        with pytest.warns(UserWarning, match="is not usable"):
+            read_checkpoint(folder, weighty(0))
+        gc.collect()
+    assert late == []
 
 
 def test_with_no_usable_checkpoint_all_are_named_and_stay(tmp_path, two_steps):

@@ -1,8 +1,13 @@
 """One checkpoint on the disk: how a state is written, and read back leaf by leaf."""
 
+import gc
 import itertools
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
+from types import CoroutineType, ModuleType
 from typing import Any, TypeAlias
 
 import jax
@@ -19,6 +24,9 @@ _Description: TypeAlias = dict[str, dict[str, Any]]
 
 #: Leaves that a complaint names before it only counts them.
 _NAMED = 3
+
+#: Seconds that what a failed reading left under way may take to end.
+_PATIENCE = 5.0
 
 
 class CheckpointError(RuntimeError):
@@ -53,7 +61,42 @@ def read_stored(path: Path, example: TrainState) -> TrainState:
     except Unusable:
         raise
     except Exception as error:  # damage shows in many ways, and most of them are orbax's own
-        raise Unusable(f"it cannot be read, {first_line(error)}") from error
+        reason = f"it cannot be read, {first_line(error)}"
+    # here, where no traceback holds them any more
+    _end_leftovers()
+    raise Unusable(reason)
+
+
+def _end_leftovers() -> None:
+    """Ends, unheard, what orbax left under way when it could not read a leaf.
+
+    It reads all leaves at a time and closes its event loop at the first that fails. The others
+    would report to it at some later time, each with a traceback on stderr.
+    """
+    end = time.monotonic() + _PATIENCE
+    with _unheard():
+        gc.collect()
+        while _orbax_runs() and time.monotonic() < end:
+            time.sleep(0.01)
+            gc.collect()
+
+
+def _orbax_runs() -> bool:
+    return any(
+        isinstance(thing, CoroutineType) and "orbax" in thing.cr_code.co_filename
+        for thing in gc.get_objects()
+    )
+
+
+@contextmanager
+def _unheard() -> Iterator[None]:
+    """Drops errors that nobody can catch."""
+    hook = sys.unraisablehook
+    sys.unraisablehook = lambda report: None
+    try:
+        yield
+    finally:
+        sys.unraisablehook = hook
 
 
 def first_line(error: BaseException) -> str:
