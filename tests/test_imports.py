@@ -25,7 +25,7 @@ ROWS = (
     {"combinators"},
     {"walk", "rebuild"},
     {"config", "density"},
-    {"glowip"},
+    {"glowip", "realnvp", "testing"},
     {"training", "diagnostics", "data"},
     {"runs"},
     {"figures"},

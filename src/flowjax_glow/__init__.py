@@ -25,8 +25,10 @@ from flowjax_glow.density import (
     sample_pixels,
 )
 from flowjax_glow.glowip import GlowIPConfig
-from flowjax_glow.nets import CouplingNet
+from flowjax_glow.nets import MLP, CouplingNet, NetFunctions
+from flowjax_glow.numerics import constant_log_det, sum_events, zero_log_det
 from flowjax_glow.pixels import bin_midpoints, dequantize, to_pixels
+from flowjax_glow.realnvp import RealNVPConfig, realnvp
 from flowjax_glow.rebuild import with_memory, with_net_dtype, with_net_precision
 from flowjax_glow.scales import (
     SCALES,
@@ -48,6 +50,7 @@ from flowjax_glow.walk import flatten_records, walk_forward, walk_inverse
 __version__ = "0.1.0"
 
 __all__ = [
+    "MLP",
     "SCALES",
     "ActNorm",
     "Additive",
@@ -69,7 +72,9 @@ __all__ = [
     "LearnedPrior",
     "Maps",
     "MultiScale",
+    "NetFunctions",
     "Permutation",
+    "RealNVPConfig",
     "Repeat",
     "Reverse",
     "Scale",
@@ -82,19 +87,23 @@ __all__ = [
     "TwoSigmoid",
     "bin_midpoints",
     "bits_per_dim",
+    "constant_log_det",
     "decode",
     "dequantize",
     "encode",
     "flatten_records",
     "glow",
     "log_prob",
+    "realnvp",
     "sample",
     "sample_latents",
     "sample_pixels",
+    "sum_events",
     "to_pixels",
     "walk_forward",
     "walk_inverse",
     "with_memory",
     "with_net_dtype",
     "with_net_precision",
+    "zero_log_det",
 ]

@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 import jax
 
 from flowjax_glow.trainable import merge, trainable
-from flowjax_glow.types import Image, Key, Latents, LogDet, Params
+from flowjax_glow.types import Event, Key, Latents, LogDet, Params
 
 
 class Bijector(ABC):
@@ -28,7 +28,7 @@ class Bijector(ABC):
     1. Subclass this as a frozen dataclass. Its fields are configuration: numbers, names, other
        bijectors, nothing that trains. Check them in ``__post_init__``.
     2. Define `init`, `forward` and `inverse`; without one of them nothing can be constructed.
-       `errors.check_image` complains of inputs that are no batch of images.
+       `errors.check_event` complains of inputs that are no batch of events.
     3. Parameters are any pytree. Float leaves train, integer leaves never do.
     4. Make log-dets with `numerics.sum_events` or `numerics.zero_log_det`, so that they have a
        number per example in at least float32.
@@ -56,18 +56,18 @@ class Bijector(ABC):
     """
 
     @abstractmethod
-    def init(self, key: Key, x: Image) -> Params:
+    def init(self, key: Key, x: Event) -> Params:
         """Parameters for inputs shaped like `x`, a real batch: some starts read its values."""
 
     @abstractmethod
-    def forward(self, params: Params, x: Image) -> tuple[Latents, LogDet]:
+    def forward(self, params: Params, x: Event) -> tuple[Latents, LogDet]:
         """``z`` and ``log|det dz/dx|``."""
 
     @abstractmethod
-    def inverse(self, params: Params, z: Latents) -> tuple[Image, LogDet]:
+    def inverse(self, params: Params, z: Latents) -> tuple[Event, LogDet]:
         """``x`` and ``log|det dx/dz|``."""
 
-    def log_det(self, params: Params, x: Image) -> LogDet:
+    def log_det(self, params: Params, x: Event) -> LogDet:
         """``log|det dz/dx|``; under `jax.jit` the unused ``z`` costs nothing."""
         return self.forward(params, x)[1]
 
@@ -80,7 +80,7 @@ class Bijector(ABC):
 
     def pull_back(
         self, params: Params, z: Latents, z_bar: Latents, log_det_bar: LogDet
-    ) -> tuple[Image, Params, Image]:
+    ) -> tuple[Event, Params, Event]:
         """One step of backpropagation that needs no stored activation: ``(x, params_bar, x_bar)``.
 
         From ``z`` and the gradients of a loss with respect to both outputs of `forward` it gives

@@ -1,4 +1,4 @@
-"""The channels of an image: their two halves, and maps that act on every pixel alike."""
+"""The channels of an event, its last axis: their halves, and maps that act at every place alike."""
 
 import functools
 from abc import abstractmethod
@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 from flowjax_glow.bijector import Bijector
 from flowjax_glow.errors import check_channels
 from flowjax_glow.numerics import PRECISION, constant_log_det
-from flowjax_glow.types import Image, Key, LogDet, Params
+from flowjax_glow.types import Event, Key, LogDet, Params
 
 Matrix = Float[Array, "channels channels"]
 Vector = Float[Array, " channels"]
@@ -40,7 +40,7 @@ class Affine(NamedTuple):
             self.log_abs_det + other.log_abs_det,
         )
 
-    def __call__(self, x: Image) -> tuple[Image, LogDet]:
+    def __call__(self, x: Event) -> tuple[Event, LogDet]:
         """The image of `x`, and the log-det."""
         check_channels("channels", x, self.center.size)
         z = jnp.matmul(x - self.center, self.matrix, precision=PRECISION) + self.shift
@@ -68,23 +68,23 @@ class Folded(Bijector):
 
     bijectors: tuple[ChannelAffine, ...]
 
-    def init(self, key: Key, x: Image) -> Params:
+    def init(self, key: Key, x: Event) -> Params:
         params = []
         for bijector, own in zip(self.bijectors, jax.random.split(key, len(self.bijectors))):
             params.append(bijector.init(own, x))
             x, _ = bijector.forward(params[-1], x)
         return tuple(params)
 
-    def forward(self, params: Params, x: Image) -> tuple[Image, LogDet]:
+    def forward(self, params: Params, x: Event) -> tuple[Event, LogDet]:
         maps = [b.affine(own) for b, own in zip(self.bijectors, params, strict=True)]
         return functools.reduce(Affine.then, maps)(x)
 
-    def inverse(self, params: Params, z: Image) -> tuple[Image, LogDet]:
+    def inverse(self, params: Params, z: Event) -> tuple[Event, LogDet]:
         maps = [b.inverse_affine(own) for b, own in zip(self.bijectors, params, strict=True)]
         return functools.reduce(Affine.then, reversed(maps))(z)
 
 
-def halves(x: Image) -> tuple[Image, Image]:
+def halves(x: Event) -> tuple[Event, Event]:
     """The channels a coupling reads, the first ``channels // 2``, and those it moves."""
     read = x.shape[-1] // 2
     return x[..., :read], x[..., read:]

@@ -13,7 +13,7 @@ from flowjax_glow.channels import ChannelAffine, Folded
 from flowjax_glow.combinator import PLAIN, Combinator, Maps
 from flowjax_glow.errors import check_choice, check_count, expected
 from flowjax_glow.numerics import vary_alike, zero_log_det
-from flowjax_glow.types import Image, Key, Latents, LogDet, Params, Tree
+from flowjax_glow.types import Event, Key, Latents, LogDet, Params, Tree
 
 Memory = Literal["store", "remat", "invert"]
 
@@ -31,7 +31,7 @@ class Chain(Combinator):
             )
         object.__setattr__(self, "bijectors", bijectors)
 
-    def init(self, key: Key, x: Image) -> Params:
+    def init(self, key: Key, x: Event) -> Params:
         params = []
         for bijector, own_key in zip(self.bijectors, jax.random.split(key, len(self.bijectors))):
             params.append(bijector.init(own_key, x))
@@ -57,15 +57,15 @@ class Chain(Combinator):
         x, log_det, records = _in_a_row(rows, z, maps.inverse)
         return x, log_det, records[::-1]
 
-    def forward(self, params: Params, x: Image) -> tuple[Latents, LogDet]:
+    def forward(self, params: Params, x: Event) -> tuple[Latents, LogDet]:
         return _in_a_row(self._folded(params), x, PLAIN.forward)[:2]
 
-    def inverse(self, params: Params, z: Latents) -> tuple[Image, LogDet]:
+    def inverse(self, params: Params, z: Latents) -> tuple[Event, LogDet]:
         return _in_a_row(reversed(self._folded(params)), z, PLAIN.inverse)[:2]
 
     def pull_back(
         self, params: Params, z: Latents, z_bar: Latents, log_det_bar: LogDet
-    ) -> tuple[Image, Params, Image]:
+    ) -> tuple[Event, Params, Event]:
         params_bar: tuple[Params, ...] = ()
         for bijector, own in reversed(self._folded(params)):
             z, own_bar, z_bar = bijector.pull_back(own, z, z_bar, log_det_bar)
@@ -115,16 +115,16 @@ def _in_a_row(
 
 
 def scan_maps(
-    apply: Callable[[Params, Image], tuple[Image, LogDet, Any]],
+    apply: Callable[[Params, Event], tuple[Event, LogDet, Any]],
     params: Params,
-    start: Image,
+    start: Event,
     *,
     depth: int,
     reverse: bool = False,
-) -> tuple[Image, LogDet, Any]:
+) -> tuple[Event, LogDet, Any]:
     """Applies one map per layer of stacked `params`; returns value, log-det and stacked records."""
 
-    def body(carry: tuple[Image, LogDet], layer: Params) -> tuple[tuple[Image, LogDet], Any]:
+    def body(carry: tuple[Event, LogDet], layer: Params) -> tuple[tuple[Event, LogDet], Any]:
         x, total = carry
         x, log_det, record = apply(layer, x)
         return (x, total + log_det), record
@@ -161,8 +161,8 @@ class Repeat(Combinator):
         check_count("Repeat.depth", self.depth)
         check_choice("Repeat.memory", self.memory, get_args(Memory))
 
-    def init(self, key: Key, x: Image) -> Params:
-        def body(x: Image, own_key: Key) -> tuple[Image, Params]:
+    def init(self, key: Key, x: Event) -> Params:
+        def body(x: Event, own_key: Key) -> tuple[Event, Params]:
             params = self.step.init(own_key, x)
             return self.step.forward(params, x)[0], params
 
@@ -192,13 +192,13 @@ class Repeat(Combinator):
         apply = partial(maps.inverse, self.step)
         return scan_maps(apply, params, z, depth=self.depth, reverse=True)
 
-    def forward(self, params: Params, x: Image) -> tuple[Image, LogDet]:
+    def forward(self, params: Params, x: Event) -> tuple[Event, LogDet]:
         params = self.freeze(params)
         if self.memory == "invert":
             return _forgetful_scan(self.step, self.depth, vary_alike(params, x), x)
         return scan_maps(self._remember(PLAIN.forward), params, x, depth=self.depth)[:2]
 
-    def inverse(self, params: Params, z: Image) -> tuple[Image, LogDet]:
+    def inverse(self, params: Params, z: Event) -> tuple[Event, LogDet]:
         apply = self._remember(PLAIN.inverse)
         frozen = self.freeze(params)
         return scan_maps(apply, frozen, z, depth=self.depth, reverse=True)[:2]
@@ -215,23 +215,23 @@ class Repeat(Combinator):
         return jax.checkpoint(apply, prevent_cse=False)
 
 
-def _scan_forward(step: Bijector, depth: int, params: Params, x: Image) -> tuple[Image, LogDet]:
+def _scan_forward(step: Bijector, depth: int, params: Params, x: Event) -> tuple[Event, LogDet]:
     return scan_maps(partial(PLAIN.forward, step), params, x, depth=depth)[:2]
 
 
 def _keep_the_result(
-    step: Bijector, depth: int, params: Params, x: Image
-) -> tuple[tuple[Image, LogDet], tuple[Params, Image]]:
+    step: Bijector, depth: int, params: Params, x: Event
+) -> tuple[tuple[Event, LogDet], tuple[Params, Event]]:
     z, log_det = _scan_forward(step, depth, params, x)
     return (z, log_det), (params, z)
 
 
 def _walk_back(
-    step: Bijector, depth: int, kept: tuple[Params, Image], bars: tuple[Image, LogDet]
-) -> tuple[Params, Image]:
+    step: Bijector, depth: int, kept: tuple[Params, Event], bars: tuple[Event, LogDet]
+) -> tuple[Params, Event]:
     (params, z), (z_bar, log_det_bar) = kept, bars
 
-    def body(carry: tuple[Image, Image], layer: Params) -> tuple[tuple[Image, Image], Params]:
+    def body(carry: tuple[Event, Event], layer: Params) -> tuple[tuple[Event, Event], Params]:
         x, layer_bar, x_bar = step.pull_back(layer, *carry, log_det_bar)
         return (x, x_bar), layer_bar
 
@@ -265,7 +265,7 @@ class MultiScale(Combinator):
                 advice="the last level has no split",
             )
 
-    def init(self, key: Key, x: Image) -> Params:
+    def init(self, key: Key, x: Event) -> Params:
         keys = iter(jax.random.split(key, len(self.levels) + len(self.splits)))
         levels, splits = [], []
         for level, split in zip(self.levels[:-1], self.splits, strict=True):
@@ -352,7 +352,7 @@ class Invert(Combinator):
 
     bijector: Bijector
 
-    def init(self, key: Key, x: Image) -> Params:
+    def init(self, key: Key, x: Event) -> Params:
         return self.bijector.init(key, x)
 
     @property

@@ -22,6 +22,9 @@ from flowjax_glow.errors import check_choice, check_count, check_positive, expec
 from flowjax_glow.nets import CouplingNet
 from flowjax_glow.scales import SCALES, DepthScaled, Exponential, Scale, Sigmoid
 
+#: What the outputs of coupling nets are divided by: nothing, the depth, or its square root.
+Damping = Literal[False, True, "sqrt"]
+
 #: Our remedy, as fields of `GlowConfig`: bounds and a pace that know the depth, and a bound on a
 #: learned prior, too (docs/depth.md).
 DAMPED: dict[str, Any] = {
@@ -86,7 +89,7 @@ class GlowConfig:
     memory: Memory = "store"
     net_dtype: Literal["bfloat16"] | None = None
     net_precision: Precision = "highest"
-    damped: Literal[False, True, "sqrt"] = False
+    damped: Damping = False
     net_actnorm: bool = True
     shift_limit: float | None = None
 
@@ -144,12 +147,12 @@ class GlowConfig:
         check_choice("GlowConfig.memory", self.memory, get_args(Memory))
         check_choice("GlowConfig.net_dtype", self.net_dtype, (None, "bfloat16"))
         check_choice("GlowConfig.net_precision", self.net_precision, get_args(Precision))
-        check_choice("GlowConfig.damped", self.damped, (False, True, "sqrt"))
+        check_choice("GlowConfig.damped", self.damped, get_args(Damping))
         check_choice("GlowConfig.net_actnorm", self.net_actnorm, (False, True))
         if self.shift_limit is not None:
             check_positive("GlowConfig.shift_limit", self.shift_limit)
         for name in ("scale", "prior_scale"):
-            object.__setattr__(self, name, _scale(f"GlowConfig.{name}", getattr(self, name)))
+            object.__setattr__(self, name, as_scale(f"GlowConfig.{name}", getattr(self, name)))
 
     # What `glow` asks a configuration for. A configuration of one's own subclasses this one and
     # answers anew (see `glowip`).
@@ -167,14 +170,27 @@ class GlowConfig:
         """The coupling of a level's steps."""
         depth = self.depth_of(level)
         assert isinstance(self.scale, Scale)  # a name became a scale when the config was made
-        gain = {False: 1.0, True: 1 / depth, "sqrt": depth**-0.5}[self.damped]
         net = CouplingNet(
-            self.width, self.net_dtype, gain, self.net_actnorm, precision=self.net_precision
+            self.width,
+            self.net_dtype,
+            net_gain(self.damped, depth),
+            self.net_actnorm,
+            precision=self.net_precision,
         )
         return AffineCoupling(net, self.scale.shared_by(depth), shift_limit=self.shift_limit)
 
 
-def _scale(where: str, scale: Scale | str) -> Scale:
+def net_gain(damped: Damping, depth: int) -> float:
+    """What the outputs of the coupling nets of `depth` steps are multiplied by."""
+    return {False: 1.0, True: 1 / depth, "sqrt": depth**-0.5}[damped]
+
+
+def as_scale(where: str, scale: Scale | str) -> Scale:
+    """`scale`, looked up in `SCALES` if it is a name.
+
+    Raises:
+        ValueError: if it is neither a scale nor the name of one.
+    """
     if isinstance(scale, str):
         check_choice(where, scale, tuple(SCALES))
         return SCALES[scale]

@@ -16,10 +16,10 @@ from flowjax_glow.bijector import Bijector
 from flowjax_glow.errors import check_count, expected
 from flowjax_glow.numerics import event_size, sum_events, zero_log_det
 from flowjax_glow.pixels import bin_midpoints, dequantize, to_pixels
-from flowjax_glow.types import Image, Key, Latents, LogDet, Params, Pixels
+from flowjax_glow.types import Event, Key, Latents, LogDet, Params, Pixels
 
 
-def log_prob(flow: Bijector, params: Params, x: Image) -> LogDet:
+def log_prob(flow: Bijector, params: Params, x: Event) -> LogDet:
     """``log N(z; 0, I) + log|det dz/dx|`` with ``z = flow(x)``, in nats, `(batch,)`.
 
     Raises:
@@ -30,9 +30,9 @@ def log_prob(flow: Bijector, params: Params, x: Image) -> LogDet:
     return standard_normal_log_prob(z) + log_det
 
 
-def _check_no_pixels(where: str, x: Image) -> None:
-    """Raises if all values are at least 0 and some above 2, as no image here is."""
-    if isinstance(x, Tracer) or not x.size:
+def _check_no_pixels(where: str, x: Event) -> None:
+    """Raises of images if all values are at least 0 and some above 2, as none here has."""
+    if isinstance(x, Tracer) or not x.size or x.ndim != 4:
         return
     seen = np.asarray(x)  # of NumPy, since under a jit even a constant's minimum is traced
     low, high = float(seen.min()), float(seen.max())
@@ -79,16 +79,16 @@ def sample(
     *,
     temperature: float | Sequence[float] | Float[Array, "..."] = 1.0,
     dtype: Any = None,
-) -> Image:
-    """Images ``flow^-1(temperature * eps)`` with standard normal ``eps``.
+) -> Event:
+    """Events ``flow^-1(temperature * eps)`` with standard normal ``eps``.
 
     Args:
-        shape: of the image batch, `(batch, height, width, channels)`.
+        shape: of the batch, `(batch, height, width, channels)` for images.
         temperature: one number, or one per latent, finest level first.
-        dtype: of the images; None for float64 with parameters of float64, else float32.
+        dtype: of the events; None for float64 with parameters of float64, else float32.
 
     Returns:
-        floats, mostly within [-0.5, 0.5); `to_pixels` turns them into uint8.
+        floats; of images mostly within [-0.5, 0.5), and `to_pixels` turns them into uint8.
     """
     return flow.inverse(
         params, sample_latents(flow, params, key, shape, temperature=temperature, dtype=dtype)
@@ -104,10 +104,10 @@ def sample_latents(
     temperature: float | Sequence[float] | Float[Array, "..."] = 1.0,
     dtype: Any = None,
 ) -> Latents:
-    """``temperature * eps`` in the structure of the flow's latents for images of `shape`."""
+    """``temperature * eps`` in the structure of the flow's latents for events of `shape`."""
     dtype = dtype or _dtype(params)
-    images = jax.ShapeDtypeStruct(tuple(shape), dtype)
-    leaves, structure = jax.tree.flatten(jax.eval_shape(flow.forward, params, images)[0])
+    events = jax.ShapeDtypeStruct(tuple(shape), dtype)
+    leaves, structure = jax.tree.flatten(jax.eval_shape(flow.forward, params, events)[0])
     temperatures = jnp.asarray(temperature, dtype)
     if temperatures.ndim and temperatures.shape != (len(leaves),):
         raise expected(

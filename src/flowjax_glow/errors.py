@@ -45,7 +45,7 @@ def check_floating(where: str, x: Array) -> None:
     if not jnp.issubdtype(x.dtype, jnp.floating):
         raise expected(
             where,
-            "floating-point images",
+            "floating-point numbers",
             got=x.dtype,
             advice="turn uint8 images into floats with pixels.dequantize",
         )
@@ -58,12 +58,12 @@ def check_channels(where: str, x: Array, channels: int) -> None:
             where,
             f"{channels} channels as in the parameters",
             got=x.shape[-1],
-            advice="initialize the parameters with images of this shape",
+            advice="initialize the parameters with inputs of this shape",
         )
 
 
-def check_image(where: str, x: Array, *, min_channels: int = 1) -> None:
-    """Raises unless `x` is a float NHWC batch with at least `min_channels` channels."""
+def check_image(where: str, x: Array) -> None:
+    """Raises unless `x` is a float NHWC batch."""
     if x.ndim != 4:
         raise expected(
             where,
@@ -71,11 +71,23 @@ def check_image(where: str, x: Array, *, min_channels: int = 1) -> None:
             got=f"shape {x.shape}",
             advice="add the missing axes, x[None] for a single image",
         )
+    check_event(where, x)
+
+
+def check_event(where: str, x: Array, *, min_channels: int = 1) -> None:
+    """Raises unless `x` is a float batch ``(batch, ..., channels)`` of at least `min_channels`."""
+    if x.ndim < 2:
+        raise expected(
+            where,
+            "a batch of events (batch, ..., channels)",
+            got=f"shape {x.shape}",
+            advice="add the missing axes, x[None] for a single event, x[:, None] for numbers",
+        )
     check_floating(where, x)
     if jnp.finfo(x.dtype).bits < 32:
         raise expected(
             where,
-            "float32 or float64 images",
+            "float32 or float64",
             got=x.dtype,
             advice="cast to float32: what is inverted must keep its digits",
         )
@@ -84,5 +96,5 @@ def check_image(where: str, x: Array, *, min_channels: int = 1) -> None:
             where,
             f"at least {min_channels} channels",
             got=x.shape[-1],
-            advice="squeeze the images first",
+            advice="squeeze images first; of vectors a coupling needs two numbers",
         )

@@ -7,7 +7,7 @@ from flowjax_glow.bijectors import ActNorm, AffineCoupling
 from flowjax_glow.bijectors.coupling import Form
 from flowjax_glow.config import GlowConfig
 from flowjax_glow.errors import check_choice, check_count, check_positive
-from flowjax_glow.nets import DEVIATION
+from flowjax_glow.nets import DEVIATION, CouplingNet
 from flowjax_glow.numerics import LOG_SCALE_FACTOR
 from flowjax_glow.scales import Biased
 
@@ -65,6 +65,7 @@ class GlowIPConfig(GlowConfig):
 
     def coupling(self, level: int) -> AffineCoupling:
         usual = super().coupling(level)
+        assert isinstance(usual.net, CouplingNet)
         slip = self.last_slip and self._is_last(level)
         net = usual.net.clone(
             deviation=self.net_deviation,

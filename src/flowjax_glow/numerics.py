@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from flowjax_glow.errors import check_floating
-from flowjax_glow.types import Image, LogDet, Tree
+from flowjax_glow.types import Event, LogDet, PerExample, Tree
 
 PRECISION = jax.lax.Precision.HIGHEST  # TF32 products do not invert to float32 accuracy
 
@@ -56,6 +56,11 @@ def sum_events(terms: Float[Array, "batch ..."]) -> LogDet:
     return jnp.sum(terms, axis=tuple(range(1, terms.ndim)), dtype=log_det_dtype(terms))
 
 
+def per_example(values: PerExample, x: Float[Array, "batch ..."]) -> Float[Array, "batch ..."]:
+    """One number per example, with axes of size 1 so that it broadcasts against `x`."""
+    return values.reshape(values.shape + (1,) * (x.ndim - 1))
+
+
 def zero_log_det(x: Float[Array, "batch ..."]) -> LogDet:
     """The log-det of the identity on `x`."""
     return vary_alike(jnp.zeros(x.shape[:1], log_det_dtype(x)), x)
@@ -91,21 +96,24 @@ def _to_varying(leaf: Array, axes: tuple[str, ...]) -> Array:
     return jax.lax.pvary(leaf, axes)  # type: ignore[attr-defined]  # jax 0.8
 
 
-def constant_log_det(x: Image, per_pixel: Float[Array, ""]) -> LogDet:
-    """The log-det of a map that acts alike on every pixel: ``height * width * per_pixel``."""
-    _, height, width, _ = x.shape
-    return zero_log_det(x) + (height * width) * per_pixel.astype(log_det_dtype(x))
+def constant_log_det(x: Event, per_place: Float[Array, ""]) -> LogDet:
+    """The log-det of a map that acts alike at every place: their number times `per_place`.
+
+    A place is a pixel of an image, a position of a sequence; a vector has one.
+    """
+    places = math.prod(x.shape[1:-1])
+    return zero_log_det(x) + places * per_place.astype(log_det_dtype(x))
 
 
 def channel_statistics(
-    x: Image,
+    x: Event,
 ) -> tuple[Float[Array, " channels"], Float[Array, " channels"]]:
-    """Mean and standard deviation of each channel over batch, height and width.
+    """Mean and standard deviation of each channel over the batch and all places.
 
     A constant channel has no scale of its own to remove: its deviation is given as 1.
     """
-    mean = jnp.mean(x, axis=(0, 1, 2))
-    deviation = jnp.std(x, axis=(0, 1, 2))
+    axes = tuple(range(x.ndim - 1))
+    mean, deviation = jnp.mean(x, axis=axes), jnp.std(x, axis=axes)
     return mean, jnp.where(deviation > 1e-6, deviation, 1.0)
 
 

@@ -6,8 +6,11 @@ import numpy as np
 from jaxtyping import Array, Float, PyTree, UInt8
 from jaxtyping import Key as TypedKey
 
-#: A batch of images or of feature maps, NHWC. Only the batch axis is named, since squeezes and
-#: splits change the other three.
+#: A batch of events, channels last: vectors `(batch, channels)`, sequences, images, volumes. Only
+#: the batch axis is named, since squeezes and splits change the others.
+Event: TypeAlias = Float[Array, "batch *_ _"]
+
+#: A batch of images or of feature maps, NHWC: the events of squeezes and convolutions.
 Image: TypeAlias = Float[Array, "batch _ _ _"]
 
 #: A batch of quantized images, NHWC, as data sets store them: of NumPy or of JAX.
@@ -20,7 +23,7 @@ else:
     #: A pytree of anything.
     Tree = PyTree[Any]
 
-    #: What a flow maps images to: an image-shaped array, or a tuple of them, finest level first.
+    #: What a flow maps events to: an array of their shape, or a tuple of such, finest level first.
     Latents = PyTree[Float[Array, "batch ..."]]
 
 #: log|det| of the map just called, one number per example, in nats.

@@ -17,7 +17,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 from flowjax_glow.bijector import Bijector
 from flowjax_glow.combinator import Combinator, Maps
 from flowjax_glow.combinators import Invert
-from flowjax_glow.types import Image, Latents, LogDet, Params, Tree
+from flowjax_glow.types import Event, Latents, LogDet, Params, Tree
 
 Record = TypeVar("Record")
 
@@ -30,12 +30,12 @@ Visitor = Callable[[Bijector, Params, Latents, Latents, LogDet], tuple[Latents, 
 class CarriesScale(Protocol):
     """A bijector that multiplies by something learned, and offers its logarithm."""
 
-    def log_scale(self, params: Params, z: Latents) -> Image:
+    def log_scale(self, params: Params, z: Latents) -> Event:
         """``log s`` for every number it scales, from the latent side."""
         ...
 
 
-def log_scale(bijector: Bijector, params: Params, z: Latents) -> Image | None:
+def log_scale(bijector: Bijector, params: Params, z: Latents) -> Event | None:
     """What `CarriesScale.log_scale` gives; None of a bijector that carries no scale.
 
     ``Invert(bijector)`` multiplies by the reciprocals.

@@ -20,9 +20,9 @@ from flowjax_glow.runs.presets import SMOKE
 from flowjax_glow.runs.results import run_folders
 from flowjax_glow.runs.run import Training, run
 from flowjax_glow.scales import DepthScaled, Exponential
+from flowjax_glow.testing import perturbed
 from flowjax_glow.training import CheckpointError, OptimizerConfig, data_mesh, read_metrics
 from tests.commands.invoke import invoke
-from tests.library.cases import perturbed
 
 TINY = dataclasses.replace(
     SMOKE,

@@ -11,8 +11,8 @@ import numpy as np
 from flowjax_glow import GlowConfig, dequantize, glow
 from flowjax_glow.bijectors import ActNorm
 from flowjax_glow.combinators import Chain, MultiScale, Repeat
+from flowjax_glow.testing import perturbed
 from flowjax_glow.types import Image, LogDet, Params
-from tests.library.cases import perturbed
 
 CONFIG = GlowConfig(levels=2, depth=3, width=8, scale="bounded")
 

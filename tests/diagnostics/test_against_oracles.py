@@ -49,8 +49,8 @@ from flowjax_glow.diagnostics.precision import inverse_in_float64
 from flowjax_glow.nets import CouplingNet
 from flowjax_glow.numerics import LOG_SCALE_FACTOR, sum_events
 from flowjax_glow.scales import DepthScaled, Exponential, SoftClamp, TanhExponential
+from flowjax_glow.testing import perturbed
 from tests.diagnostics.models import CONFIG, model, pictures
-from tests.library.cases import perturbed
 
 
 def jacobians(flow, params, x):

@@ -11,8 +11,9 @@ import pytest
 import flowjax_glow as fg
 from flowjax_glow.diagnostics import permutations
 from flowjax_glow.diagnostics.permutations import redraw_permutations
+from flowjax_glow.testing import perturbed
 from flowjax_glow.trainable import merge, trainable
-from tests.library.cases import images, perturbed, small_glow
+from tests.library.cases import images, small_glow
 
 
 def named_leaves(params):

@@ -10,8 +10,7 @@ import pytest
 import flowjax_glow as fg
 from flowjax_glow.numerics import TOLERANCES, event_size
 from flowjax_glow.runs.presets import LAPTOP
-from tests.library.cases import perturbed
-from tests.library.compare import relative_error
+from flowjax_glow.testing import perturbed, relative_error
 
 
 @pytest.mark.parametrize("scale", ["bounded", "depth-scaled"])

@@ -1,17 +1,19 @@
 """The table of everything that must keep the laws: one row per bijector, scale and combinator."""
 
 import functools
-from collections.abc import Callable
-from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 import flowjax_glow as fg
+from flowjax_glow.testing import Case, prepare
 
 IMAGE = (3, 4, 6, 4)  # a batch of three, not square
 GRAY = (3, 8, 4, 1)
+VECTOR = (3, 5)
+SEQUENCE = (3, 7, 4)
+VOLUME = (2, 3, 4, 2, 2)
 
 
 def coupling(scale: fg.Scale, **options) -> fg.AffineCoupling:
@@ -22,7 +24,16 @@ def small_glow(**changes) -> fg.Bijector:
     return fg.glow(fg.GlowConfig(**{"levels": 2, "depth": 2, "width": 8, **changes}))
 
 
+def small_realnvp(**changes) -> fg.Bijector:
+    return fg.realnvp(fg.RealNVPConfig(**{"depth": 3, "width": 8, **changes}))
+
+
 STEP = fg.Chain(fg.ActNorm(), fg.InvertibleConv(), coupling(fg.Biased()))
+
+LINEAR = fg.NetFunctions(
+    init=lambda key, x, channels: jax.random.normal(key, (x.shape[-1], channels), x.dtype) / 8,
+    apply=lambda weight, x, channels: x @ weight,
+)
 
 CASES: dict[str, tuple[fg.Bijector, tuple[int, ...]]] = {
     "actnorm": (fg.ActNorm(), IMAGE),
@@ -60,6 +71,21 @@ CASES: dict[str, tuple[fg.Bijector, tuple[int, ...]]] = {
         ),
         IMAGE,
     ),
+    "actnorm-sequence": (fg.ActNorm(), SEQUENCE),
+    "conv1x1-volume": (fg.InvertibleConv(), VOLUME),
+    "permutation-vector": (fg.Permutation(), VECTOR),
+    "split-vector-learned": (fg.Split("read", "learned"), VECTOR),
+    "learned-prior-sequence": (fg.LearnedPrior(), SEQUENCE),
+    "coupling-volume": (fg.AffineCoupling(fg.MLP(8), fg.Sigmoid()), VOLUME),
+    "coupling-functions": (fg.AffineCoupling(LINEAR, fg.Bounded()), VECTOR),
+    "realnvp": (small_realnvp(), VECTOR),
+    "realnvp-damped-invert": (
+        fg.realnvp(
+            fg.RealNVPConfig.recommended(depth=3, width=8, activation="tanh", memory="invert")
+        ),
+        SEQUENCE,
+    ),
+    "realnvp-shuffle": (small_realnvp(mixing="shuffle", scale="biased", actnorm=False), VECTOR),
     "invert": (fg.Invert(STEP), IMAGE),
     "multiscale": (
         fg.MultiScale((fg.Chain(fg.Squeeze(), STEP), STEP), (fg.Split("read", "learned"),)),
@@ -105,32 +131,8 @@ def images(shape: tuple[int, ...], dtype: str, seed: int = 0) -> jax.Array:
     return jnp.asarray(values, dtype)
 
 
-def perturbed(params: Any, amount: float = 0.03, seed: int = 0) -> Any:
-    """Every float leaf moved by `amount` N(0, 1): zero-initialized flows hide wrong signs."""
-    random = np.random.default_rng(seed)
-
-    def move(leaf: jax.Array) -> jax.Array:
-        if not jnp.issubdtype(leaf.dtype, jnp.floating):
-            return leaf
-        return leaf + jnp.asarray(amount * random.standard_normal(leaf.shape), leaf.dtype)
-
-    return jax.tree.map(move, params)
-
-
-class Case(NamedTuple):
-    """A row ready to be tested; `forward` and `inverse` are compiled once for all laws."""
-
-    bijector: fg.Bijector
-    params: Any
-    x: jax.Array
-    forward: Callable
-    inverse: Callable
-
-
 @functools.cache
 def build(name: str, dtype: str) -> Case:
-    """The bijector of a row, perturbed parameters, and a batch."""
+    """A row ready to be tested: perturbed parameters and a batch."""
     bijector, shape = CASES[name]
-    x = images(shape, dtype)
-    params = perturbed(jax.jit(bijector.init)(jax.random.key(1), x))
-    return Case(bijector, params, x, jax.jit(bijector.forward), jax.jit(bijector.inverse))
+    return prepare(bijector, images(shape, dtype))

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import flowjax_glow as fg
-from tests.library.cases import STEP, images, perturbed
-from tests.library.compare import relative_error
+from flowjax_glow.testing import perturbed, relative_error
+from tests.library.cases import STEP, images
 
 X = (3, 4, 4, 4)
 DEPTH = 3

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from flowjax_glow.convolution import convolve
-from tests.library.compare import relative_error
+from flowjax_glow.testing import relative_error
 
 TOLERANCE = {"float32": 1e-5, "float64": 1e-13}
 

@@ -13,8 +13,8 @@ from flowjax_glow.bijector import Bijector
 from flowjax_glow.bijectors.coupling import Form
 from flowjax_glow.nets import apply_net
 from flowjax_glow.numerics import TOLERANCES
-from tests.library.cases import coupling, images, perturbed
-from tests.library.compare import relative_error
+from flowjax_glow.testing import perturbed, relative_error
+from tests.library.cases import coupling, images
 
 FORMS = get_args(Form)
 every_form = pytest.mark.parametrize("form", FORMS)

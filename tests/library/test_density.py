@@ -12,8 +12,8 @@ import pytest
 import flowjax_glow as fg
 from flowjax_glow.density import standard_normal_log_prob
 from flowjax_glow.pixels import quantize
-from tests.library.cases import coupling, images, perturbed, small_glow
-from tests.library.compare import relative_error
+from flowjax_glow.testing import perturbed, relative_error
+from tests.library.cases import coupling, images, small_glow
 
 ALL_VALUES = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1)
 

@@ -7,7 +7,8 @@ import pytest
 import flowjax_glow as fg
 from flowjax_glow.diagnostics import drift
 from flowjax_glow.numerics import TOLERANCES
-from tests.library.cases import images, perturbed, small_glow
+from flowjax_glow.testing import perturbed
+from tests.library.cases import images, small_glow
 
 
 @pytest.fixture(scope="module")

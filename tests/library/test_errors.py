@@ -51,7 +51,7 @@ KEY = jax.random.key(0)
                     bijector.init(KEY, jnp.ones((1, 2, 2, 6))), jnp.zeros((1, 2, 2, 1))
                 ),
                 f"{where}: expected 6 channels as in the parameters, got 1; "
-                "initialize the parameters with images of this shape",
+                "initialize the parameters with inputs of this shape",
             )
             for bijector, way, where in (
                 (fg.ActNorm(), "forward", "ActNorm"),
@@ -84,12 +84,12 @@ KEY = jax.random.key(0)
         ),
         (
             lambda: check_image("here", jnp.zeros((1, 4, 4, 3), jnp.uint8)),
-            "here: expected floating-point images, got uint8; "
+            "here: expected floating-point numbers, got uint8; "
             "turn uint8 images into floats with pixels.dequantize",
         ),
         (
             lambda: check_image("here", jnp.zeros((1, 4, 4, 3), jnp.bfloat16)),
-            "here: expected float32 or float64 images, got bfloat16; "
+            "here: expected float32 or float64, got bfloat16; "
             "cast to float32: what is inverted must keep its digits",
         ),
     ],

@@ -15,9 +15,9 @@ from flowjax_glow.channels import halves
 from flowjax_glow.convolution import convolve
 from flowjax_glow.nets import apply_net, init_net
 from flowjax_glow.numerics import TOLERANCES, event_size
+from flowjax_glow.testing import perturbed, relative_error
 from flowjax_glow.walk import CarriesScale
-from tests.library.cases import images, perturbed, small_glow
-from tests.library.compare import relative_error
+from tests.library.cases import images, small_glow
 
 
 def level_parts(flow, index):

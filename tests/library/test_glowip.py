@@ -9,8 +9,8 @@ import pytest
 import flowjax_glow as fg
 from flowjax_glow.glowip import AS_CONTROL, GlowIPConfig
 from flowjax_glow.nets import DEVIATION
-from tests.library.cases import images, perturbed
-from tests.library.compare import relative_error
+from flowjax_glow.testing import perturbed, relative_error
+from tests.library.cases import images
 
 SMALL = {"levels": 3, "depth": 2, "width": 8}
 

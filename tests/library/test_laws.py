@@ -1,143 +1,170 @@
-"""One test per law, over every row of the table, on perturbed parameters.
+"""Every law, over every row of the table, on perturbed parameters; and what the laws would find.
 
 The numerical laws run in float32, the promise, and in float64, the algebra; the others in float32.
 """
 
-import chex
+import dataclasses
+
 import jax
 import jax.numpy as jnp
-import numpy as np
 import pytest
 
 import flowjax_glow as fg
-from flowjax_glow.numerics import TOLERANCES, event_size
-from tests.library.cases import CASES, build, images
-from tests.library.compare import relative_error
+from flowjax_glow.testing import BIJECTOR_LAWS, LawError, check_bijector, check_net, check_scale
+from tests.library.cases import CASES, LINEAR, build, images
 
-pytestmark = pytest.mark.parametrize("name", CASES)
-
-
-def test_images_come_back_and_log_dets_cancel(name, dtype):
-    case = build(name, dtype)
-    z, log_det = case.forward(case.params, case.x)
-    back, inverse_log_det = case.inverse(case.params, z)
-    assert relative_error(back, case.x) < TOLERANCES[dtype].relative
-    per_dim = (log_det + inverse_log_det) / event_size(case.x)
-    assert jnp.abs(per_dim).max() < TOLERANCES[dtype].log_det
+NUMERICAL = ("shapes", "events come back", "latents come back", "log-det of the Jacobian")
+OTHERS = [law for law in BIJECTOR_LAWS if law not in NUMERICAL]
 
 
-def test_latents_come_back_and_log_dets_cancel(name, dtype):
-    case = build(name, dtype)
-    key = jax.random.key(3)
-    z = fg.sample_latents(case.bijector, case.params, key, case.x.shape, dtype=case.x.dtype)
-    x, log_det = case.inverse(case.params, z)
-    back, forward_log_det = case.forward(case.params, x)
-    assert relative_error(back, z) < TOLERANCES[dtype].relative
-    per_dim = (log_det + forward_log_det) / event_size(case.x)
-    assert jnp.abs(per_dim).max() < TOLERANCES[dtype].log_det
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("law", NUMERICAL)
+def test_numerical_law(law, name, dtype):
+    BIJECTOR_LAWS[law](build(name, dtype))
 
 
-def test_log_det_is_that_of_the_jacobian(name, dtype):
-    case = build(name, dtype)
-
-    def flat(x: jax.Array) -> jax.Array:
-        z, _ = case.bijector.forward(case.params, x[None])
-        return jnp.concatenate([leaf.ravel() for leaf in jax.tree.leaves(z)])
-
-    example = case.x[0]
-    jacobian = np.asarray(jax.jit(jax.jacrev(flat))(example), np.float64)
-    _, wanted = np.linalg.slogdet(jacobian.reshape(example.size, example.size))
-    got = case.forward(case.params, case.x)[1][0]
-    assert abs(got - wanted) / example.size < TOLERANCES[dtype].log_det
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("law", OTHERS)
+def test_law(law, name):
+    BIJECTOR_LAWS[law](build(name, "float32"))
 
 
-def test_shapes_and_dtypes(name, dtype):
-    case = build(name, dtype)
-    z, log_det = case.forward(case.params, case.x)
-    back, inverse_log_det = case.inverse(case.params, z)
-    chex.assert_shape([log_det, inverse_log_det], case.x.shape[:1])
-    chex.assert_equal_shape([back, case.x])
-    chex.assert_type([*jax.tree.leaves(z), log_det, back, inverse_log_det], case.x.dtype)
-    assert event_size(z) == event_size(case.x)
+@dataclasses.dataclass(frozen=True)
+class Stretch(fg.ActNorm):
+    """An actnorm with a fault."""
+
+    fault: str = ""
+
+    def init(self, key, x):
+        params = super().init(key, x)
+        if self.fault == "init":
+            params["shift"] = params["shift"].astype(jnp.int32)
+        return params
+
+    def forward(self, params, x):
+        if self.fault == "init":
+            params = params | {"shift": params["shift"].astype(x.dtype)}
+        z, log_det = super().forward(params, x)
+        match self.fault:
+            case "log-det of the Jacobian":
+                log_det = log_det * 1.01
+            case "independent examples":
+                z = z - 0.1 * z.mean(0)
+            case "jit":
+                z = z if isinstance(x, jax.core.Tracer) else z * 1.01
+            case "shapes":
+                log_det = log_det[:, None]
+            case "gradients":
+                z = z + jnp.sqrt(jnp.abs(x - x))
+        return z, log_det
+
+    def inverse(self, params, z):
+        x, log_det = super().inverse(params, z)
+        match self.fault:
+            case "events come back":
+                x = x * 1.001
+            case "log-det of the Jacobian":
+                log_det = log_det * 1.01
+        return x, log_det
+
+    def pull_back(self, params, z, z_bar, log_det_bar):
+        x, params_bar, x_bar = super().pull_back(params, z, z_bar, log_det_bar)
+        return x, params_bar, x_bar * 2 if self.fault == "pull-back" else x_bar
+
+    def freeze(self, params):
+        return jax.tree.map(lambda leaf: leaf * 1.01 if self.fault == "freeze" else leaf, params)
+
+    def __eq__(self, other):
+        return self is other if self.fault == "a value" else super().__eq__(other)
+
+    __hash__ = fg.ActNorm.__hash__
 
 
-def test_examples_do_not_influence_each_other(name):
-    case = build(name, "float32")
-    changed = case.x.at[0].set(0.25)
-    chex.assert_trees_all_equal(
-        jax.tree.map(lambda leaf: leaf[1:], case.forward(case.params, case.x)),
-        jax.tree.map(lambda leaf: leaf[1:], case.forward(case.params, changed)),
-    )
+@pytest.mark.parametrize(
+    ("law", "message"),
+    [
+        ("shapes", r"^shape of the log-det of forward: expected \(3,\), got \(3, 1\); "),
+        ("events come back", r"^round trip of events: expected at most 1e-05, got 0\.001; "),
+        ("log-det of the Jacobian", "^log-det against that of the Jacobian, per dimension,: "),
+        (
+            "independent examples",
+            "^other examples when the first one changes: expected the same, got not the same; ",
+        ),
+        ("jit", "^forward without jax.jit against forward: "),
+        ("gradients", "^gradients of log_prob: expected finite, got not finite; "),
+        ("pull-back", "^gradients of pull_back against jax.vjp: "),
+        ("freeze", "^round trip with parameters of freeze: "),
+        ("a value", "^an equal one: "),
+    ],
+)
+def test_a_fault_is_named(law, message, unchecked):
+    with pytest.raises(LawError, match=message):
+        check_bijector(Stretch(fault=law), images((3, 5), "float32"), laws=[law])
 
 
-def test_jit_equals_eager_and_log_det_alone_is_that_of_forward(name):
-    case = build(name, "float32")
-    z, log_det = case.forward(case.params, case.x)
-    eager_z, _ = case.bijector.forward(case.params, case.x)
-    assert relative_error(eager_z, z) < TOLERANCES["float32"].relative
-    alone = case.bijector.log_det(case.params, case.x)
-    assert jnp.abs(alone - log_det).max() / event_size(z) < TOLERANCES["float32"].log_det
+@pytest.mark.parametrize(
+    ("batch", "laws", "message"),
+    [
+        (jnp.zeros((1, 4)), None, "two examples or more"),
+        (jnp.zeros((2, 5000)), None, "two examples or more, of at most 4096 numbers each"),
+        (jnp.zeros((2, 4), jnp.int32), None, "floating-point numbers"),
+        (jnp.zeros((2, 4)), ["speed"], "one of shapes, events come back"),
+    ],
+)
+def test_what_cannot_be_checked_is_refused(batch, laws, message, unchecked):
+    with pytest.raises(ValueError, match=rf"^check_bijector.*: expected {message}"):
+        check_bijector(fg.Reverse(), batch, laws=laws)
 
 
-def test_one_trace_serves_all_values(name):
-    """Fresh parameters, changed ones, and images that `inverse` made are all alike to `jax.jit`."""
-    bijector, shape = CASES[name]
-    x = images(shape, "float32")
-    traces = []
-
-    @jax.jit
-    def forward(params, x):
-        traces.append(x)
-        return bijector.forward(params, x)
-
-    fresh = jax.eval_shape(bijector.init, jax.random.key(5), x)
-    changed = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), fresh)
-    z, _ = forward.eval_shape(fresh, x)
-    forward.eval_shape(changed, x)
-    forward.eval_shape(changed, jax.eval_shape(bijector.inverse, changed, z)[0])
-    assert len(traces) == 1
+@pytest.mark.parametrize("net", [fg.CouplingNet(8), fg.MLP(8, activation="silu"), LINEAR])
+def test_nets_keep_their_laws(net, dtype):
+    check_net(net, images((3, 4, 5, 2), dtype), 4)
 
 
-def test_vmap_over_parameters(name):
-    case = build(name, "float32")
-    stacked = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), case.params)
-    batches = jnp.stack([case.x, case.x + 0.01])
-    z, _ = jax.jit(jax.vmap(case.bijector.forward))(stacked, batches)
-    wanted, _ = case.forward(case.params, batches[1])
-    second = jax.tree.map(lambda leaf: leaf[1], z)
-    assert relative_error(second, wanted) < TOLERANCES["float32"].relative
+def test_a_net_that_mixes_examples_is_told():
+    mixing = fg.NetFunctions(lambda key, x, n: (), lambda params, x, n: x - x.mean(0))
+    with pytest.raises(LawError, match=r"^other examples when .* changes: "):
+        check_net(mixing, images((3, 4), "float32"), 4)
 
 
-def test_gradients_are_finite(name):
-    case = build(name, "float32")
-
-    def loss(params, x):
-        return fg.log_prob(case.bijector, params, x).sum()
-
-    gradients = jax.jit(jax.grad(loss, argnums=(0, 1), allow_int=True))(case.params, case.x)
-    floats = [g for g in jax.tree.leaves(gradients) if g.dtype != jax.dtypes.float0]
-    chex.assert_tree_all_finite(floats)
+@pytest.mark.parametrize("scale", fg.SCALES.values(), ids=list(fg.SCALES))
+def test_scales_keep_their_laws(scale):
+    check_scale(scale.shared_by(4))
 
 
-def test_init_is_pure_and_has_the_shapes_it_announces(name):
-    case = build(name, "float32")
-    key = jax.random.key(5)
-    init = jax.jit(case.bijector.init)
-    params = init(key, case.x)
-    chex.assert_trees_all_equal(params, init(key, case.x))
-    announced = jax.eval_shape(case.bijector.init, key, case.x)
-    chex.assert_trees_all_equal_shapes_and_dtypes(params, announced)
+@dataclasses.dataclass(frozen=True)
+class Faulty(fg.Bounded):
+    """A scale with a fault."""
+
+    fault: str = ""
+
+    def log(self, raw):
+        log_s = super().log(raw)
+        match self.fault:
+            case "falls":
+                return -log_s - 0.7
+            case "infinite":
+                return log_s - jnp.log(jnp.maximum(0.0, raw + 9e3)) + 1
+        return log_s
+
+    @property
+    def log_bounds(self):
+        lower, upper = super().log_bounds
+        return (lower + 0.1, upper) if self.fault == "below" else (lower, upper)
+
+    def reciprocal(self, raw):
+        return super().reciprocal(raw) * (1.1 if self.fault == "reciprocal" else 1)
 
 
-def test_frozen_parameters_give_the_same_inverse(name):
-    case = build(name, "float32")
-    z, _ = case.forward(case.params, case.x)
-    back, _ = case.inverse(case.bijector.freeze(case.params), z)
-    assert relative_error(back, case.x) < TOLERANCES["float32"].relative
-
-
-def test_configuration_prints_hashes_and_compares_by_value(name):
-    bijector = CASES[name][0]
-    assert type(bijector).__name__ in repr(bijector)
-    assert bijector == CASES[name][0]
-    assert hash(bijector) == hash(CASES[name][0])
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("falls", "^how far log s falls: "),
+        ("below", "^how far log s is below log_bounds: "),
+        ("infinite", "^log s for raw numbers up to 1e4: expected True, got False; "),
+        ("reciprocal", r"^reciprocal against the exponential of log s: .* got 0\.1; "),
+    ],
+)
+def test_a_fault_of_a_scale_is_named(fault, message):
+    with pytest.raises(LawError, match=message):
+        check_scale(Faulty(fault=fault))

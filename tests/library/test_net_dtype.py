@@ -7,8 +7,8 @@ import pytest
 
 import flowjax_glow as fg
 from flowjax_glow.numerics import TOLERANCES, event_size
-from tests.library.cases import IMAGE, images, perturbed
-from tests.library.compare import relative_error
+from flowjax_glow.testing import perturbed, relative_error
+from tests.library.cases import IMAGE, images
 
 TOLERANCE = TOLERANCES["bfloat16-net"]
 

@@ -10,8 +10,8 @@ import pytest
 import flowjax_glow as fg
 from flowjax_glow.nets import apply_net, edge_map, init_net
 from flowjax_glow.numerics import TOLERANCES
-from tests.library.cases import images, perturbed
-from tests.library.compare import relative_error
+from flowjax_glow.testing import perturbed, relative_error
+from tests.library.cases import images
 
 SHAPE = (4, 5, 6, 3)
 

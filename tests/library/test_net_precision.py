@@ -13,8 +13,8 @@ import flowjax_glow as fg
 from benchmarks.net_precision import WAYS, perturbed, simulated
 from flowjax_glow.convolution import convolve
 from flowjax_glow.numerics import TOLERANCES, event_size
+from flowjax_glow.testing import relative_error
 from tests.library.cases import IMAGE, images
-from tests.library.compare import relative_error
 
 PRECISIONS = ("default", "high", "highest")
 EXACT = TOLERANCES["float32"]

@@ -6,7 +6,8 @@ import pytest
 
 import flowjax_glow as fg
 from flowjax_glow import density
-from tests.library.cases import images, perturbed, small_glow
+from flowjax_glow.testing import perturbed
+from tests.library.cases import images, small_glow
 
 SHAPE = (8, 8, 1)
 

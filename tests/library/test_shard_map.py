@@ -7,7 +7,8 @@ import pytest
 from jax.sharding import AxisType, PartitionSpec
 
 import flowjax_glow as fg
-from tests.library.cases import STEP, coupling, perturbed, small_glow
+from flowjax_glow.testing import perturbed
+from tests.library.cases import STEP, coupling, small_glow
 
 SPLIT = PartitionSpec("data")
 FLOWS = {

@@ -12,9 +12,9 @@ import pytest
 import flowjax_glow as fg
 from flowjax_glow.diagnostics import certificate, examine, redraw_permutations
 from flowjax_glow.numerics import TOLERANCES, event_size
+from flowjax_glow.testing import perturbed, relative_error
 from flowjax_glow.walk import CarriesScale, log_scale
-from tests.library.cases import build, images, perturbed
-from tests.library.compare import relative_error
+from tests.library.cases import build, images
 
 # Two levels of two steps; learned priors, then a permutation at each level's end.
 NAME = "glow-openai-damped"

@@ -3,18 +3,17 @@
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from flowjax_glow.bijector import Bijector
 from flowjax_glow.channels import halves
-from flowjax_glow.errors import check_choice, check_image, check_positive
-from flowjax_glow.nets import CouplingNet, apply_net, init_net
-from flowjax_glow.numerics import sum_events
+from flowjax_glow.errors import check_choice, check_event, check_positive
+from flowjax_glow.nets import CouplingNet, Net, apply_net, init_net
+from flowjax_glow.numerics import per_example, sum_events
 from flowjax_glow.scales import Scale, Sigmoid
 from flowjax_glow.trainable import merge, trainable
-from flowjax_glow.types import Image, Key, LogDet, Params
+from flowjax_glow.types import Event, Key, LogDet, Params
 
 Form = Literal["shift-first", "scale-first"]
 
@@ -36,8 +35,9 @@ class AffineCoupling(Bijector):
     the inverse as it is in the first form, and divided by s in the second. The net reads the same
     half in both directions; it may be any function, since only the scale is ever inverted.
 
-    `net` is a Flax module called as ``net(read, channels_out)``; its first ``moved`` channels are
-    the shift and its last ones go to `scale`. Source: Dinh et al. 2016; Kingma & Dhariwal 2018.
+    `net` is a Flax module called as ``net(read, channels_out)``, `CouplingNet` for images or `MLP`
+    for vectors, or a pair of functions, `NetFunctions`; its first ``moved`` channels are the shift
+    and its last ones go to `scale`. Source: Dinh et al. 2016; Kingma & Dhariwal 2018.
 
     With a `shift_limit` c the shift is ``c tanh(t / c)`` instead, so that it stays in (-c, c).
     Source: Gu et al. 2025 (STARFlow), public code, which bounds the raw scale by the same map: see
@@ -47,7 +47,7 @@ class AffineCoupling(Bijector):
         ValueError: if `form` is neither, or `shift_limit` is not above 0 and finite.
     """
 
-    net: nn.Module = field(default_factory=CouplingNet)
+    net: Net = field(default_factory=CouplingNet)
     scale: Scale = field(default_factory=Sigmoid)
     form: Form = "shift-first"
     shift_limit: float | None = None
@@ -57,26 +57,26 @@ class AffineCoupling(Bijector):
         if self.shift_limit is not None:
             check_positive("AffineCoupling.shift_limit", self.shift_limit)
 
-    def init(self, key: Key, x: Image) -> Params:
-        check_image("AffineCoupling", x, min_channels=2)
+    def init(self, key: Key, x: Event) -> Params:
+        check_event("AffineCoupling", x, min_channels=2)
         read, moved = halves(x)
         return init_net(self.net, key, read, self._channels_out(moved))
 
-    def forward(self, params: Params, x: Image) -> tuple[Image, LogDet]:
+    def forward(self, params: Params, x: Event) -> tuple[Event, LogDet]:
         read, moved = halves(x)
         shift, raw = self._fields(params, read, moved)
         moved = self._do(moved, shift, self.scale.value(raw))
         return jnp.concatenate([read, moved], axis=-1), sum_events(self.scale.log(raw))
 
-    def inverse(self, params: Params, z: Image) -> tuple[Image, LogDet]:
+    def inverse(self, params: Params, z: Event) -> tuple[Event, LogDet]:
         read, moved = halves(z)
         shift, raw = self._fields(params, read, moved)
         moved = self.undo(moved, shift, self.scale.reciprocal(raw))
         return jnp.concatenate([read, moved], axis=-1), -sum_events(self.scale.log(raw))
 
     def pull_back(
-        self, params: Params, z: Image, z_bar: Image, log_det_bar: LogDet
-    ) -> tuple[Image, Params, Image]:
+        self, params: Params, z: Event, z_bar: Event, log_det_bar: LogDet
+    ) -> tuple[Event, Params, Event]:
         """The net runs once, for ``x`` and for the gradients: both directions read the same half.
 
         With ``s = exp(l)`` and ``log_det = sum(l)`` the gradients are ``x_moved_bar = z_moved_bar
@@ -86,14 +86,14 @@ class AffineCoupling(Bijector):
         """
         (read, moved), (read_bar, moved_bar) = halves(z), halves(z_bar)
 
-        def fields(values: Params, read: Image) -> tuple[tuple[Image, Image], Image]:
+        def fields(values: Params, read: Event) -> tuple[tuple[Event, Event], Event]:
             shift, raw = self._fields(merge(params, values), read, moved)
             return (shift, self.scale.log(raw)), raw
 
         (shift, _), pull, raw = jax.vjp(fields, trainable(params), read, has_aux=True)
         scale_first = self.form == "scale-first"
         scaled = moved - shift if scale_first else moved
-        log_scale_bar = moved_bar * scaled + log_det_bar[:, None, None, None]
+        log_scale_bar = moved_bar * scaled + per_example(log_det_bar, moved)
         x_moved_bar = moved_bar * self.scale.value(raw)
         shift_bar = moved_bar if scale_first else x_moved_bar
         moved = self.undo(moved, shift, self.scale.reciprocal(raw))
@@ -101,28 +101,28 @@ class AffineCoupling(Bijector):
         x = jnp.concatenate([read, moved], axis=-1)
         return x, params_bar, jnp.concatenate([read_bar + net_bar, x_moved_bar], axis=-1)
 
-    def _do(self, moved: Image, shift: Image, scale: Image) -> Image:
+    def _do(self, moved: Event, shift: Event, scale: Event) -> Event:
         """``x_moved -> z_moved``."""
         if self.form == "scale-first":
             return moved * scale + shift
         return (moved + shift) * scale
 
-    def undo(self, moved: Image, shift: Image, reciprocal: Image) -> Image:
+    def undo(self, moved: Event, shift: Event, reciprocal: Event) -> Event:
         """``z_moved -> x_moved``, from the shift and from ``1 / s``."""
         if self.form == "scale-first":
             return (moved - shift) * reciprocal
         return moved * reciprocal - shift
 
-    def log_scale(self, params: Params, z: Image) -> Image:
+    def log_scale(self, params: Params, z: Event) -> Event:
         """``log s`` of the moved half, from either end of the coupling: both have the read half."""
         return self.shift_and_log_scale(params, z)[1]
 
-    def shift_and_log_scale(self, params: Params, z: Image) -> tuple[Image, Image]:
+    def shift_and_log_scale(self, params: Params, z: Event) -> tuple[Event, Event]:
         """``shift`` and ``log s``, each in the shape of the moved half, from either end."""
         shift, raw = self._fields(params, *halves(z))
         return shift, self.scale.log(raw)
 
-    def _fields(self, params: Params, read: Image, moved: Image) -> tuple[Image, Image]:
+    def _fields(self, params: Params, read: Event, moved: Event) -> tuple[Event, Event]:
         """The shift, and the raw numbers that `scale` reads."""
         output = apply_net(self.net, params, read, self._channels_out(moved))
         channels = moved.shape[-1]
@@ -132,5 +132,5 @@ class AffineCoupling(Bijector):
         # A scale without raw channels sees the shift in their place and reads its shape alone.
         return shift, output[..., -channels:]
 
-    def _channels_out(self, moved: Image) -> int:
+    def _channels_out(self, moved: Event) -> int:
         return moved.shape[-1] * (1 + self.scale.raw_count)

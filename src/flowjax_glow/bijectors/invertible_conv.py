@@ -1,4 +1,4 @@
-"""Invertible 1x1 convolutions: one matrix that mixes the channels of every pixel."""
+"""Invertible 1x1 convolutions: one matrix that mixes the channels at every place."""
 
 from abc import abstractmethod
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ from jaxtyping import Array, Float
 
 from flowjax_glow.channels import Affine, ChannelAffine, Matrix
 from flowjax_glow.elimination import invert
-from flowjax_glow.errors import check_image
+from flowjax_glow.errors import check_event
 from flowjax_glow.numerics import PRECISION
-from flowjax_glow.types import Image, Key, LogDet, Params
+from flowjax_glow.types import Event, Key, LogDet, Params
 
 
-def random_orthogonal(key: Key, x: Image) -> Matrix:
+def random_orthogonal(key: Key, x: Event) -> Matrix:
     """A matrix drawn uniformly from the orthogonal group, of the channels and dtype of `x`."""
     return jax.random.orthogonal(key, x.shape[-1], dtype=x.dtype)
 
@@ -30,17 +30,19 @@ class Factors(NamedTuple):
 
 
 class ChannelMixing(ChannelAffine):
-    r"""``z = x W`` at every pixel, ``log|det| = height * width * log|det W|``.
+    r"""``z = x W`` at every place, ``log|det| = places * log|det W|``, of images height * width.
+
+    On vectors it is an invertible linear layer.
 
     The inverse multiplies by ``W^-1``: solving for the small matrix once and multiplying beats
     solving for every pixel tenfold. `freeze` keeps what it takes, and so does a `Repeat`, for all
     its steps at once. Source: Kingma & Dhariwal 2018, section 3.2.
     """
 
-    def forward(self, params: Params, x: Image) -> tuple[Image, LogDet]:
+    def forward(self, params: Params, x: Event) -> tuple[Event, LogDet]:
         return self.affine(params)(x)
 
-    def inverse(self, params: Params, z: Image) -> tuple[Image, LogDet]:
+    def inverse(self, params: Params, z: Event) -> tuple[Event, LogDet]:
         return self.inverse_affine(params)(z)
 
     def affine(self, params: Params) -> Affine:
@@ -68,8 +70,8 @@ class ChannelMixing(ChannelAffine):
 class InvertibleConv(ChannelMixing):
     """The dense form: W itself is the parameter, a random rotation at first."""
 
-    def init(self, key: Key, x: Image) -> Params:
-        check_image("InvertibleConv", x)
+    def init(self, key: Key, x: Event) -> Params:
+        check_event("InvertibleConv", x)
         return {"weight": random_orthogonal(key, x)}
 
     def factorize(self, params: Params) -> Factors:
@@ -84,8 +86,8 @@ class InvertibleConvLU(ChannelMixing):
     and U strictly upper triangular. ``log|det W| = sum(log_diagonal)``, so it is never singular.
     """
 
-    def init(self, key: Key, x: Image) -> Params:
-        check_image("InvertibleConvLU", x)
+    def init(self, key: Key, x: Event) -> Params:
+        check_event("InvertibleConvLU", x)
         permutation, lower, upper = lu(random_orthogonal(key, x))
         diagonal = jnp.diag(upper)
         return {

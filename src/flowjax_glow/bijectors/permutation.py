@@ -7,24 +7,24 @@ import jax.numpy as jnp
 from jaxtyping import Array, Int
 
 from flowjax_glow.bijector import Bijector
-from flowjax_glow.errors import check_channels, check_image
+from flowjax_glow.errors import check_channels, check_event
 from flowjax_glow.numerics import zero_log_det
-from flowjax_glow.types import Image, Key, LogDet, Params
+from flowjax_glow.types import Event, Key, LogDet, Params
 
 
 @dataclass(frozen=True)
 class Permutation(Bijector):
     """``z[..., c] = x[..., indices[c]]`` with a fixed random permutation drawn by `init`."""
 
-    def init(self, key: Key, x: Image) -> Params:
-        check_image("Permutation", x)
+    def init(self, key: Key, x: Event) -> Params:
+        check_event("Permutation", x)
         return {"indices": jax.random.permutation(key, x.shape[-1]).astype(jnp.int32)}
 
-    def forward(self, params: Params, x: Image) -> tuple[Image, LogDet]:
+    def forward(self, params: Params, x: Event) -> tuple[Event, LogDet]:
         check_channels("Permutation", x, params["indices"].size)
         return _take(x, params["indices"]), zero_log_det(x)
 
-    def inverse(self, params: Params, z: Image) -> tuple[Image, LogDet]:
+    def inverse(self, params: Params, z: Event) -> tuple[Event, LogDet]:
         check_channels("Permutation.inverse", z, params["indices"].size)
         return _take(z, jnp.argsort(params["indices"])), zero_log_det(z)
 
@@ -33,18 +33,18 @@ class Permutation(Bijector):
 class Reverse(Bijector):
     """``z[..., c] = x[..., channels - 1 - c]``, RealNVP's alternation; its own inverse."""
 
-    def init(self, key: Key, x: Image) -> Params:
+    def init(self, key: Key, x: Event) -> Params:
         del key
-        check_image("Reverse", x)
+        check_event("Reverse", x)
         return ()
 
-    def forward(self, params: Params, x: Image) -> tuple[Image, LogDet]:
+    def forward(self, params: Params, x: Event) -> tuple[Event, LogDet]:
         del params
         return x[..., ::-1], zero_log_det(x)
 
-    def inverse(self, params: Params, z: Image) -> tuple[Image, LogDet]:
+    def inverse(self, params: Params, z: Event) -> tuple[Event, LogDet]:
         return self.forward(params, z)
 
 
-def _take(x: Image, indices: Int[Array, " channels"]) -> Image:
+def _take(x: Event, indices: Int[Array, " channels"]) -> Event:
     return x.at[..., indices].get(unique_indices=True, mode="promise_in_bounds")

@@ -1,18 +1,18 @@
 """Splits and learned priors: what leaves a flow leaves as standard normal noise."""
 
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 import jax.numpy as jnp
 
 from flowjax_glow.bijector import Bijector
 from flowjax_glow.channels import halves
 from flowjax_glow.convolution import Precision
-from flowjax_glow.errors import check_channels, check_choice, check_image, expected
-from flowjax_glow.nets import ZeroConv, apply_net, init_net
+from flowjax_glow.errors import check_channels, check_choice, check_event, expected
+from flowjax_glow.nets import ZeroConv, ZeroDense
 from flowjax_glow.numerics import LOG_SCALE_FACTOR, constant_log_det, sum_events, zero_log_det
 from flowjax_glow.scales import Exponential, Scale
-from flowjax_glow.types import Image, Key, LogDet, Params
+from flowjax_glow.types import Event, Key, LogDet, Params
 
 
 @dataclass(frozen=True)
@@ -20,14 +20,15 @@ class Split(Bijector):
     r"""``x -> (stays, eps)``: half of the channels leaves the flow as standard normal noise.
 
     ``eps = (leaves - mean) / std``, with mean 0 and std 1 (`prior="standard"`), or both from the
-    half that stays (`prior="learned"`): a 3x3 convolution, zero at first, gives the mean and a raw
-    number, of which `scale` makes std. The log-det is ``-sum(log std)``. The inverse multiplies by
+    half that stays (`prior="learned"`): a net, zero at first, gives the mean and a raw number, of
+    which `scale` makes std. It is a 3x3 convolution on images, a dense layer at every place of
+    other events. The log-det is ``-sum(log std)``. The inverse multiplies by
     std, so an unbounded one can blow it up like a coupling; `Exponential` is openai/glow's.
 
     `leaves` names the half that leaves, of those that a coupling reads (the first) and moves (the
     second): this alone decides whether, in generation, the next coupling's net reads fresh noise
     (`"read"`, the paper) or signal (`"moved"`, openai/glow). `precision` is that of the learned
-    prior's convolution, as of `CouplingNet`.
+    prior's net, as of `CouplingNet`.
     Source: Dinh et al. 2016; the learned prior is Kingma & Dhariwal's public code's.
     """
 
@@ -45,14 +46,14 @@ class Split(Bijector):
                 "Split.scale", "a Scale", got=repr(self.scale), advice="build one, as Exponential()"
             )
 
-    def init(self, key: Key, x: Image) -> Params:
-        check_image("Split", x, min_channels=2)
+    def init(self, key: Key, x: Event) -> Params:
+        check_event("Split", x, min_channels=2)
         if self.prior == "standard":
             return ()
         stays, leaves = self._part(x)
-        return init_net(self._net(leaves), key, stays)
+        return self._net(stays, leaves).init(key, stays)["params"]
 
-    def forward(self, params: Params, x: Image) -> tuple[tuple[Image, Image], LogDet]:
+    def forward(self, params: Params, x: Event) -> tuple[tuple[Event, Event], LogDet]:
         stays, leaves = self._part(x)
         if self.prior == "standard":
             return (stays, leaves), zero_log_det(x)
@@ -60,7 +61,7 @@ class Split(Bijector):
         eps = (leaves - mean) * self.scale.reciprocal(raw)
         return (stays, eps), -sum_events(self.scale.log(raw))
 
-    def inverse(self, params: Params, z: tuple[Image, Image]) -> tuple[Image, LogDet]:
+    def inverse(self, params: Params, z: tuple[Event, Event]) -> tuple[Event, LogDet]:
         stays, noise = z
         if stays.shape[:-1] != noise.shape[:-1] or abs(stays.shape[-1] - noise.shape[-1]) > 1:
             raise expected(
@@ -75,20 +76,21 @@ class Split(Bijector):
         leaves = noise * self.scale.value(raw) + mean
         return self._join(stays, leaves), sum_events(self.scale.log(raw))
 
-    def _prior(self, params: Params, stays: Image, leaves: Image) -> tuple[Image, Image]:
+    def _prior(self, params: Params, stays: Event, leaves: Event) -> tuple[Event, Event]:
         channels = leaves.shape[-1]
-        fields = apply_net(self._net(leaves), params, stays)
+        fields = cast(Event, self._net(stays, leaves).apply({"params": params}, stays))
         return fields[..., :channels], fields[..., channels:]
 
-    def _net(self, leaves: Image) -> ZeroConv:
-        return ZeroConv(2 * leaves.shape[-1], precision=self.precision)
+    def _net(self, stays: Event, leaves: Event) -> ZeroConv | ZeroDense:
+        net = ZeroConv if stays.ndim == 4 else ZeroDense
+        return net(2 * leaves.shape[-1], precision=self.precision)
 
-    def _part(self, x: Image) -> tuple[Image, Image]:
+    def _part(self, x: Event) -> tuple[Event, Event]:
         """The half that stays and the half that leaves."""
         read, moved = halves(x)
         return (moved, read) if self.leaves == "read" else (read, moved)
 
-    def _join(self, stays: Image, leaves: Image) -> Image:
+    def _join(self, stays: Event, leaves: Event) -> Event:
         order = (leaves, stays) if self.leaves == "read" else (stays, leaves)
         return jnp.concatenate(order, axis=-1)
 
@@ -100,18 +102,18 @@ class LearnedPrior(Bijector):
     It is openai/glow's learned top prior, seen as a map to standard normal noise.
     """
 
-    def init(self, key: Key, x: Image) -> Params:
+    def init(self, key: Key, x: Event) -> Params:
         del key
-        check_image("LearnedPrior", x)
+        check_event("LearnedPrior", x)
         zeros = jnp.zeros(x.shape[-1], x.dtype)
         return {"mean": zeros, "log_std": zeros}
 
-    def forward(self, params: Params, x: Image) -> tuple[Image, LogDet]:
+    def forward(self, params: Params, x: Event) -> tuple[Event, LogDet]:
         check_channels("LearnedPrior", x, params["mean"].shape[-1])
         log_std = LOG_SCALE_FACTOR * params["log_std"]
         return (x - params["mean"]) * jnp.exp(-log_std), constant_log_det(x, -log_std.sum())
 
-    def inverse(self, params: Params, z: Image) -> tuple[Image, LogDet]:
+    def inverse(self, params: Params, z: Event) -> tuple[Event, LogDet]:
         check_channels("LearnedPrior.inverse", z, params["mean"].shape[-1])
         log_std = LOG_SCALE_FACTOR * params["log_std"]
         return z * jnp.exp(log_std) + params["mean"], constant_log_det(z, log_std.sum())

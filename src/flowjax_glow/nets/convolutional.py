@@ -1,8 +1,8 @@
-"""The nets inside couplings and learned priors: conditioned on, never inverted."""
+"""The nets of images: convolutions, as in couplings and learned priors of GLOW."""
 
 from collections.abc import Callable
 from functools import partial
-from typing import TypeAlias, cast
+from typing import TypeAlias
 
 import flax.linen as nn
 import jax
@@ -11,26 +11,9 @@ from jaxtyping import Array, Float
 
 from flowjax_glow.convolution import Kernel, Precision, convolve
 from flowjax_glow.errors import check_positive
+from flowjax_glow.nets.net import relu
 from flowjax_glow.numerics import LOG_SCALE_FACTOR, at_least_float32, channel_statistics
-from flowjax_glow.types import Image, Key, Params
-
-
-@jax.custom_jvp
-def relu(x: Image) -> Image:
-    """``max(x, 0)``, whose derivative is read off its value: the next layer keeps that anyway."""
-    return jnp.maximum(x, 0)
-
-
-@relu.defjvp
-def _(primals: tuple[Image], tangents: tuple[Image]) -> tuple[Image, Image]:
-    value = relu(*primals)
-    return value, _where_positive(value, *tangents)
-
-
-@jax.checkpoint  # or the mask would be kept beside the value
-def _where_positive(value: Image, tangent: Image) -> Image:
-    return jnp.where(value > 0, tangent, 0)
-
+from flowjax_glow.types import Image
 
 #: Of the kernels of hidden layers, at the start (Kingma & Dhariwal 2018, public code).
 DEVIATION = 0.05
@@ -229,13 +212,3 @@ class CouplingNet(nn.Module):
             channels_out, gain=self.gain, deviation=self.last_deviation, name="last", **shared
         )
         return last(h).astype(x.dtype)
-
-
-def init_net(net: nn.Module, key: Key, x: Image, *args: int) -> Params:
-    """The net's parameters, started on the values of `x`."""
-    return net.init(key, x, *args)["params"]
-
-
-def apply_net(net: nn.Module, params: Params, x: Image, *args: int) -> Image:
-    """The net's output at `x`."""
-    return cast(Image, net.apply({"params": params}, x, *args))

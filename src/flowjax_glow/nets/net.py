@@ -1,0 +1,71 @@
+"""What a coupling asks of its net, whichever library it is of."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias, cast
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from flowjax_glow.types import Event, Key, Params
+
+
+@dataclass(frozen=True)
+class NetFunctions:
+    """A net as a pair of pure functions, for nets that are no Flax linen modules.
+
+    Attributes:
+        init: ``(key, x, channels_out) -> params``, a pytree; `x` is a real batch.
+        apply: ``(params, x, channels_out) -> y`` with the axes of `x` but for ``channels_out``
+            channels. What depends on one example must come from that example alone.
+
+    >>> import jax, jax.numpy as jnp
+    >>> linear = NetFunctions(
+    ...     init=lambda key, x, n: 0.1 * jax.random.normal(key, (x.shape[-1], n)),
+    ...     apply=lambda weight, x, n: x @ weight,
+    ... )
+    >>> from flowjax_glow import AffineCoupling
+    >>> coupling = AffineCoupling(net=linear)
+    >>> coupling.init(jax.random.key(0), jnp.ones((5, 4))).shape
+    (2, 4)
+    """
+
+    init: Callable[[Key, Event, int], Params]
+    apply: Callable[[Params, Event, int], Event]
+
+
+#: A Flax linen module called as ``net(x, channels_out)``, with no collection but ``params``; or a
+#: pair of functions.
+Net: TypeAlias = nn.Module | NetFunctions
+
+
+def init_net(net: Net, key: Key, x: Event, channels_out: int) -> Params:
+    """The net's parameters, started on the values of `x`."""
+    if isinstance(net, NetFunctions):
+        return net.init(key, x, channels_out)
+    return net.init(key, x, channels_out)["params"]
+
+
+def apply_net(net: Net, params: Params, x: Event, channels_out: int) -> Event:
+    """The net's output at `x`, `(batch, ..., channels_out)`."""
+    if isinstance(net, NetFunctions):
+        return net.apply(params, x, channels_out)
+    return cast(Event, net.apply({"params": params}, x, channels_out))
+
+
+@jax.custom_jvp
+def relu(x: Event) -> Event:
+    """``max(x, 0)``, whose derivative is read off its value: the next layer keeps that anyway."""
+    return jnp.maximum(x, 0)
+
+
+@relu.defjvp
+def _(primals: tuple[Event], tangents: tuple[Event]) -> tuple[Event, Event]:
+    value = relu(*primals)
+    return value, _where_positive(value, *tangents)
+
+
+@jax.checkpoint  # or the mask would be kept beside the value
+def _where_positive(value: Event, tangent: Event) -> Event:
+    return jnp.where(value > 0, tangent, 0)
