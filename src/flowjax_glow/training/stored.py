@@ -25,8 +25,8 @@ _Description: TypeAlias = dict[str, dict[str, Any]]
 #: Leaves that a complaint names before it only counts them.
 _NAMED = 3
 
-#: Seconds that what a failed reading left under way may take to end.
-_PATIENCE = 5.0
+#: Seconds between looks at what a failed reading left under way.
+_PAUSES = (0.01, 0.02, 0.05, 0.1, 0.3, 0.5)
 
 
 class CheckpointError(RuntimeError):
@@ -73,12 +73,12 @@ def _end_leftovers() -> None:
     It reads all leaves at a time and closes its event loop at the first that fails. The others
     would report to it at some later time, each with a traceback on stderr.
     """
-    end = time.monotonic() + _PATIENCE
     with _unheard():
-        gc.collect()
-        while _orbax_runs() and time.monotonic() < end:
-            time.sleep(0.01)
+        for pause in _PAUSES:
             gc.collect()
+            if not _orbax_runs():
+                break
+            time.sleep(pause)
 
 
 def _orbax_runs() -> bool:
