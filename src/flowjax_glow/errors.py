@@ -96,5 +96,5 @@ def check_event(where: str, x: Array, *, min_channels: int = 1) -> None:
             where,
             f"at least {min_channels} channels",
             got=x.shape[-1],
-            advice="squeeze images first; of vectors a coupling needs two numbers",
+            advice="squeeze images first, and give vectors more numbers",
         )
