@@ -31,11 +31,13 @@ KEY = jax.random.key(0)
         ),
         (
             lambda: fg.AffineCoupling().init(KEY, jnp.zeros((1, 4, 4, 1))),
-            "AffineCoupling: expected at least 2 channels, got 1; squeeze images first, and give vectors more numbers",
+            "AffineCoupling: expected at least 2 channels, got 1; "
+            "squeeze images first, and give vectors more numbers",
         ),
         (
             lambda: fg.Split().init(KEY, jnp.zeros((1, 4, 4, 1))),
-            "Split: expected at least 2 channels, got 1; squeeze images first, and give vectors more numbers",
+            "Split: expected at least 2 channels, got 1; "
+            "squeeze images first, and give vectors more numbers",
         ),
         (
             lambda: fg.Split(leaves="both"),

@@ -1,0 +1,1 @@
+"""Does the remedy hold on vectors? RealNVP under every scale, and other libraries' defaults."""
