@@ -25,7 +25,7 @@ ROWS = (
     {"combinators"},
     {"walk", "rebuild"},
     {"config", "density"},
-    {"glowip", "realnvp", "testing"},
+    {"glowip", "real_nvp", "testing"},
     {"training", "diagnostics", "data"},
     {"runs"},
     {"figures"},

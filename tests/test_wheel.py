@@ -24,6 +24,7 @@ PUBLIC = (
     "flowjax_glow.data",
     "flowjax_glow.diagnostics",
     "flowjax_glow.scales",
+    "flowjax_glow.testing",
     "flowjax_glow.training",
 )
 

@@ -7,10 +7,10 @@ A method's learning rate is chosen by the validation likelihood of two seeds. Fi
 then trained at it. What is done is kept, and not done again. Methods of other libraries
 (`--others`) need their packages: normflows, nflows, flowjax.
 
-The rule, written before the runs: the recommended remedy, `damped-sqrt`, holds on vectors if at depth
-64 it loses none of 10,000 samples on each of five seeds, all test vectors come back, and its test
-likelihood is within 0.02 nats per dimension of the best method's, in the mean over seeds. The other
-settings are told beside it, whatever they say.
+The rule, written before the runs: the recommended remedy, `damped-sqrt`, holds on vectors if at
+depth 64 it loses none of 10,000 samples on each of five seeds, all test vectors come back, and its
+test likelihood is within 0.02 nats per dimension of the best method's, in the mean over seeds. The
+other settings are told beside it, whatever they say.
 """
 
 import argparse

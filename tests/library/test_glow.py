@@ -399,7 +399,7 @@ def test_images_that_the_levels_do_not_divide(shape, got):
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "uint8"])
 def test_images_of_other_dtypes(dtype, unchecked):
-    with pytest.raises(ValueError, match=f"^squeeze: expected float.* images, got {dtype}; "):
+    with pytest.raises(ValueError, match=f"^squeeze: expected float.*, got {dtype}; "):
         jax.eval_shape(small_glow().init, jax.random.key(0), jnp.zeros((1, 4, 4, 1), dtype))
 
 

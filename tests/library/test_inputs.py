@@ -18,7 +18,8 @@ def pixels(count: int) -> np.ndarray:
 
 @pytest.mark.parametrize("name", ["coupling-sigmoid", "split-read-learned", FLOW])
 def test_without_compiling(name):
-    bijector, params, x, forward, _ = build(name, "float32")
+    case = build(name, "float32")
+    bijector, params, x, forward = case.bijector, case.params, case.x, case.forward
     with jax.disable_jit():
         _, log_det = bijector.forward(params, x)
         gradient = jax.grad(lambda x: bijector.forward(params, x)[1].sum())(x)
@@ -28,7 +29,8 @@ def test_without_compiling(name):
 
 @pytest.mark.parametrize("name", ["actnorm", "conv1x1-lu", "permutation", "coupling-sigmoid", FLOW])
 def test_no_images(name):
-    bijector, params, x, _, _ = build(name, "float32")
+    case = build(name, "float32")
+    bijector, params, x = case.bijector, case.params, case.x
     z, log_det = bijector.forward(params, x[:0])
     back, _ = bijector.inverse(params, z)
     assert back.shape == (0, *x.shape[1:])
