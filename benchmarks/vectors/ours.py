@@ -10,7 +10,7 @@ import numpy as np
 import optax
 
 from benchmarks.vectors.datasets import Vectors
-from benchmarks.vectors.setting import BATCH, WARM_UP, Measured, Setting
+from benchmarks.vectors.setting import BATCH, CHUNK, WARM_UP, Measured, Setting
 from flowjax_glow import (
     Bijector,
     Bounded,
@@ -37,9 +37,6 @@ METHODS: dict[str, dict[str, Any]] = {
     "damped": {"scale": DepthScaled(4.0), "damped": True},
     "damped-sqrt": {"scale": DepthScaled(4.0), "damped": "sqrt"},
 }
-
-#: Samples at a time when they are judged.
-CHUNK = 1000
 
 
 def flow_of(method: str, setting: Setting) -> Bijector:

@@ -5,6 +5,9 @@ from typing import NamedTuple
 
 BATCH = 128
 
+#: Samples at a time when they are judged.
+CHUNK = 1000
+
 #: The fraction of the steps in which the rate rises, where it does.
 WARM_UP = 0.1
 
