@@ -39,12 +39,18 @@ class ConfigChangedError(ValueError):
 
 
 @contextmanager
-def claimed(folder: Path) -> Iterator[None]:
-    """Makes `folder` and holds it for this process alone while the ``with`` statement lasts."""
+def claimed(folder: Path, *, shared: bool = False) -> Iterator[None]:
+    """Makes `folder` and holds it for this process alone while the ``with`` statement lasts.
+
+    With `shared` others may hold it at the same time who share it as well.
+
+    Raises:
+        FolderInUseError: if somebody else holds it.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("a+") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError:
             file.seek(0)
             raise FolderInUseError(
