@@ -78,7 +78,7 @@ def convolve(x: Features, kernel: Kernel, precision: Precision = "highest") -> F
         )
     if jax.sharding.get_abstract_mesh().manual_axes:  # inside of jax.shard_map
         return _by_platform(_product_convolve, lax_convolve, x, kernel, precision=precision)
-    bind: Callable[..., Array] = partial(_convolve_p.bind, precision=precision)
+    bind: Any = partial(_convolve_p.bind, precision=precision)
     if place := explicit_batch(x):  # the primitives' own types know of no mesh
         bind = jax.sharding.auto_axes(bind, out_sharding=place)
     return bind(x, kernel)
