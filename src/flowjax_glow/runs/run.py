@@ -216,10 +216,17 @@ def _run(
             with status.running():
                 status.write("done", attempt.train(state, show, track))
         except Diverged as error:
-            print(f"{folder.name}: {error}")
+            write_json(folder / "diverged.json", _dump(training, error))
+            print(f"{folder.name}: {error}; diverged.json has the gradients by leaf")
     summary = summarize(folder)
     write_json(folder / "summary.json", summary)
     return summary
+
+
+def _dump(training: Training, error: Diverged) -> dict[str, Any]:
+    """What led to the end of a run: the step, its images by what draws them, every leaf."""
+    batch = training.drawn(error.step - 1)
+    return {"step": error.step, **error.measured, "batch": batch, "leaves": error.leaves}
 
 
 @dataclass(frozen=True, eq=False)
