@@ -121,7 +121,9 @@ class Train(OnOneModel):
         if is_first():
             save_curves(output)
         if summary["status"] != "done":
-            print(f"{output}: the training diverged at step {summary['steps']}", file=sys.stderr)
+            if is_first():
+                step = summary["steps"]
+                print(f"{output}: the training diverged at step {step}", file=sys.stderr)
             return DIVERGED
         print(
             f"{output}: {summary['steps']} steps, {float(summary['bits_per_dim']):.3f} bits/dim on "
