@@ -7,6 +7,7 @@ checkpoint is seen. Whether one has hit a save is seen afterwards: then it is th
 
 import shutil
 import signal
+import sys
 import time
 from dataclasses import dataclass, field
 from multiprocessing.context import ForkServerProcess
@@ -64,6 +65,7 @@ def soak(
         wrong += differences(folder, whole, example)
         if wrong:
             told.faults.append(f"run {told.runs}: {'; '.join(wrong)}")
+        print(f"so far: {told}", file=sys.stderr, flush=True)
         shutil.rmtree(folder)
     return told
 

@@ -2,6 +2,7 @@
 
 import itertools
 import shutil
+import sys
 import warnings
 from dataclasses import dataclass, field
 from functools import partial
@@ -69,5 +70,6 @@ def soak(reads: int, place: Path, steps: int = 400) -> Readers:
         wrong += differences(folder, whole, shape)
         if wrong:
             told.faults.append(f"run {told.runs}: {'; '.join(wrong)}")
+        print(f"so far: {told}", file=sys.stderr, flush=True)
         shutil.rmtree(folder)
     return told
