@@ -15,7 +15,7 @@ from typing import NoReturn
 
 import jax
 
-from experiments.sweeps import Sweep, parse_seeds
+from experiments.sweeps import Sweep, parse_seeds, parse_shard
 from experiments.variants import described_variants, resolve
 from flowjax_glow.commands.command import run_command
 from flowjax_glow.commands.configure import OnExperiment, listing
@@ -44,6 +44,9 @@ class SweepCommand(OnExperiment):
 
     jobs: int | None = None
     """Runs at a time; one per core, or one on a GPU or TPU, if not given."""
+
+    shard: str | None = None
+    """I/N: every N-th run from the I-th on; other machines do the others (docs/run-folder.md)."""
 
     output: Path | None = None
     """Folder; runs/PRESET-DATA."""
@@ -80,6 +83,7 @@ class SweepCommand(OnExperiment):
             resolve(self.variant),
             parse_seeds(self.seeds, PRESETS[self.preset].seeds),
             self.output or self.place(control),
+            parse_shard(self.shard),
         )
 
 

@@ -56,19 +56,48 @@ def parse_seeds(text: str | None, default: int) -> list[int]:
 
 
 @dataclass(frozen=True)
+class Shard:
+    """Every `count`-th run, from the one of this `index`, which counts from 1."""
+
+    index: int
+    count: int
+
+    def __str__(self) -> str:
+        return f"{self.index}/{self.count}"
+
+
+def parse_shard(text: str | None) -> Shard | None:
+    """`2/3` is the second of three shares of the runs."""
+    if text is None:
+        return None
+    index, _, count = text.partition("/")
+    if index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count):
+        return Shard(int(index), int(count))
+    raise expected("--shard", "I/N with I from 1 to N", got=repr(text), advice="write 1/2 and 2/2")
+
+
+@dataclass(frozen=True)
 class Sweep:
-    """Variants of one control, run on the same seeds in one folder."""
+    """Variants of one control, run on the same seeds in one folder; perhaps a share of them."""
 
     preset: str
     control: Experiment
     variants: list[str]
     seeds: list[int]
     folder: Path
+    shard: Shard | None = None
+
+    @property
+    def planned(self) -> list[Experiment]:
+        """One per variant and seed, seed by seed."""
+        return plan(self.control, self.variants, self.seeds)
 
     @property
     def experiments(self) -> list[Experiment]:
-        """One per variant and seed, seed by seed."""
-        return plan(self.control, self.variants, self.seeds)
+        """Those that are this shard's."""
+        if self.shard is None:
+            return self.planned
+        return self.planned[self.shard.index - 1 :: self.shard.count]
 
     def describe(self, jobs: int | None = None) -> str:
         """One line per run, and the sum; needs no data if the images' size is known."""
@@ -83,7 +112,7 @@ class Sweep:
             f"{e.seconds / 60:8.1f} min  {e.megabytes:8.1f} MB"
             for name, e in rows
         ]
-        minutes = sum(e.seconds for _, e in rows) / 60 / min(jobs, len(rows))
+        minutes = sum(e.seconds for _, e in rows) / 60 / max(1, min(jobs, len(rows)))
         megabytes = sum(e.megabytes for _, e in rows)
         return "\n".join(
             [
@@ -97,6 +126,9 @@ class Sweep:
     def run(self, *, restart: bool = False, jobs: int | None = None) -> int:
         """Runs what is not finished, redraws after runs, judges; returns the exit code.
 
+        A shard shares the folder with others, and leaves figures and verdicts to whoever runs the
+        whole sweep afterwards.
+
         Args:
             restart: whether to set old runs aside and start over.
             jobs: runs at a time; by default one per core, or one on accelerators.
@@ -108,7 +140,7 @@ class Sweep:
         )
         on = machine()
         sweep._check_shapes(on.devices)  # complains before anything is written
-        with claimed(self.folder):
+        with claimed(self.folder, shared=self.shard is not None):
             return sweep._run_all(restart, on, jobs or on.jobs)
 
     def _run_all(self, restart: bool, on: Machine, jobs: int) -> int:
@@ -128,11 +160,16 @@ class Sweep:
             for job, status in children:
                 if status != "done":
                     failed.add(job.experiment.name)
-                if job in new:
+                if job in new and self.shard is None:
                     draw()
+        bad = [e.name for e in self.experiments if e.name in failed]
+        if self.shard is not None:
+            print(f"{self.folder}: shard {self.shard} is done; the same without --shard judges")
+            return _code(bad)
         if draw.pending or not (self.folder / "figures").exists():
             self._draw()
-        return self._report([e.name for e in self.experiments if e.name in failed])
+        self._report()
+        return _code(bad)
 
     def _what_runs(self, new: int, jobs: int) -> str:
         """In a line, so that a count of seeds that was meant as a seed is seen at once."""
@@ -164,7 +201,7 @@ class Sweep:
 
     def _write_index(self) -> None:
         """Lists the runs of the folder, those of earlier sweeps included."""
-        ours = [experiment.name for experiment in self.experiments]
+        ours = [experiment.name for experiment in self.planned]
         write_json(
             self.folder / "sweep.json",
             {
@@ -181,16 +218,20 @@ class Sweep:
         except Exception:
             traceback.print_exc()
 
-    def _report(self, failed: list[str]) -> int:
+    def _report(self) -> None:
         runs = load_sweep(self.folder)
         verdicts = judge(runs)
         write_claims(self.folder / "claims.json", verdicts)
         print(summary_table([run for run in runs if run.variant in self.variants]))
         print(claims_text(verdicts))
         print(f"figures: {self.folder / 'figures'}")
-        if failed:
-            print(f"did not end well: {', '.join(failed)}", file=sys.stderr)
-        return SOME_RUNS_FAILED if failed else 0
+
+
+def _code(failed: list[str]) -> int:
+    """The exit code, after naming the runs that did not end well."""
+    if failed:
+        print(f"did not end well: {', '.join(failed)}", file=sys.stderr)
+    return SOME_RUNS_FAILED if failed else 0
 
 
 class Sparingly:

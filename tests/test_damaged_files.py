@@ -12,13 +12,13 @@ from flowjax_glow import arrays, data
 from flowjax_glow.arrays import ArraysError, read_npz
 from flowjax_glow.files import read_json
 from flowjax_glow.runs.experiment import Experiment, read_config, to_json
-from tests.soak import soak
+from tests.soak.files import files, pictures, soak
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_seeded_damage(tmp_path, seed):
-    told = soak(100, seed, tmp_path)
-    assert not told.faults, told
+    told = soak([*files(tmp_path), *pictures(tmp_path)], 120, seed)
+    assert told.faults == []
     assert told.counts["refused"] > 30
 
 

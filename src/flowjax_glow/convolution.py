@@ -35,7 +35,7 @@ from jax.interpreters import ad, batching, mlir
 from jaxtyping import Array, Float
 
 from flowjax_glow.errors import check_choice, expected
-from flowjax_glow.numerics import at_least_float32
+from flowjax_glow.numerics import at_least_float32, explicit_batch
 
 Kernel: TypeAlias = Float[Array, "kernel_height kernel_width channels_in channels_out"]
 Features: TypeAlias = Float[Array, "batch height width _"]
@@ -78,7 +78,10 @@ def convolve(x: Features, kernel: Kernel, precision: Precision = "highest") -> F
         )
     if jax.sharding.get_abstract_mesh().manual_axes:  # inside of jax.shard_map
         return _by_platform(_product_convolve, lax_convolve, x, kernel, precision=precision)
-    return _convolve_p.bind(x, kernel, precision=precision)
+    bind: Any = partial(_convolve_p.bind, precision=precision)
+    if place := explicit_batch(x):  # the primitives' own types know of no mesh
+        bind = jax.sharding.auto_axes(bind, out_sharding=place)
+    return bind(x, kernel)
 
 
 def lax_convolve(x: Features, kernel: Kernel, precision: Precision) -> Features:

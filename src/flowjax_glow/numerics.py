@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float
 
 from flowjax_glow.errors import check_floating
@@ -63,7 +64,10 @@ def per_example(values: PerExample, x: Float[Array, "batch ..."]) -> Float[Array
 
 def zero_log_det(x: Float[Array, "batch ..."]) -> LogDet:
     """The log-det of the identity on `x`."""
-    return vary_alike(jnp.zeros(x.shape[:1], log_det_dtype(x)), x)
+    zeros = jnp.zeros(x.shape[:1], log_det_dtype(x))
+    if place := explicit_batch(x):
+        zeros = jax.sharding.reshard(zeros, place)
+    return vary_alike(zeros, x)
 
 
 def vary_alike(tree: Tree, x: Float[Array, "..."]) -> Tree:
@@ -80,6 +84,14 @@ def vary_alike(tree: Tree, x: Float[Array, "..."]) -> Tree:
         return _to_varying(leaf, missing) if missing else leaf
 
     return jax.tree.map(vary, tree)
+
+
+def explicit_batch(x: Array) -> NamedSharding | None:
+    """How the first axis of `x` is split over a mesh with Explicit axes; None where it is not."""
+    sharding = jax.typeof(x).sharding
+    if AxisType.Explicit not in sharding.mesh.axis_types or sharding.spec[0] is None:
+        return None
+    return NamedSharding(sharding.mesh, PartitionSpec(sharding.spec[0]))
 
 
 def varying_axes(x: Array) -> tuple[str, ...]:

@@ -13,8 +13,9 @@ import pytest
 
 from flowjax_glow.commands import children
 from flowjax_glow.commands.children import Ended, Job, Machine, machine, run_in_children
-from flowjax_glow.commands.errors import PREEMPTED
+from flowjax_glow.commands.errors import IN_USE, PREEMPTED
 from flowjax_glow.runs.experiment import to_json
+from flowjax_glow.runs.folder import claimed
 from flowjax_glow.runs.presets import SMOKE
 from tests.commands import pretending_child as pretend
 
@@ -187,3 +188,14 @@ def test_a_signal_to_the_sweep_reaches_its_runs_which_save(tmp_path):
     told = json.loads((output / "control-seed0" / "status.json").read_text())
     assert told["status"] == "preempted"
     assert (output / "control-seed0/checkpoints" / str(told["step"])).is_dir()
+
+
+def test_a_run_that_another_works_on_is_not_taken(tmp_path, capfd):
+    (job,) = [Job(TINY, tmp_path / "run")]
+    job.folder.mkdir()
+    (job.folder / "status.json").write_text('{"status": "running", "step": 3, "seconds": 1}')
+    with claimed(job.folder), pytest.raises(SystemExit) as raised:
+        list(run_in_children([job], CPU, 1))
+    assert raised.value.code == IN_USE
+    assert f"got one held by process {os.getpid()}" in capfd.readouterr().err
+    assert status(job) == "running"  # as its owner left it

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from experiments.sweep import SweepCommand
-from experiments.sweeps import parse_seeds, plan
+from experiments.sweeps import Shard, Sweep, parse_seeds, parse_shard, plan
 from experiments.variants import GROUPS, VARIANTS, apply_variant, resolve
 from flowjax_glow import data
 from flowjax_glow.config import GlowConfig, glow
@@ -209,6 +209,31 @@ def test_a_folder_is_held_by_one_at_a_time(tmp_path):
             pass
     with claimed(tmp_path):
         pass
+
+
+def test_shards_share_a_folder_with_each_other_alone(tmp_path):
+    shared = [claimed(tmp_path, shared=True) for _ in range(2)]
+    with shared[0], shared[1], pytest.raises(FolderInUseError), claimed(tmp_path):
+        pass
+    with claimed(tmp_path), pytest.raises(FolderInUseError), claimed(tmp_path, shared=True):
+        pass
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 9])
+def test_shards_part_the_runs(tmp_path, count):
+    shards = [
+        Sweep("smoke", SMOKE, ["control", "bounded"], [0, 1], tmp_path, Shard(index, count))
+        for index in range(1, count + 1)
+    ]
+    names = [experiment.name for shard in shards for experiment in shard.experiments]
+    assert sorted(names) == sorted(experiment.name for experiment in shards[0].planned)
+    assert shards[-1].describe(1).endswith(" MB")  # also where it has none
+
+
+@pytest.mark.parametrize("text", ["0/2", "3/2", "1", "1/", "a/b", "-1/2"])
+def test_impossible_shards(text):
+    with pytest.raises(ValueError, match="--shard: expected I/N with I from 1 to N"):
+        parse_shard(text)
 
 
 def test_restarting_keeps_the_old_run(tmp_path):

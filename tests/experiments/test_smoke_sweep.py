@@ -14,25 +14,43 @@ VARIANTS = ("control", "bounded", "randomized", "damped")
 ROOT = Path(__file__).parents[2]
 
 
-def run_sweep(output: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def start_sweep(output: Path, *arguments: str) -> subprocess.Popen[str]:
     environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
     command = [sys.executable, "-m", "experiments.sweep", "--preset=smoke", f"--output={output}"]
-    return subprocess.run(
+    return subprocess.Popen(
         [*command, *arguments],
         cwd=ROOT,
         env=environment,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        check=False,
-        timeout=600,
     )
+
+
+def run_sweep(output: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    with start_sweep(output, *arguments) as sweep:
+        said = sweep.communicate(timeout=600)
+    return subprocess.CompletedProcess(sweep.args, sweep.returncode, *said)
 
 
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """Trained by two shards at a time, and judged by the whole sweep, which trains nothing."""
     output = tmp_path_factory.mktemp("sweep") / "out"
-    result = run_sweep(output, f"--variant={','.join(VARIANTS)}")
+    asked = f"--variant={','.join(VARIANTS)}"
+    shards = [start_sweep(output, asked, f"--shard={i}/2", "--jobs=1") for i in (1, 2)]
+    for index, shard in enumerate(shards):
+        out, err = shard.communicate(timeout=600)
+        assert shard.returncode == 0, err
+        assert "2 of 2 runs to do" in err
+        assert f"shard {index + 1}/2 is done; the same without --shard judges" in out
+        for number, variant in enumerate(VARIANTS):
+            assert (f"{variant}-seed0: done" in err) == (number % 2 == index)
+    before = modified(output)
+    result = run_sweep(output, asked)
     assert result.returncode == 0, result.stderr
+    assert "0 of 4 runs to do" in result.stderr
+    assert modified(output) == before
     return output, result.stdout
 
 

@@ -7,18 +7,24 @@ import re
 import shutil
 import signal
 
+import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from flowjax_glow.runs import run as module
 from flowjax_glow.runs.folder import ConfigChangedError, is_finished
+from flowjax_glow.runs.images import source_of
 from flowjax_glow.runs.load import load_trained
 from flowjax_glow.runs.run import Training, run
 from flowjax_glow.training import (
     CheckpointError,
     Preempted,
     Preemption,
+    latest_step,
     read_metrics,
 )
+from flowjax_glow.training.step import leaf_names
 from tests.commands.invoke import invoke
 from tests.runs.tiny import TINY
 from tests.training.test_checkpoints import entries
@@ -200,3 +206,52 @@ def test_a_signal_before_the_first_step_leaves_nothing_to_save(tmp_path, monkeyp
     monkeypatch.setattr(module.Monitor, "observe", signalled)
     assert preempted(tmp_path / "run") == 0
     assert not (tmp_path / "run/checkpoints").exists()
+
+
+class Poisoned(Training):
+    """A training whose loss of step 7 is not a number, known by images that are all white."""
+
+    def loss(self, memory):
+        sound = super().loss(memory)
+        return lambda params, key, images: jnp.where(
+            images.min() == 255, jnp.nan, sound(params, key, images)
+        )
+
+    def batch(self, source, step):
+        images = super().batch(source, step)
+        return np.full_like(images, 255) if step == 6 else images
+
+
+def test_a_run_that_diverges_leaves_what_led_there_and_its_last_checkpoint(folder, whole, capsys):
+    shutil.rmtree(folder / "checkpoints/8")
+    keep_steps(folder, 6)
+    summary = run(SAVED, folder, training=Poisoned(SAVED))
+    assert (summary["status"], summary["steps"]) == ("diverged", 7)
+    assert "; diverged.json has the gradients by leaf\n" in capsys.readouterr().out
+    assert latest_step(folder / "checkpoints") == 6
+    dump = json.loads((folder / "diverged.json").read_text())
+    assert (dump["step"], dump["loss"]) == (7, "NaN")
+    source = source_of(SAVED)
+    drawn = source.batch(**dump["batch"])
+    np.testing.assert_array_equal(drawn, Training(SAVED).batch(source, 6))
+    trains = leaf_names(load_trained(folder).state.params)
+    assert list(dump["leaves"]) == trains
+    assert all(leaf.keys() == {"gradient_norm", "finite_after"} for leaf in dump["leaves"].values())
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "told"),
+    [
+        ("jax_default_prng_impl", "rbg", "JAX_DEFAULT_PRNG_IMPL: threefry2x32 -> rbg"),
+        ("jax_threefry_partitionable", False, "JAX_THREEFRY_PARTITIONABLE: True -> False"),
+    ],
+)
+def test_a_run_does_not_go_on_with_other_random_numbers(folder, option, value, told):
+    before, was = entries(folder), jax.config.values[option]
+    jax.config.update(option, value)
+    try:
+        with pytest.raises(ConfigChangedError, match=f"got {told} .an option of jax.; choose"):
+            run(dataclasses.replace(SAVED, steps=9), folder)
+    finally:
+        jax.config.update(option, was)
+    assert entries(folder) == before

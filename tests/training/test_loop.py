@@ -118,6 +118,10 @@ def test_it_stops_at_the_step_that_is_not_finite(tmp_path, broken_step):
         run(tmp_path, batches=poisoned, save_every=4)
     assert caught.value.step == broken_step
     assert np.isnan(caught.value.measured["loss"])
+    assert caught.value.leaves.keys() == {"bias", "weights"}
+    for leaf in caught.value.leaves.values():
+        assert np.isnan(leaf["gradient_norm"])
+        assert not leaf["finite_after"]
     assert str(caught.value) == (
         "train: expected a finite loss and gradient, got loss = nan, grad_norm = nan at step "
         f"{broken_step}; lower learning_rate, add warmup_steps or set clip_norm"
@@ -139,7 +143,7 @@ def test_an_update_that_is_not_finite_is_never_saved(tmp_path):
         Checkpoints(tmp_path / "c") as saved,
         pytest.raises(
             Diverged, match="train: expected an update that leaves all parameters finite"
-        ),
+        ) as caught,
     ):
         train(
             toy.start(mesh),
@@ -155,6 +159,9 @@ def test_an_update_that_is_not_finite_is_never_saved(tmp_path):
     (row,) = rows(tmp_path)
     assert np.isfinite([row["loss"], row["grad_norm"]]).all()
     assert not row["update_finite"]
+    norms = [leaf["gradient_norm"] for leaf in caught.value.leaves.values()]
+    np.testing.assert_allclose(np.linalg.norm(norms), row["grad_norm"], rtol=1e-6)
+    assert not any(leaf["finite_after"] for leaf in caught.value.leaves.values())
 
 
 class Told(Preemption):

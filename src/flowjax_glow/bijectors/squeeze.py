@@ -30,7 +30,9 @@ class Squeeze(Bijector):
                 got=(height, width),
                 advice="pad or crop the images first",
             )
-        blocks = x.reshape(batch, height // 2, 2, width // 2, 2, channels)
+        # one axis at a time: all that JAX takes where the batch is split over an Explicit mesh
+        rows = x.reshape(batch, height // 2, 2, width, channels)
+        blocks = rows.reshape(batch, height // 2, 2, width // 2, 2, channels)
         z = blocks.transpose(0, 1, 3, 5, 2, 4).reshape(batch, height // 2, width // 2, 4 * channels)
         return z, zero_log_det(x)
 
@@ -45,5 +47,6 @@ class Squeeze(Bijector):
                 advice="pass what forward returned",
             )
         blocks = z.reshape(batch, height, width, channels // 4, 2, 2)
-        x = blocks.transpose(0, 1, 4, 2, 5, 3).reshape(batch, 2 * height, 2 * width, channels // 4)
-        return x, zero_log_det(z)
+        spread = blocks.transpose(0, 1, 4, 2, 5, 3)
+        rows = spread.reshape(batch, 2 * height, width, 2, channels // 4)
+        return rows.reshape(batch, 2 * height, 2 * width, channels // 4), zero_log_det(z)

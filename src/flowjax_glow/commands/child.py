@@ -26,6 +26,7 @@ from flowjax_glow.commands.errors import (
 )
 from flowjax_glow.runs.compilation import keep_compiled_programs
 from flowjax_glow.runs.experiment import from_json
+from flowjax_glow.runs.folder import claimed
 from flowjax_glow.runs.run import run
 from flowjax_glow.training import Preempted, Preemption, Progress, Screen, keep_freed_memory
 
@@ -45,8 +46,9 @@ def main() -> int:
 
     try:
         with Preemption() as preemption, one_line_warnings():
-            experiment = from_json(order["experiment"])
-            run(experiment, Path(order["folder"]), show=reported, preemption=preemption)
+            experiment, folder = from_json(order["experiment"]), Path(order["folder"])
+            with claimed(folder):
+                run(experiment, folder, show=reported, preemption=preemption)
     except Preempted:
         return PREEMPTED
     except FOR_THE_USER as error:

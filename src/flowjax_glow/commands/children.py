@@ -18,7 +18,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from flowjax_glow.commands.child import SEPARATOR
-from flowjax_glow.commands.errors import CHECKPOINT, DATA, PREEMPTED, SOME_RUNS_FAILED, USAGE
+from flowjax_glow.commands.errors import (
+    CHECKPOINT,
+    DATA,
+    IN_USE,
+    PREEMPTED,
+    SOME_RUNS_FAILED,
+    USAGE,
+)
 from flowjax_glow.runs.experiment import Experiment, to_json
 from flowjax_glow.runs.folder import is_finished, mark_failed, summary_of
 from flowjax_glow.training import Board, Preempted, Preemption, Screen, progress_board
@@ -30,7 +37,7 @@ CHILD = (sys.executable, "-m", "flowjax_glow.commands.child")
 ONE_THREAD = {"NPROC": "1", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 #: Exit codes of what the user must mend before any run can go on.
-COMPLAINTS = (USAGE, DATA, CHECKPOINT)
+COMPLAINTS = (USAGE, DATA, CHECKPOINT, IN_USE)
 
 #: Seconds that a child has to end after it was told to; a step or a compilation may be under way.
 PATIENCE = 10.0
@@ -167,7 +174,7 @@ class _Children:
         self._processes.discard(process)
         with suppress(OSError, ValueError):
             screen.close()
-        if code != 0:
+        if code not in (0, IN_USE):  # in use, it is another's to note
             mark_failed(job.folder)
         if code < 0:
             self.note(f"{name}: its process was ended by signal {-code}")

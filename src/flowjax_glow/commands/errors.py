@@ -20,7 +20,7 @@ OURS = ("flowjax_glow", "experiments", "benchmarks")
 INTERRUPTED = 130  # as shells say it
 
 #: What the user must mend; the first of them would meet every run of a sweep.
-FOR_THE_USER = (DataError, CheckpointError, ConfigChangedError)
+FOR_THE_USER = (DataError, CheckpointError, ConfigChangedError, FolderInUseError)
 
 
 def end_on_sigterm() -> None:

@@ -9,22 +9,17 @@ import jax
 
 from flowjax_glow.commands.configure import BY_IMAGES, OnOneModel, listing
 from flowjax_glow.commands.diagnose import Diagnose
+from flowjax_glow.commands.distributed import heard_once, join, taken
 from flowjax_glow.commands.errors import DIVERGED, end_on_sigterm
 from flowjax_glow.commands.pictures import save_curves, save_samples
 from flowjax_glow.errors import expected
 from flowjax_glow.runs import images
 from flowjax_glow.runs.compilation import keep_compiled_programs
 from flowjax_glow.runs.experiment import Experiment, read_config
-from flowjax_glow.runs.folder import (
-    check_same,
-    claimed,
-    has_begun,
-    holds_run,
-    is_finished,
-    set_aside,
-)
+from flowjax_glow.runs.folder import check_same, has_begun, holds_run, is_finished
 from flowjax_glow.runs.images import check_builds, fit_to_data, source_of
 from flowjax_glow.runs.load import load_trained
+from flowjax_glow.runs.processes import is_first
 from flowjax_glow.runs.run import run
 from flowjax_glow.runs.tracking import check_tracker
 from flowjax_glow.training import Preemption, keep_freed_memory
@@ -43,6 +38,10 @@ class Train(OnOneModel):
     and a stability report (diagnosis/); `figures` draws more. `plan` says beforehand how long it
     takes. Exits as `diagnose` does, and with 4 if the training diverged. SIGTERM and Ctrl-C end it
     after a save, with 75.
+
+    With --distributed several processes train one model, on all of their devices: start the same
+    command in each. OUTPUT must be a folder that all of them see. SIGTERM to any of them ends all
+    after a save. Nothing is drawn or judged then; `diagnose` and `sample` do.
     """
 
     seed: int | None = None
@@ -57,10 +56,39 @@ class Train(OnOneModel):
     track: str | None = None
     """Show the training in tensorboard or wandb, too; `flowjax-glow track` does so afterwards."""
 
+    distributed: bool = False
+    """Be one of several processes that train one model: a job of SLURM, Open MPI, Kubernetes."""
+
+    coordinator: str | None = None
+    """HOST:PORT of the first process, where nothing tells it; with --processes and --process."""
+
+    processes: int | None = None
+    """How many processes there are."""
+
+    process: int | None = None
+    """Which of them this is, from 0."""
+
     def __call__(self) -> int:
         if self.list:
             print(listing(self.choices()))
             return 0
+        self._join()
+        with heard_once():
+            return self._train()
+
+    def _join(self) -> None:
+        told = (self.coordinator, self.processes, self.process)
+        if self.distributed:
+            join(*told)
+        elif told != (None, None, None):
+            raise expected(
+                "--coordinator, --processes, --process",
+                "--distributed beside them",
+                got="none",
+                advice="add it, or leave them out",
+            )
+
+    def _train(self) -> int:
         wanted = self.experiment()
         if self.seed is not None:
             wanted = dataclasses.replace(wanted, seed=self.seed)
@@ -74,15 +102,12 @@ class Train(OnOneModel):
             experiment = self._going_on(experiment, earlier)
         if self.track is not None:
             check_tracker("--track", self.track)
-        check_builds(experiment, source.shape, jax.device_count())
-        end_on_sigterm()
+        check_builds(experiment, source.shape, jax.device_count(), jax.local_device_count())
+        if not self.distributed:  # else JAX watches for it
+            end_on_sigterm()
         keep_compiled_programs()
         keep_freed_memory()
-        if self.restart and holds_run(output):
-            with claimed(output):
-                pass  # nobody trains in it
-            set_aside(output)
-        with claimed(output):
+        with taken(output, self.restart):
             check_same(output, experiment)  # a finished run would be taken as it is
             if experiment.dataset == "photos" and not self._names("dataset", self.data):
                 print("no --data: crops of six photographs of packages; folder:PATH takes yours")
@@ -93,14 +118,20 @@ class Train(OnOneModel):
                 print(f"{output}: all is trained, and --track has nothing to do; {shows} shows it")
             with Preemption() as preemption:
                 summary = run(experiment, output, track=self.track, preemption=preemption)
-        save_curves(output)
+        if is_first():
+            save_curves(output)
         if summary["status"] != "done":
-            print(f"{output}: the training diverged at step {summary['steps']}", file=sys.stderr)
+            if is_first():
+                step = summary["steps"]
+                print(f"{output}: the training diverged at step {step}", file=sys.stderr)
             return DIVERGED
         print(
             f"{output}: {summary['steps']} steps, {float(summary['bits_per_dim']):.3f} bits/dim on "
             f"{experiment.held_out} held-out images ({experiment.n_bits} bits)"
         )
+        if jax.process_count() > 1:  # the others have nothing to add to what follows
+            print(f"{output}: flowjax-glow diagnose {output} judges its inverse")
+            return 0
         save_samples(load_trained(output))
         return Diagnose(run=output, tier="fast")()
 

@@ -39,12 +39,18 @@ class ConfigChangedError(ValueError):
 
 
 @contextmanager
-def claimed(folder: Path) -> Iterator[None]:
-    """Makes `folder` and holds it for this process alone while the ``with`` statement lasts."""
+def claimed(folder: Path, *, shared: bool = False) -> Iterator[None]:
+    """Makes `folder` and holds it for this process alone while the ``with`` statement lasts.
+
+    With `shared` others may hold it at the same time who share it as well.
+
+    Raises:
+        FolderInUseError: if somebody else holds it.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("a+") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError:
             file.seek(0)
             raise FolderInUseError(
@@ -88,7 +94,7 @@ def check_same(folder: Path, experiment: Experiment) -> None:
         return
     earlier = read_config(folder)
     done = (read_status(folder) or {}).get("step", 0)
-    changed = differences(earlier, experiment)
+    changed = [*differences(earlier, experiment), *_other_numbers(folder)]
     if experiment.steps < done:
         changed.append(f"steps: {done} done -> {experiment.steps}")
     if changed:
@@ -96,6 +102,17 @@ def check_same(folder: Path, experiment: Experiment) -> None:
             f"{folder}: expected the configuration it was started with, got "
             f"{'; '.join(changed)}; choose another --output, or start over with --restart"
         )
+
+
+def _other_numbers(folder: Path) -> list[str]:
+    """`option: old -> new` for every option of jax that makes the same keys draw otherwise."""
+    noted = read_json(folder / "environment.json", perhaps={"random": dict}) or {}
+    now, then = random_options(), noted.get("random", {})  # of older runs nothing is known
+    return [
+        f"{name.upper()}: {then[name]} -> {now[name]} (an option of jax)"
+        for name in sorted(now.keys() & then.keys())
+        if then[name] != now[name]
+    ]
 
 
 def _check_new(folder: Path) -> None:
@@ -270,7 +287,14 @@ def environment() -> dict[str, Any]:
         "backend": jax.default_backend(),
         "devices": [device.device_kind for device in jax.devices()],
         "processes": jax.process_count(),
+        "random": random_options(),
     }
+
+
+def random_options() -> dict[str, Any]:
+    """The options of jax on which it depends what a key draws."""
+    names = ("jax_default_prng_impl", "jax_threefry_partitionable")
+    return {name: jax.config.values[name] for name in names}
 
 
 @functools.cache  # the code that runs is the code that was imported, whatever comes later

@@ -150,18 +150,20 @@ def note_images(folder: Path, source: data.Source) -> None:
         write_json(folder / "data.json", facts)
 
 
-def check_builds(experiment: Experiment, shape: Sequence[int], devices: int) -> None:
+def check_builds(
+    experiment: Experiment, shape: Sequence[int], devices: int, local_devices: int | None = None
+) -> None:
     """Builds the model on shapes alone, so that a size that cannot work is told at once.
 
     Raises:
-        ValueError: if the model does not take images of `shape`, or `devices` cannot share a batch
-            or a chunk of them.
+        ValueError: if the model does not take images of `shape`, or `devices` cannot share a batch,
+            or those of this process a chunk.
     """
-    for name in ("batch", "chunk"):
-        if getattr(experiment, name) % devices:
+    for name, count in (("batch", devices), ("chunk", local_devices or devices)):
+        if getattr(experiment, name) % count:
             raise expected(
                 f"Experiment.{name}",
-                f"a multiple of the {devices} devices",
+                f"a multiple of the {count} devices",
                 got=getattr(experiment, name),
                 advice="change --batch or --set chunk=, or use fewer devices",
             )

@@ -86,8 +86,11 @@ class Repairing(Training):
         del memory
         return BlendedBitsPerDim(self.trained.experiment, self.experiment)
 
+    def drawn(self, step: int) -> dict[str, Any]:
+        return super().drawn(int(self.trained.state.step) + step)
+
     def batch(self, source: data.Source, step: int) -> dict[str, Any]:
         """Images, and how far the scale has moved."""
-        images = super().batch(source, int(self.trained.state.step) + step)
+        images = super().batch(source, step)
         weight = min(1.0, 2 * (step + 1) / self.experiment.steps)
         return {"images": images, "weight": np.full(len(images), weight, np.float32)}

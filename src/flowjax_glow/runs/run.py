@@ -16,15 +16,15 @@ from flowjax_glow.bijector import Bijector
 from flowjax_glow.combinators import Memory
 from flowjax_glow.config import glow
 from flowjax_glow.diagnostics import Monitor, drift, redraw_permutations
-from flowjax_glow.errors import expected
 from flowjax_glow.files import write_arrays, write_json
 from flowjax_glow.pixels import bin_midpoints, dequantize
 from flowjax_glow.runs.compilation import make_room_for_programs
 from flowjax_glow.runs.experiment import NUDGE, Experiment
-from flowjax_glow.runs.folder import Status, check_starts, is_finished, open_run, read_summary
+from flowjax_glow.runs.folder import Status, check_starts, is_finished, open_run, summary_of
 from flowjax_glow.runs.images import check_images, note_images, source_of
 from flowjax_glow.runs.loss import HELD_OUT_KEY, BitsPerDim, redraws_permutations, training_loss
 from flowjax_glow.runs.measure import Measurement
+from flowjax_glow.runs.processes import Locally, is_first, local_mesh, own_copy
 from flowjax_glow.runs.summary import summarize
 from flowjax_glow.runs.tracking import TRACKERS, ShowsModel, look_of
 from flowjax_glow.trainable import merge, trainable
@@ -125,10 +125,15 @@ class Training:
         """The loss under a memory policy; equal ones are one value, so that programs are shared."""
         return training_loss(self.experiment, memory)
 
-    def batch(self, source: data.Source, step: int) -> Batch:
-        """What the step after `step` others trains on."""
+    def drawn(self, step: int) -> dict[str, Any]:
+        """The arguments of `Source.batch` that draw the images of the step after `step` others."""
         size, seed = self.experiment.batch, self.experiment.seed
-        return source.batch("train", seed=seed, step=step, size=size)
+        return {"split": "train", "seed": seed, "step": step, "size": size}
+
+    def batch(self, source: data.Source, step: int) -> Batch:
+        """What that step trains on; of several processes, the share of this one."""
+        hosts, host = jax.process_count(), jax.process_index()
+        return source.batch(**self.drawn(step), hosts=hosts, host=host)
 
     def guarded_step(self, mesh: Mesh, images: Pixels) -> DriftGuard:
         """The step; the drift is that of `images`, at the midpoints of their bins."""
@@ -164,6 +169,9 @@ def run(
     that diverges ends with the status `diverged`; anything else that goes wrong is raised, with the
     status `failed`. Nothing is written before it is known where the run goes on.
 
+    Several processes of `jax.distributed` share the steps of one run. Each measures by itself, and
+    the first one writes what is measured.
+
     Args:
         training: of `experiment`; by default that of a run from the start.
         track: a name in `tracking.TRACKERS`, to be shown there, too.
@@ -175,18 +183,21 @@ def run(
         ConfigChangedError: if the folder holds a run of another configuration.
         Preempted: as `preemption` tells.
     """
-    finished = read_summary(folder)
-    if finished is not None and is_finished(folder, experiment):
-        return finished
-    if jax.process_count() > 1:
-        raise expected(
-            "run",
-            "one process",
-            got=f"{jax.process_count()}, which would share {folder}",
-            advice="use flowjax_glow.training, whose step and data take several",
-        )
+    if is_finished(folder, experiment):
+        return summary_of(folder)
     make_room_for_programs()
-    training = training or Training(experiment)
+    with own_copy(folder) as own:
+        return _run(experiment, own, show, training or Training(experiment), track, preemption)
+
+
+def _run(
+    experiment: Experiment,
+    folder: Path,
+    show: Show,
+    training: Training,
+    track: str | None,
+    preemption: Preemption | None,
+) -> dict[str, Any]:
     source = source_of(experiment)
     check_images(folder, source)
     held_out = source.examples("test", experiment.held_out)
@@ -205,10 +216,17 @@ def run(
             with status.running():
                 status.write("done", attempt.train(state, show, track))
         except Diverged as error:
-            print(f"{folder.name}: {error}")
+            write_json(folder / "diverged.json", _dump(training, error))
+            print(f"{folder.name}: {error}; diverged.json has the gradients by leaf")
     summary = summarize(folder)
     write_json(folder / "summary.json", summary)
     return summary
+
+
+def _dump(training: Training, error: Diverged) -> dict[str, Any]:
+    """What led to the end of a run: the step, its images by what draws them, every leaf."""
+    batch = training.drawn(error.step - 1)
+    return {"step": error.step, **error.measured, "batch": batch, "leaves": error.leaves}
 
 
 @dataclass(frozen=True, eq=False)
@@ -226,8 +244,8 @@ class _Attempt:
     def train(self, state: TrainState, show: Show, track: str | None) -> int:
         """Trains from `state` to the end; returns the number of steps done."""
         experiment, folder, held_out = self.training.experiment, self.folder, self.held_out
-        flow, mesh = glow(experiment.model), data_mesh()
-        shown = shard_batch(mesh, held_out[: experiment.chunk])
+        flow, mesh, local = glow(experiment.model), data_mesh(), local_mesh()
+        shown = shard_batch(local, held_out[: experiment.chunk])
         guard = self.training.guarded_step(mesh, shown)
         monitor = Monitor(
             flow,
@@ -237,19 +255,25 @@ class _Attempt:
             seed=experiment.seed,
         )
         observers: list[tuple[Observer, Collection[int]]] = [
-            (guard, experiment.guard_steps),
-            (monitor, experiment.monitor_steps),
-            (_Looks(experiment, folder, self.status, held_out, mesh), experiment.look_steps),
+            (Locally(guard), experiment.guard_steps),
+            (Locally(monitor), experiment.monitor_steps),
+            (
+                Locally(_Looks(experiment, folder, self.status, held_out, local)),
+                experiment.look_steps,
+            ),
         ]
         with ExitStack() as opened:
-            display = opened.enter_context(show(experiment.steps, experiment.name))
+            display = None
+            if is_first():
+                display = opened.enter_context(show(experiment.steps, experiment.name))
             also = None
-            if track is not None:
+            if track is not None and is_first():
                 # the model at the start is shown again if no step was saved, so it must go, too
                 tracker = TRACKERS[track](folder, experiment, int(state.step) or -1)
                 also = opened.enter_context(tracker).row
                 look = look_of(experiment, self.source.shape)
-                observers.append((ShowsModel(tracker, flow, look), experiment.look_steps))
+                shows = Locally(ShowsModel(tracker, flow, look))
+                observers.append((shows, experiment.look_steps))
             log = opened.enter_context(MetricsLog(folder / "metrics.jsonl", also=also))
             state = train(
                 state,

@@ -18,7 +18,7 @@ from flowjax_glow.training.metrics import MetricsLog, Row, read_metrics
 from flowjax_glow.training.observer import Observers, shown_to_all
 from flowjax_glow.training.preemption import Preempted, Preemption
 from flowjax_glow.training.state import TrainState
-from flowjax_glow.training.step import StepFn
+from flowjax_glow.training.step import StepFn, leaf_names
 from flowjax_glow.training.types import Batch, Metrics
 
 #: The batch of a step, counted from 0: a pure function, so that a resumed run sees the same ones.
@@ -35,11 +35,19 @@ class Diverged(RuntimeError):  # noqa: N818 - the outcome of a run, not a fault
     Attributes:
       step: the step that failed, counted from 1.
       measured: its loss and gradient norm. If both are finite, the update was not.
+      leaves: of every leaf that trains, by name, the ``gradient_norm`` and whether it would be
+        ``finite_after`` the update.
     """
 
-    def __init__(self, step: int, measured: Mapping[str, float]) -> None:
+    def __init__(
+        self,
+        step: int,
+        measured: Mapping[str, float],
+        leaves: Mapping[str, Mapping[str, float]] | None = None,
+    ) -> None:
         self.step = step
         self.measured = dict(measured)
+        self.leaves = dict(leaves or {})
         values = ", ".join(f"{name} = {value}" for name, value in self.measured.items())
         what = (
             "an update that leaves all parameters finite"
@@ -113,7 +121,7 @@ def train(
     if start >= steps:
         return state
     state = replicate(mesh, state)
-    reports = _Reports(log, progress)
+    reports = _Reports(log, progress, leaf_names(state.params))
     batch = shard_batch(mesh, batches(start))
     with preemption.deferred():
         for done in range(start + 1, steps + 1):
@@ -167,9 +175,12 @@ def _was_shown(step: int, rows: Sequence[Row]) -> bool:
 class _Reports:
     """Metrics on their way from the device into log and display."""
 
-    def __init__(self, log: MetricsLog | None, progress: Progress | None) -> None:
+    def __init__(
+        self, log: MetricsLog | None, progress: Progress | None, names: Sequence[str]
+    ) -> None:
         self._log = log
         self._progress = progress
+        self._names = names
         self._pending: deque[tuple[int, Metrics, int]] = deque()
 
     def add(self, step: int, metrics: Metrics, images: int) -> None:
@@ -184,11 +195,18 @@ class _Reports:
             self._report(*self._pending.popleft())
 
     def _report(self, step: int, metrics: Metrics, images: int) -> None:
-        values = {name: value.item() for name, value in jax.device_get(metrics).items()}
+        found = jax.device_get(metrics)
+        values = {name: value.item() for name, value in found.items() if not value.ndim}
         if self._log is not None:
             self._log.append(step, values)
         if not values["update_finite"]:
-            raise Diverged(step, {name: values[name] for name in ("loss", "grad_norm")})
+            leaves = {
+                name: {"gradient_norm": float(norm), "finite_after": bool(finite)}
+                for name, norm, finite in zip(
+                    self._names, found["leaf_norms"], found["leaf_finite"], strict=True
+                )
+            }
+            raise Diverged(step, {name: values[name] for name in ("loss", "grad_norm")}, leaves)
         if self._progress is not None:
             self._progress.update(step, loss=values["loss"], images=images)
 

@@ -36,9 +36,11 @@ def make_train_step(
 
     The batch comes from `mesh.shard_batch`; the state is replicated, and donated: the one passed in
     cannot be used again. The step draws from ``fold_in(state.key, state.step)`` alone. It measures
-    ``loss``, ``grad_norm`` (global, before clipping) and ``update_finite``. If the loss, the
-    gradient or a parameter after the update is not finite, parameters, optimizer and average stay
-    as they are to the bit, and only the step counts on.
+    ``loss``, ``grad_norm`` (global, before clipping) and ``update_finite``; and of every leaf that
+    trains, in the order of `leaf_names`, ``leaf_norms`` of the gradient and ``leaf_finite``,
+    whether the update leaves it so. If the loss, the gradient or a parameter after the update is
+    not finite, parameters, optimizer and average stay as they are to the bit, and only the step
+    counts on.
 
     Args:
       loss: the mean loss of a batch, in bits/dim.
@@ -89,9 +91,16 @@ def make_train_step(
 
         # Where parameters and gradient are, so are their averages, here and in the optimizer. The
         # parameters are computed twice: to hold both states until this is known costs more.
-        finite &= _all_finite(trainable(update(state).params))
+        leaf_finite = _finite(trainable(update(state).params))
+        finite &= jnp.all(leaf_finite)
         kept = jax.lax.cond(finite, update, lambda state: state, state)
-        metrics = {"loss": mean_loss, "grad_norm": norm, "update_finite": finite}
+        metrics = {
+            "loss": mean_loss,
+            "grad_norm": norm,
+            "update_finite": finite,
+            "leaf_norms": _norms(gradients),
+            "leaf_finite": leaf_finite,
+        }
         return replace(kept, step=state.step + 1), metrics
 
     everywhere, split = replicated(mesh), sharded(mesh)
@@ -103,8 +112,19 @@ def make_train_step(
     )
 
 
-def _all_finite(tree: Params) -> Bool[Array, ""]:
-    return jnp.all(jnp.array([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(tree)]))
+def leaf_names(params: Params) -> list[str]:
+    """The names of the leaves that train, such as ``steps.scale``, in their order."""
+    paths = jax.tree.leaves_with_path(trainable(params))
+    return [jax.tree_util.keystr(path, simple=True, separator=".") for path, _ in paths]
+
+
+def _finite(tree: Params) -> Bool[Array, " leaves"]:
+    return jnp.array([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(tree)])
+
+
+def _norms(tree: Params) -> Float[Array, " leaves"]:
+    norms = [jnp.sqrt(jnp.sum(jnp.square(leaf))) for leaf in jax.tree.leaves(tree)]
+    return jnp.array([norm.astype(jnp.float32) for norm in norms])
 
 
 def _gradient(loss: LossFn) -> _GradientFn:

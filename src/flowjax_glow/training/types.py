@@ -20,5 +20,6 @@ LossFn: TypeAlias = Callable[[Params, Key, Batch], Float[Array, ""]]
 #: The loss of every example of a batch, ``(batch,)``, in the unit of `LossFn`.
 ExampleLossFn: TypeAlias = Callable[[Params, Key, Batch], Float[Array, " batch"]]
 
-#: What a step measured, scalars on the device: ``loss``, ``grad_norm``, ``update_finite``.
+#: What a step measured, on the device: the scalars ``loss``, ``grad_norm``, ``update_finite``, and
+#: vectors over the leaves that train, ``leaf_norms`` and ``leaf_finite``.
 Metrics: TypeAlias = dict[str, Array]
