@@ -19,7 +19,7 @@ class Setting:
     data: str = "digits19"
     depth: int = 32
     width: int = 64
-    steps: int = 1000
+    steps: int = 400
     warm_up: bool = False
     samples: int = 10_000
 
