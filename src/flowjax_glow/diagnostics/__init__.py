@@ -1,13 +1,14 @@
 """Measurements of how far an inverse can be trusted; they read any `Bijector`."""
 
 from flowjax_glow.diagnostics.attack import Attack, attack
-from flowjax_glow.diagnostics.blame import FirstFailures
+from flowjax_glow.diagnostics.blame import FirstFailures, Suspect
 from flowjax_glow.diagnostics.certificates import (
     Certificate,
     certificate,
     log_inverse_gain,
     net_gains,
 )
+from flowjax_glow.diagnostics.conditions import Conditions, conditions
 from flowjax_glow.diagnostics.error_bars import DecodedWithError, decode_with_error
 from flowjax_glow.diagnostics.gains import (
     BiLipschitz,
@@ -30,6 +31,7 @@ from flowjax_glow.diagnostics.layers import (
     scale_statistics,
 )
 from flowjax_glow.diagnostics.log_dets import LogDetChecks, check_log_dets, smallest_crop
+from flowjax_glow.diagnostics.lost_state import OnTheWay, on_the_way
 from flowjax_glow.diagnostics.moments import DataMoments, data_moments, largest_on_images
 from flowjax_glow.diagnostics.monitor import Monitor, median_slope
 from flowjax_glow.diagnostics.noise import LatentRoundTrips, latent_round_trips
@@ -73,6 +75,7 @@ __all__ = [
     "Attack",
     "BiLipschitz",
     "Certificate",
+    "Conditions",
     "CouplingStretch",
     "DataMoments",
     "Decoded",
@@ -89,6 +92,7 @@ __all__ = [
     "Measurement",
     "Monitor",
     "Observation",
+    "OnTheWay",
     "OutOfDistribution",
     "PrecisionGap",
     "PrecisionLadder",
@@ -99,6 +103,7 @@ __all__ = [
     "Share",
     "SingularValues",
     "StabilityReport",
+    "Suspect",
     "Threshold",
     "Ways",
     "activation_trace",
@@ -107,6 +112,7 @@ __all__ = [
     "certificate",
     "check_log_dets",
     "clip_and_observe",
+    "conditions",
     "data_moments",
     "decode_observed",
     "decode_with_error",
@@ -123,6 +129,7 @@ __all__ = [
     "median_slope",
     "mixed_images",
     "net_gains",
+    "on_the_way",
     "out_of_distribution",
     "precision_gap",
     "precision_ladder",

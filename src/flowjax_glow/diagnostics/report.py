@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from flowjax_glow.diagnostics.blame import lost_state
+from flowjax_glow.diagnostics.blame import PLAIN, Suspect, other_images
 from flowjax_glow.diagnostics.rates import CONFIDENCE, Rates, Share
 from flowjax_glow.diagnostics.table import Result, short
 from flowjax_glow.diagnostics.thresholds import Threshold, Verdict
@@ -34,19 +34,27 @@ class StabilityReport:
 
     Attributes:
         verdict: the worst grade of all measurements and of the rates of samples that failed.
-        layer: the sub-layer that was seen to fail first; None if none was, or nothing failed.
-        reason: why it is to blame, or that no cause was found.
+        suspects: what is to blame, the plainest evidence first; none if nothing failed.
         measurements: what the verdict rests on beside rates.
         lost_below: the share of lost samples that `trustworthy` promises to be below.
         tables: the diagnostics' own results by name.
     """
 
     verdict: Verdict
-    layer: str | None
-    reason: str
+    suspects: tuple[Suspect, ...]
     measurements: tuple[Measurement, ...]
     lost_below: float
     tables: Mapping[str, Result] = field(repr=False)
+
+    @property
+    def layer(self) -> str | None:
+        """The sub-layer to blame; None if no cause was found, or nothing failed."""
+        return self.suspects[0].layer if self.suspects else None
+
+    @property
+    def reason(self) -> str:
+        """Why it is to blame, or that no cause was found."""
+        return self.suspects[0].reason if self.suspects else ""
 
     @property
     def rates(self) -> Rates:
@@ -66,6 +74,7 @@ class StabilityReport:
         if self.reason:
             blame = self.reason if self.layer is None else f"{self.layer}: {self.reason}"
             lines.append(f"to blame: {blame}")
+        lines += [f"also: {s.layer}: {s.reason}" for s in self.suspects[1:] if s.kind in PLAIN]
         width = max(len(m.name) for m in self.measurements)
         for m in self.measurements:
             limits = {"at risk": m.threshold.at_risk, "broken": m.threshold.broken}
@@ -78,9 +87,9 @@ class StabilityReport:
     def _shares(self) -> Iterator[str]:
         """How many images and samples the verdict rests on, and how many of them failed."""
         tables: Any = self.tables
-        for layer, reason in lost_state(tables):
-            if layer != self.layer:
-                yield f"{layer}: {reason}"
+        for suspect in other_images(tables):
+            if suspect.layer != self.layer:
+                yield f"{suspect.layer}: {suspect.reason}"
         images = tables["images"]
         count = int(images.images[0])
         yield Share(round((1 - images.same_bins[0]) * count), count).told("images in other bins")
@@ -101,6 +110,7 @@ class StabilityReport:
             "confidence": CONFIDENCE,
             "layer": self.layer,
             "reason": self.reason,
+            "suspects": [suspect._asdict() for suspect in self.suspects],
             "measurements": [
                 {
                     "name": m.name,
