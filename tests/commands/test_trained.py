@@ -258,7 +258,8 @@ def led(trained, tmp_path_factory):
     options = ("--scale=depth-scaled:1", "--steps=4", "--count=8", "--force")
     before = (trained / "metrics.jsonl").read_bytes()
     code, text = invoke("repair", trained, *options, f"--output={output}")
-    assert code == 0, text
+    after = json.loads((output / "repair.json").read_text())["after"]
+    assert code == diagnose.EXIT_CODES[after["verdict"]], text
     assert (trained / "metrics.jsonl").read_bytes() == before
     return output, options, text
 
@@ -298,7 +299,9 @@ def test_a_repair_writes_over_nothing_and_goes_on(led, trained, tmp_path):
     code, text = invoke("repair", trained, *options, f"--output={output}", "--steps=8")
     assert code == 2
     assert "'steps': 4" in text
-    assert invoke("repair", trained, *options, f"--output={output}")[0] == 0
+    code, _ = invoke("repair", trained, *options, f"--output={output}")
+    after = json.loads((output / "repair.json").read_text())["after"]
+    assert code == diagnose.EXIT_CODES[after["verdict"]] != 0
 
 
 def test_a_repair_that_never_began_is_in_nobodys_way(trained, tmp_path):
@@ -331,7 +334,7 @@ def test_a_repair_takes_one_run(trained, tmp_path):
 
 def test_a_repair_leads_to_what_is_recommended():
     assert repairing.repaired(TINY, None, 8, 1e-4).model == dataclasses.replace(
-        TINY.model, scale=RECOMMENDED["scale"]
+        TINY.model, scale=RECOMMENDED["scale"], damped="sqrt"
     )
     learned = dataclasses.replace(
         TINY, model=dataclasses.replace(TINY.model, split_prior="learned", memory="store")
@@ -361,3 +364,15 @@ def test_scales_move_in_equal_parts_and_then_stay(trained):
     assert weights == [0.25, 0.5, 0.75, 1, 1, 1, 1, 1]
     images = source.batch("train", seed=experiment.seed, step=3 + 2, size=experiment.batch)
     np.testing.assert_array_equal(training.batch(source, 2)["images"], images)
+
+
+def test_a_pace_is_led_to_without_changing_the_model():
+    old = GlowConfig(levels=1, depth=4, width=4, scale="bounded")
+    before, after = (glow(dataclasses.replace(old, damped=pace)) for pace in (False, "sqrt"))
+    x = jnp.asarray(np.random.default_rng(0).uniform(-0.5, 0.5, (4, 4, 4, 3)), jnp.float32)
+    params = perturbed(before.init(jax.random.key(0), x))
+    slowed = repairing.paced(before, after, params)
+    kernel, slow = (own["levels"][0][1][2]["last"]["kernel"] for own in (params, slowed))
+    np.testing.assert_allclose(slow, 2 * kernel)  # and an update of it counts half
+    for z, same in zip(before.forward(params, x), after.forward(slowed, x), strict=True):
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4), z, same)

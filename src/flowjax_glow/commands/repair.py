@@ -10,7 +10,7 @@ import tyro
 
 from flowjax_glow import data
 from flowjax_glow.commands.command import Command
-from flowjax_glow.commands.diagnose import Diagnose
+from flowjax_glow.commands.diagnose import EXIT_CODES, Diagnose
 from flowjax_glow.commands.errors import DIVERGED, end_on_sigterm
 from flowjax_glow.commands.pictures import save_curves, save_samples
 from flowjax_glow.commands.train import check_output
@@ -45,14 +45,14 @@ class Repair(Command):
     equal parts per step over the first half of a short training; the second half is the new
     model's alone. What comes out is a run folder as `train` writes them, with pictures and a
     stability report; its repair.json has the verdicts and the held-out bits/dim before and after.
-    RUN stays as it is.
+    RUN stays as it is. Exits with the code of the last verdict, as `diagnose` does.
     """
 
     run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
     """A run folder."""
 
     scale: str | None = None
-    """The new one, as bounded:0.5,1; without it the one we recommend, also for learned priors."""
+    """The new one, as bounded:0.5,1; without it all that we recommend: scales and nets' pace."""
 
     output: Path | None = None
     """Folder of the new run; RUN-repaired, or RUN-SCALE where a scale is given."""
@@ -88,7 +88,7 @@ class Repair(Command):
         print(f"before: {first.bits_per_dim:.3f} bits/dim, {first.report}")
         if first.report.verdict not in ("at risk", "broken") and not self.force:
             print(f"{self.run}: nothing is broken, and nothing was trained; --force does so")
-            return 0
+            return EXIT_CODES[first.report.verdict]
         with claimed(output):
             _check_start(output, self.run, trained, after)
             with Preemption() as preemption:
@@ -106,7 +106,7 @@ class Repair(Command):
         about = {"run": str(self.run), "scale": self.scale or "recommended"}
         reports = {"before": first.to_json(), "after": last.to_json()}
         write_json(output / "repair.json", {**about, **reports})
-        return 0
+        return EXIT_CODES[last.report.verdict]
 
     @property
     def _diagnosis(self) -> Diagnose:
