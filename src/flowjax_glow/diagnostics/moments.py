@@ -5,7 +5,6 @@ against.
 """
 
 from dataclasses import dataclass
-from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -18,6 +17,7 @@ from flowjax_glow.bijectors import ActNorm
 from flowjax_glow.diagnostics.chunks import CHUNK, in_chunks
 from flowjax_glow.diagnostics.linear import flatten, sizes
 from flowjax_glow.diagnostics.table import Result
+from flowjax_glow.effort import fitting
 from flowjax_glow.types import Image, Latents, LogDet, Params, Tree
 from flowjax_glow.walk import flatten_records, walk_forward
 
@@ -104,8 +104,7 @@ class _Passing(NamedTuple):
     mean_squares: Array | np.ndarray
 
 
-# It runs a few times, so compiling it fast matters more than running it fast.
-@partial(jax.jit, static_argnums=0, compiler_options={"xla_backend_optimization_level": 0})
+@fitting
 def _seen(flow: Bijector, params: Params, x: Image) -> tuple[Tree, list[Array]]:
     def visit(
         bijector: Bijector, own: Params, x: Latents, z: Latents, log_det: LogDet
