@@ -16,7 +16,7 @@ MODULES = {
 #: Rooms from the ground up. Each imports from rooms below its own, never from its own row.
 ROWS = (
     {"types", "errors"},
-    {"files"},
+    {"files", "effort"},
     {"numerics", "pixels", "plotting", "arrays"},
     {"convolution", "trainable"},
     {"scales", "nets", "bijector", "elimination"},

@@ -13,6 +13,7 @@ from jax.core import Tracer
 from jaxtyping import Array, Bool, Float
 
 from flowjax_glow.bijector import Bijector
+from flowjax_glow.effort import WELL
 from flowjax_glow.errors import check_count, expected
 from flowjax_glow.numerics import event_size, sum_events, zero_log_det
 from flowjax_glow.pixels import bin_midpoints, dequantize, to_pixels
@@ -184,6 +185,12 @@ def sample_pixels(
     return images
 
 
+@partial(jax.jit, static_argnums=0, compiler_options=WELL)
+def freeze(flow: Bijector, params: Params) -> Params:
+    """`flow.freeze(params)`, compiled once for all that do inference with a flow."""
+    return flow.freeze(params)
+
+
 def sample_pixels_and_finite(
     flow: Bijector,
     params: Params,
@@ -202,7 +209,7 @@ def sample_pixels_and_finite(
     """
     check_count("sample_pixels.count", count)
     check_count("sample_pixels.chunk", chunk)
-    frozen = _freeze(flow, params)
+    frozen = freeze(flow, params)
     temperatures = jnp.asarray(temperature, jnp.float32)
     batch = (chunk, *shape)
     waiting: tuple[jax.Array, jax.Array] | None = None
@@ -219,10 +226,7 @@ def sample_pixels_and_finite(
     return images, finite
 
 
-_freeze = jax.jit(lambda flow, params: flow.freeze(params), static_argnums=0)
-
-
-@partial(jax.jit, static_argnums=(0, 1, 2))
+@partial(jax.jit, static_argnums=(0, 1, 2), compiler_options=WELL)
 def _chunk(
     flow: Bijector,
     shape: tuple[int, ...],

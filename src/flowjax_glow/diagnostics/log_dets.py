@@ -12,6 +12,7 @@ import numpy as np
 from flowjax_glow.bijector import Bijector
 from flowjax_glow.diagnostics.linear import flatten
 from flowjax_glow.diagnostics.table import Result, worst
+from flowjax_glow.effort import BRIEFEST
 from flowjax_glow.errors import expected
 from flowjax_glow.types import Image, Latents, LogDet, Params
 from flowjax_glow.walk import flatten_records, walk_forward
@@ -61,7 +62,7 @@ def check_log_dets(flow: Bijector, params: Params, x: Image) -> LogDetChecks:
     )
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(jax.jit, static_argnums=0, compiler_options=BRIEFEST)
 def _walk(flow: Bijector, params: Params, x: Image) -> Any:
     def visit(
         bijector: Bijector, own: Params, x: Latents, z: Latents, log_det: LogDet

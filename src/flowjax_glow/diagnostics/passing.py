@@ -1,6 +1,5 @@
 """Images on their way to the latents: what is seen of them at every sub-layer, by one program."""
 
-from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -12,6 +11,7 @@ from flowjax_glow.bijector import Bijector
 from flowjax_glow.bijectors import AffineCoupling, LearnedPrior, Split
 from flowjax_glow.channels import ChannelAffine, halves
 from flowjax_glow.diagnostics.linear import flatten, sizes
+from flowjax_glow.effort import fitting
 from flowjax_glow.types import Image, Latents, LogDet, Params, Tree
 from flowjax_glow.walk import log_scale, walk_forward
 
@@ -45,8 +45,7 @@ class Passing(NamedTuple):
     foreseen: Values | None
 
 
-# It runs a few times, so compiling it fast matters more than running it fast.
-@partial(jax.jit, static_argnums=0, compiler_options={"xla_backend_optimization_level": 0})
+@fitting
 def passing(flow: Bijector, params: Params, x: Image) -> tuple[Tree, list[Moments]]:
     """The records of a walk, and the moments of the latents, finest first."""
 

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from flowjax_glow.bijector import Bijector
+from flowjax_glow.density import freeze
 from flowjax_glow.diagnostics.blame import (
     FIRST_FAILURES,
     Examined,
@@ -97,7 +98,7 @@ def stability_report(
     enough(lost_below)  # complains
     count = drawn_for(lost_below, CHUNK) if samples is None else samples
     check_count("stability_report.samples", count)
-    report = _Report(flow, params, jnp.asarray(images), n_bits, seed, on_part or (lambda _: None))
+    report = _Report(flow, params, np.asarray(images), n_bits, seed, on_part or (lambda _: None))
     report.fast(count, taus)
     if tier == "full":
         report.full()
@@ -117,6 +118,8 @@ class _Report:
         on_part: Callable[[str], Any],
     ) -> None:
         self._flow, self._params, self._images = flow, params, images
+        self._frozen = freeze(flow, params)
+        self._x = np.asarray(_midpoints(images, n_bits))
         self._n_bits, self._seed, self._on_part = n_bits, seed, on_part
         # what is not finite is told, and must not hide what else there is
         self._finite = jax.tree.map(_zero_where_not_finite, params)
@@ -124,7 +127,7 @@ class _Report:
         self._values: dict[str, float] = {}
 
     def fast(self, samples: int, taus: Sequence[float]) -> None:
-        flow, params, shape = self._flow, self._params, self._images.shape[1:]
+        flow, params, shape = self._flow, self._frozen, self._images.shape[1:]
         self._on_part("images")
         trips = image_trips(flow, params, self._images, n_bits=self._n_bits)
         self._tables["images"] = table = reconstructed(trips)
@@ -167,7 +170,7 @@ class _Report:
         of_images: Float[np.ndarray, " layers"],
     ) -> None:
         """Tests every sub-layer on what failed, the worst first, and on ordinary ones."""
-        flow, params = self._flow, self._params
+        flow, params = self._flow, self._frozen
         count = min(EXAMINED, len(self._images))
         errors, failed = _of_images(trips)
         rows = _worst_first(errors, failed, count)
@@ -234,7 +237,7 @@ class _Report:
         return StabilityReport(verdict, found, measurements, lost_below, self._tables)
 
     def _midpoints(self, count: int) -> Image:
-        return bin_midpoints(self._images[:count], n_bits=self._n_bits)
+        return jnp.asarray(self._x[:count])
 
     def _add_layers(self, name: str, seen: Examination) -> None:
         self._tables[f"activations, {name}"] = seen.activations
@@ -250,6 +253,9 @@ class _Report:
 def _zero_where_not_finite(leaf: Any) -> jax.Array:
     leaf = jnp.asarray(leaf)
     return jnp.where(jnp.isfinite(leaf), leaf, jnp.zeros_like(leaf))
+
+
+_midpoints = jax.jit(lambda images, n_bits: bin_midpoints(images, n_bits=n_bits), static_argnums=1)
 
 
 def _of_images(trips: ImageTrips) -> tuple[np.ndarray, np.ndarray]:

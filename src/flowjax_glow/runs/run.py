@@ -16,6 +16,7 @@ from flowjax_glow.bijector import Bijector
 from flowjax_glow.combinators import Memory
 from flowjax_glow.config import glow
 from flowjax_glow.diagnostics import Monitor, drift, redraw_permutations
+from flowjax_glow.effort import BRIEFLY
 from flowjax_glow.files import write_arrays, write_json
 from flowjax_glow.pixels import bin_midpoints, dequantize
 from flowjax_glow.runs.compilation import make_room_for_programs
@@ -76,7 +77,7 @@ _drift = jax.jit(drift, static_argnums=0)
 
 
 # It runs once, so compiling it fast matters more than running it fast.
-@partial(jax.jit, static_argnums=(0, 3), compiler_options={"xla_backend_optimization_level": 0})
+@partial(jax.jit, static_argnums=(0, 3), compiler_options=BRIEFLY)
 def _init(flow: Bijector, key: Key, images: Pixels, n_bits: int) -> Params:
     init_key, noise_key = jax.random.split(key)
     return flow.init(init_key, dequantize(noise_key, images, n_bits=n_bits))
