@@ -15,7 +15,7 @@ from flowjax_glow.commands.command import OnRuns, name_with_options
 from flowjax_glow.config import RECOMMENDED, GlowConfig, glow
 from flowjax_glow.density import bits_per_dim
 from flowjax_glow.runs import repairing
-from flowjax_glow.runs.load import load_trained, trained_runs
+from flowjax_glow.runs.load import load_trained, trained_models
 from flowjax_glow.runs.presets import SMOKE
 from flowjax_glow.runs.results import run_folders
 from flowjax_glow.runs.run import Training, run
@@ -78,14 +78,14 @@ def test_a_broken_inverse_goes_on_without_it():
 def test_the_model_comes_back_from_its_folder(trained):
     read = load_trained(trained)
     assert read.experiment == TINY
-    assert int(read.state.step) == 3
+    assert read.step == 3
     assert run_folders(trained) == [trained]
 
 
 def test_a_save_under_way_is_left_alone(trained):
     half_written = trained / "checkpoints/4.orbax-checkpoint-tmp"
     half_written.mkdir()
-    assert int(load_trained(trained).state.step) == 3
+    assert load_trained(trained).step == 3
     assert half_written.exists()
 
 
@@ -163,11 +163,11 @@ def test_runs_of_a_sweep_without_a_checkpoint_are_named_and_left_out(trained, tm
     (empty / "config.json").write_text((trained / "config.json").read_text())
     (tmp_path / "control-seed0").symlink_to(trained)
     (tmp_path / "sweep.json").write_text(json.dumps({"runs": ["biased-seed0", "control-seed0"]}))
-    assert [found.folder.name for found in trained_runs(tmp_path)] == ["control-seed0"]
+    assert [found.folder.name for found in trained_models(tmp_path)] == ["control-seed0"]
     assert "left out: " in (said := capsys.readouterr().err)
     assert "biased-seed0: expected a checkpoint, got none" in said
     with pytest.raises(CheckpointError):
-        next(trained_runs(empty))
+        next(trained_models(empty))
     code, output = invoke("sample", tmp_path, "--count=4", "--temperature=0.25")
     assert code == 0, output
     assert (trained / "samples/temperature-0.25-seed-0.npz").exists()
@@ -223,7 +223,7 @@ def test_images_of_another_shape_are_refused(trained):
     code, output = invoke("diagnose", trained, "--images=digits", "--tier=fast")
     assert code == 3
     assert output.count("\n") == 1
-    assert "error: --images=digits: expected " in output
+    assert "error: digits: expected images of 8x8x3 as " in output
 
 
 def test_a_trained_run_is_diagnosed(trained):
