@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +15,7 @@ from flowjax_glow.commands import diagnose, mixing, repair
 from flowjax_glow.commands.command import OnRuns, name_with_options
 from flowjax_glow.config import RECOMMENDED, GlowConfig, glow
 from flowjax_glow.density import bits_per_dim
+from flowjax_glow.model import Model
 from flowjax_glow.runs import repairing
 from flowjax_glow.runs.load import load_trained, trained_models
 from flowjax_glow.runs.presets import SMOKE
@@ -233,6 +235,136 @@ def test_a_trained_run_is_diagnosed(trained):
     assert f"verdict: {report['verdict']}" in output
     assert report["count"] == 8
     assert (trained / "diagnosis/fast-000003-count-8.png").stat().st_size > 1000
+
+
+@pytest.fixture(scope="module")
+def exported(trained, tmp_path_factory):
+    """The model file of a run that was judged."""
+    code, output = invoke("diagnose", trained, "--tier=fast", "--count=7")
+    assert code in diagnose.EXIT_CODES.values(), output
+    folder = tmp_path_factory.mktemp("exported")
+    file, card = folder / "model.safetensors", folder / "README.md"
+    code, output = invoke("export", trained, file, f"--card={card}")
+    assert (code, output.split()) == (0, [str(file), str(card)])
+    return file
+
+
+def test_a_run_is_exported_with_its_record_and_its_verdict(trained, exported):
+    model, run_of = Model.load(exported), load_trained(trained)
+    assert (model.config, model.n_bits, model.event_shape) == (TINY.model, 5, (8, 8, 3))
+    assert jax.tree.all(jax.tree.map(np.array_equal, model.params, run_of.params))
+    held_out = [
+        row["held_out"] for row in read_metrics(trained / "metrics.jsonl") if "held_out" in row
+    ]
+    assert model.record["bits_per_dim"] == held_out[-1]
+    assert (model.record["step"], model.record["averaged"]) == (3, False)
+    report = json.loads((trained / "diagnosis/fast-000003-count-7.json").read_text())
+    assert model.verdict is not None
+    assert model.verdict["verdict"] == report["verdict"]
+    assert (model.verdict["count"], model.verdict["images"]) == (7, "photos")
+    assert "tables" not in model.verdict
+    assert load_trained(exported).experiment == TINY
+    card = (exported.parent / "README.md").read_text()
+    assert f"**{report['verdict']}**" in card
+    assert f"{held_out[-1]:.3f}, on 8 held-out images" in card
+
+
+def test_nothing_is_exported_over_anything(trained, exported, tmp_path):
+    before = exported.read_bytes()
+    code, output = invoke("export", trained, exported)
+    assert (code, "expected no such file yet, got one; choose ano" in output) == (2, True), output
+    card = exported.parent / "README.md"
+    code, output = invoke("export", trained, tmp_path / "new.safetensors", f"--card={card}")
+    assert (code, "README.md: expected no such file yet" in output) == (2, True), output
+    assert not list(tmp_path.iterdir())
+    assert exported.read_bytes() == before
+    averaged = tmp_path / "averaged.safetensors"
+    assert invoke("export", trained, averaged, "--averaged")[0] == 0
+    assert Model.load(averaged).verdict is None  # that of the last parameters is not theirs
+    assert invoke("export", averaged, averaged, "--averaged", "--overwrite")[0] == 0
+    code, output = invoke("export", exported, averaged, "--averaged", "--overwrite")
+    assert (code, "got " in output, "has the last ones alone" in output) == (2, True, True), output
+
+
+@pytest.mark.parametrize(
+    ("command", "options", "kind"),
+    [
+        ("sample", ("--count=4", "--temperature=0.5"), "samples/temperature-0.5-seed-0.npz"),
+        ("gradients", ("--images=8",), None),
+        ("mixing", ("--images=3", "--samples=16"), "mixing/000003-images-3-samples-16.json"),
+        (
+            "attack",
+            ("--images=4", "--steps=1", "--objective=smallest scale"),
+            "attack/000003-images-4-objective-smallest-scale-steps-1.json",
+        ),
+        ("diagnose", ("--tier=fast", "--count=7"), "diagnosis/fast-000003-count-7.json"),
+    ],
+)
+def test_commands_take_a_model_file(trained, exported, command, options, kind):
+    """And find what they find of its run."""
+    codes, outputs = zip(*(invoke(command, each, *options) for each in (trained, exported)))
+    assert codes[0] == codes[1], outputs
+    if kind is None:
+        told = [output.splitlines()[-1].split()[1:] for output in outputs]
+        assert told[0] == told[1]
+        return
+    ours, theirs = trained / kind, exported.parent / "model-findings" / kind
+    if kind.endswith(".npz"):
+        with np.load(ours) as one, np.load(theirs) as other:
+            np.testing.assert_array_equal(one["images"], other["images"])
+    else:
+        assert json.loads(ours.read_text()) == json.loads(theirs.read_text())
+
+
+def test_a_model_file_is_repaired(exported, tmp_path):
+    output = tmp_path / "repaired"
+    code, text = invoke(
+        "repair", exported, "--steps=4", "--count=8", "--force", f"--output={output}"
+    )
+    assert code == 0, text
+    assert load_trained(output).experiment.model.scale == RECOMMENDED["scale"]
+
+
+def test_a_file_that_is_no_model_is_refused(trained):
+    code, output = invoke("sample", trained / "config.json")
+    assert code == 2
+    assert "config.json: expected a model file of flowjax_glow, got SafetensorError" in output
+    assert output.count("\n") == 1
+
+
+@pytest.fixture
+def moved(trained, tmp_path):
+    """The run on a machine that has not got its pictures."""
+    folder = tmp_path / "moved"
+    shutil.copytree(trained, folder, ignore=shutil.ignore_patterns("samples", "diagnosis"))
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"dataset": "folder:/nowhere", "image_size": None}
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+@pytest.mark.parametrize("noted", [True, False])
+def test_a_run_opens_without_its_data_set(moved, trained, noted):
+    if not noted:  # as versions did that did not note the shape
+        (moved / "data.json").unlink()
+    code, output = invoke("sample", moved, "--count=4", "--temperature=0.9")
+    assert code == 0, output
+    code, output = invoke("gradients", moved)
+    assert (code, "error: folder:/nowhere: expected " in output) == (3, True), output
+    code, output = invoke("gradients", moved, "--data=photos", "--images=8")
+    assert code == 0, output
+    code, output = invoke("gradients", moved, "--data=digits")
+    assert (code, "error: digits: expected images of 8x8x3 as" in output) == (3, True), output
+
+
+def test_a_run_that_does_not_tell_its_shape_asks_for_its_data_set(moved):
+    (moved / "data.json").unlink()
+    shutil.rmtree(moved / "arrays")
+    code, output = invoke("sample", moved)
+    assert (code, "error: folder:/nowhere: expected " in output) == (3, True), output
+    (moved / "data.json").write_text('{"shape": [8, "8", 3]}')
+    code, output = invoke("sample", moved)
+    assert (code, "data.json: expected `shape` of type (height," in output) == (2, True), output
 
 
 def test_a_sound_model_is_not_repaired_unless_told_to(trained, tmp_path, monkeypatch):
