@@ -31,7 +31,7 @@ ROWS = (
     {"card"},
     {"model"},
     {"training", "diagnostics", "data"},
-    {"fitting"},
+    {"fitting", "export"},
     {"runs"},
     {"figures"},
     {"commands"},

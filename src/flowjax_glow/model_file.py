@@ -126,9 +126,12 @@ def read_model_file(path: str | os.PathLike[str]) -> tuple[Header, Params]:
         ValueError: if it is no such file, or a damaged one, or of a newer version.
         OSError: if it cannot be opened, or is no regular file.
     """
+    from safetensors import safe_open  # for those who read or write files alone
+
     open_regular(path).close()
     try:
-        return _read(os.fspath(path))
+        with safe_open(os.fspath(path), framework="numpy") as file:
+            return _read(file)
     except ValueError as error:
         got = str(error)
     except Exception as error:  # files break in many ways, of which the reader tells a few
@@ -141,25 +144,22 @@ def read_model_file(path: str | os.PathLike[str]) -> tuple[Header, Params]:
     )
 
 
-def _read(path: str) -> tuple[Header, Params]:
-    from safetensors import safe_open  # for those who read or write files alone
-
-    with safe_open(path, framework="numpy") as file:
-        metadata = file.metadata() or {}
-        if HEADER not in metadata:
-            raise ValueError("a safetensors file of something else, without our header")
-        header = _header(metadata[HEADER])
-        slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-        found = {
-            name: f"{piece.get_dtype()}{list(piece.get_shape())}" for name, piece in slices.items()
-        }
-        dtype = "float64" if "F64" in _codes(found) else "float32"
-        if dtype == "float64" and not jax.config.values["jax_enable_x64"]:
-            raise ValueError("one of float64; set the option jax_enable_x64 first")
-        shapes, wanted = _wanted(header, dtype)
-        if difference := _difference(wanted, found):
-            raise ValueError(f"one whose configuration and numbers do not agree: {difference}")
-        arrays = {name: file.get_tensor(name) for name in wanted}
+def _read(file: Any) -> tuple[Header, Params]:
+    metadata = file.metadata() or {}
+    if HEADER not in metadata:
+        raise ValueError("a safetensors file of something else, without our header")
+    header = _header(metadata[HEADER])
+    slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+    found = {
+        name: f"{piece.get_dtype()}{list(piece.get_shape())}" for name, piece in slices.items()
+    }
+    dtype = "float64" if "F64" in _codes(found) else "float32"
+    if dtype == "float64" and not jax.config.values["jax_enable_x64"]:
+        raise ValueError("one of float64; set the option jax_enable_x64 first")
+    shapes, wanted = _wanted(header, dtype)
+    if difference := _difference(wanted, found):
+        raise ValueError(f"one whose configuration and numbers do not agree: {difference}")
+    arrays = {name: file.get_tensor(name) for name in wanted}
     if metadata.get(CHECKSUM) != checksum(metadata[HEADER], arrays):
         raise ValueError("a damaged one, whose checksum is another")
     params = jax.tree.unflatten(jax.tree.structure(shapes), [arrays[name] for name in wanted])

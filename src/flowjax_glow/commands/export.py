@@ -8,6 +8,7 @@ import tyro
 
 from flowjax_glow.commands.command import Command
 from flowjax_glow.errors import expected
+from flowjax_glow.export import export_programs
 from flowjax_glow.files import write_atomically
 from flowjax_glow.model_file import taken
 from flowjax_glow.runs.exporting import model_of
@@ -37,6 +38,9 @@ class Export(Command):
     card: Path | None = None
     """Write a model card in Markdown, too; the Hugging Face hub shows one called README.md."""
 
+    programs: Path | None = None
+    """Write compiled programs, too, which run without this library (docs/models.md)."""
+
     overwrite: bool = False
     """Replace files that are there."""
 
@@ -45,11 +49,15 @@ class Export(Command):
             raise expected(
                 f"{self.run}", "a run folder", got="one of many", advice="name one run in it"
             )
-        if self.card is not None and self.card.exists() and not self.overwrite:
-            raise taken(self.card)
+        for file in (self.card, self.programs):
+            if file is not None and file.exists() and not self.overwrite:
+                raise taken(file)
         model = model_of(load_trained(self.run), self.averaged)
         model.save(self.file, overwrite=self.overwrite)
         print(self.file)
         if self.card is not None:
             write_atomically(self.card, model.card(self.file.name))
             print(self.card)
+        if self.programs is not None:
+            export_programs(model, self.programs, overwrite=self.overwrite)
+            print(self.programs)
