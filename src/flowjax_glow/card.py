@@ -1,6 +1,7 @@
 """A model card in Markdown, with the front matter that the Hugging Face hub reads."""
 
 from collections.abc import Iterator, Mapping
+from importlib.metadata import version
 from typing import Any
 
 from flowjax_glow.model_file import Header
@@ -18,9 +19,7 @@ tags:
 
 _LOAD = """## How to load it
 
-```sh
-pip install flowjax-glow
-```
+With the Python package `flowjax-glow`, version {version} or later:
 
 ```python
 from flowjax_glow import Model
@@ -60,7 +59,9 @@ def card(header: Header, parameters: int, file: str) -> str:
         "",
         *(_told(verdict) if verdict else ["Nobody has asked: `flowjax-glow diagnose` does."]),
         "",
-        _LOAD.format(file=file, sides=f"{height}, {width}, {channels}"),
+        _LOAD.format(
+            version=version("flowjax-glow"), file=file, sides=f"{height}, {width}, {channels}"
+        ),
         "## Configuration",
         "",
         "```",

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from tyro.conf import UseAppendAction
 
-from flowjax_glow.commands.command import OnRuns, check_temperature
+from flowjax_glow.commands.command import OnModels, check_temperature
 from flowjax_glow.diagnostics import attack, out_of_distribution
 from flowjax_glow.errors import check_count
 from flowjax_glow.files import write_json
@@ -13,7 +13,7 @@ from flowjax_glow.runs.load import trained_models
 
 
 @dataclass(frozen=True, kw_only=True)
-class Attack(OnRuns):
+class Attack(OnModels):
     """Search for points where the inverse of trained models fails.
 
     Prints what searches find within the bins of held-out images and around samples, beside as many

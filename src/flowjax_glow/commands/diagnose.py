@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flowjax_glow import data
-from flowjax_glow.commands.command import OnRuns
+from flowjax_glow.commands.command import OnModels
 from flowjax_glow.diagnostics import StabilityReport, stability_report
 from flowjax_glow.diagnostics.rates import LOST_BELOW, enough
 from flowjax_glow.diagnostics.stability import Tier
@@ -27,7 +27,7 @@ EXIT_CODES: dict[Verdict, int] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Diagnose(OnRuns):
+class Diagnose(OnModels):
     """Judge whether the inverse of trained models can be trusted.
 
     Prints a verdict, what it rests on and the layer to blame, and writes the whole report as

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import jax
 
-from flowjax_glow.commands.command import OnRuns
+from flowjax_glow.commands.command import OnModels
 from flowjax_glow.diagnostics import drift, gradient_fidelity
 from flowjax_glow.errors import check_count
 from flowjax_glow.pixels import bin_midpoints
@@ -12,7 +12,7 @@ from flowjax_glow.runs.load import trained_models
 
 
 @dataclass(frozen=True, kw_only=True)
-class Gradients(OnRuns):
+class Gradients(OnModels):
     """Compare gradients by inversion with exact ones, on held-out images.
 
     Prints how well each level gives back its input (drift), and the angle and the relative error

@@ -10,7 +10,7 @@ import numpy as np
 
 from flowjax_glow.bijectors import Permutation, Split
 from flowjax_glow.combinators import Chain, MultiScale, Repeat
-from flowjax_glow.commands.command import OnRuns, check_temperature
+from flowjax_glow.commands.command import OnModels, check_temperature
 from flowjax_glow.density import encode
 from flowjax_glow.diagnostics import latent_shares, mixed_images
 from flowjax_glow.errors import check_count
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Mixing(OnRuns):
+class Mixing(OnModels):
     """Mix levels of trained models, as StyleGAN mixes styles.
 
     Draws held-out images that have got one level's latents from another image, and prints the

@@ -8,7 +8,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import Progress
 
-from flowjax_glow.commands.command import OnRuns, check_temperature
+from flowjax_glow.commands.command import OnModels, check_temperature
 from flowjax_glow.commands.pictures import COLUMNS, ROWS, save_sheet, with_count
 from flowjax_glow.density import sample_pixels_and_finite
 from flowjax_glow.errors import check_count, expected
@@ -17,7 +17,7 @@ from flowjax_glow.runs.load import findings_folder, model_paths, trained_models
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sample(OnRuns):
+class Sample(OnModels):
     """Draw images from trained models.
 
     Writes RUN/samples/temperature-T-seed-S.npz with the array `images`, uint8 of shape (count,

@@ -6,6 +6,7 @@ from itertools import takewhile
 from flowjax_glow.commands.command import OnRuns
 from flowjax_glow.runs.folder import claimed
 from flowjax_glow.runs.load import Trained, trained_models
+from flowjax_glow.runs.results import run_folders
 from flowjax_glow.runs.tracking import TRACKERS, check_tracker, look_of
 from flowjax_glow.training import read_metrics
 
@@ -23,6 +24,7 @@ class Track(OnRuns):
 
     def __call__(self) -> None:
         check_tracker("--to", self.to)
+        run_folders(self.run)  # a model file has no metrics
         for trained in trained_models(self.run):
             with claimed(trained.folder):  # nobody trains in it
                 show(trained, self.to)
