@@ -107,7 +107,8 @@ class Model:
         Raises:
             ValueError: if `x` has another shape than the model's images, or looks like pixels.
         """
-        self._check_shape("Model.log_prob", np.shape(x))
+        x = np.asarray(x)
+        self._check_shape("Model.log_prob", x.shape)
         check_no_pixels("Model.log_prob", x)
         return _in_chunks(lambda _, part: _log_prob(self.flow, self._frozen, part), x)
 

@@ -12,7 +12,7 @@ from safetensors import safe_open
 
 import flowjax_glow as fg
 from flowjax_glow.export import PLATFORMS, export_programs
-from tests.library.cases import perturbed
+from flowjax_glow.testing import perturbed
 from tests.pages import blocks
 
 PAGE = Path(__file__).parents[2] / "docs/models.md"

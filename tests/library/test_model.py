@@ -13,7 +13,7 @@ import flowjax_glow as fg
 from flowjax_glow import model as module
 from flowjax_glow.model_file import CHECKSUM, HEADER, abstract_params, checksum, read_model_file
 from flowjax_glow.scales import Biased, Sigmoid
-from tests.library.cases import perturbed
+from flowjax_glow.testing import perturbed
 
 SHAPE = (8, 8, 3)
 CONFIG = fg.GlowConfig(levels=2, depth=1, width=4, scale=Biased(0.2))
