@@ -56,7 +56,7 @@ def main() -> None:
 
 def sampled(trained: Trained, samples: int, seed: int) -> NoiseTrips:
     """Samples of a model at tau = 1, there and back."""
-    flow, params = trained.flow, trained.state.params
+    flow, params = trained.flow, trained.params
     images = jnp.asarray(examples(trained.source, 64))
     of_images = largest_on_images(
         flow, params, bin_midpoints(images, n_bits=trained.experiment.n_bits)

@@ -87,7 +87,7 @@ def main() -> None:
 
 def ready(trained: Trained) -> Subject:
     """The same map, with places for faults."""
-    return Subject(trained, *prepared(trained.flow, trained.state.params, trained.source.shape))
+    return Subject(trained, *prepared(trained.flow, trained.params, trained.source.shape))
 
 
 def has_permutations(flow: MultiScale) -> bool:

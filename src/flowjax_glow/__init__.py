@@ -24,7 +24,9 @@ from flowjax_glow.density import (
     sample_latents,
     sample_pixels,
 )
+from flowjax_glow.fitting import fit
 from flowjax_glow.glowip import GlowIPConfig
+from flowjax_glow.model import Model
 from flowjax_glow.nets import MLP, CouplingNet, NetFunctions
 from flowjax_glow.numerics import constant_log_det, sum_events, zero_log_det
 from flowjax_glow.pixels import bin_midpoints, dequantize, to_pixels
@@ -71,6 +73,7 @@ __all__ = [
     "InvertibleConvLU",
     "LearnedPrior",
     "Maps",
+    "Model",
     "MultiScale",
     "NetFunctions",
     "Permutation",
@@ -91,6 +94,7 @@ __all__ = [
     "decode",
     "dequantize",
     "encode",
+    "fit",
     "flatten_records",
     "glow",
     "log_prob",

@@ -26,12 +26,12 @@ def log_prob(flow: Bijector, params: Params, x: Event) -> LogDet:
     Raises:
         ValueError: if `x` looks like pixels of 0 to 255, which is seen outside of `jax.jit`.
     """
-    _check_no_pixels("log_prob", x)
+    check_no_pixels("log_prob", x)
     z, log_det = flow.forward(params, x)
     return standard_normal_log_prob(z) + log_det
 
 
-def _check_no_pixels(where: str, x: Event) -> None:
+def check_no_pixels(where: str, x: Event | np.ndarray) -> None:
     """Raises of images if all values are at least 0 and some above 2, as none here has."""
     if isinstance(x, Tracer) or not x.size or x.ndim != 4:
         return
@@ -46,7 +46,7 @@ def _check_no_pixels(where: str, x: Event) -> None:
         )
 
 
-def _dtype(params: Params) -> Any:
+def images_dtype(params: Params) -> Any:
     """The dtype of images that parameters go with: float64 if they are, else float32."""
     leaves = jax.tree.leaves(params)
     return jnp.float64 if any(leaf.dtype == jnp.float64 for leaf in leaves) else jnp.float32
@@ -67,7 +67,7 @@ def bits_per_dim(
     The images are reduced to `n_bits` and dequantized uniformly: ``-(log p(x) - D log n_bins) /
     (D log 2)`` nats turned into bits (Theis et al. 2016). A NaN stays a NaN.
     """
-    x = dequantize(key, images, n_bits=n_bits, dtype=_dtype(params))
+    x = dequantize(key, images, n_bits=n_bits, dtype=images_dtype(params))
     nats_per_dim = -log_prob(flow, params, x) / event_size(x)
     return nats_per_dim / math.log(2) + n_bits
 
@@ -106,7 +106,7 @@ def sample_latents(
     dtype: Any = None,
 ) -> Latents:
     """``temperature * eps`` in the structure of the flow's latents for events of `shape`."""
-    dtype = dtype or _dtype(params)
+    dtype = dtype or images_dtype(params)
     events = jax.ShapeDtypeStruct(tuple(shape), dtype)
     leaves, structure = jax.tree.flatten(jax.eval_shape(flow.forward, params, events)[0])
     temperatures = jnp.asarray(temperature, dtype)
@@ -128,7 +128,7 @@ def sample_latents(
 
 def encode(flow: Bijector, params: Params, images: Pixels, *, n_bits: int = 8) -> Latents:
     """All latents of uint8 images, from the midpoints of their bins: no randomness."""
-    return flow.forward(params, bin_midpoints(images, n_bits=n_bits, dtype=_dtype(params)))[0]
+    return flow.forward(params, bin_midpoints(images, n_bits=n_bits, dtype=images_dtype(params)))[0]
 
 
 def decode(flow: Bijector, params: Params, latents: Latents, *, n_bits: int = 8) -> Pixels:

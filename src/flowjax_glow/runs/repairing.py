@@ -103,14 +103,14 @@ class Repairing(Training):
         optimizer = make_optimizer(self.experiment.optimizer, self.experiment.steps)
         key = jax.random.fold_in(jax.random.key(self.experiment.seed), 3)
         before, after = self.trained.flow, glow(self.experiment.model)
-        return initial_state(paced(before, after, self.trained.state.params), optimizer, key)
+        return initial_state(paced(before, after, self.trained.params), optimizer, key)
 
     def loss(self, memory: Memory) -> LossFn:
         del memory
         return BlendedBitsPerDim(self.trained.experiment, self.experiment)
 
     def drawn(self, step: int) -> dict[str, Any]:
-        return super().drawn(int(self.trained.state.step) + step)
+        return super().drawn(self.trained.step + step)
 
     def batch(self, source: data.Source, step: int) -> dict[str, Any]:
         """Images, and how far the scale has moved."""
