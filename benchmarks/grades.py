@@ -4,8 +4,8 @@
 
 RUN is a run folder or a sweep folder. Each model is sampled once, at one noise level. A repetition
 draws from these samples without replacement, in growing numbers: nested, so that more samples begin
-with the fewer, or fresh ones each time. Its grades should go from `not enough samples` to one other and
-stay there. Printed per run: the rates, the grades by number, and the repetitions that do so.
+with the fewer, or fresh ones each time. Its grades should go from `not enough samples` to one other
+and stay there. Printed per run: the rates, the grades by number, and the repetitions that do so.
 docs/diagnose.md has the results.
 """
 
