@@ -165,6 +165,20 @@ class Planting:
         """A fault of a kind at a random layer."""
         return Plant(kind, KINDS[kind](self))
 
+    def rescale(self) -> None:
+        """No fault: every actnorm is multiplied by a power of two that its matrix divides by."""
+        for level in range(len(self.flow.levels)):
+            weight = self._own(level, "InvertibleConv")["weight"]
+            actnorm = self._step(level)[0]
+            assert isinstance(actnorm, ActNorm)
+            powers = jnp.asarray(self._random.integers(-12, 13, len(weight)), jnp.float32)[:, None]
+            log_scale = self._own(level, "ActNorm")["log_scale"]
+            log_scale += powers * (np.log(2) / actnorm.factor)
+            every = slice(None)
+            self._change(level, every, "ActNorm", log_scale=log_scale)
+            weight *= 2.0 ** -powers[..., None]
+            self._change(level, every, "InvertibleConv", weight=weight)
+
     def scale_near_zero(self) -> str:
         """On one channel, at one place or everywhere: log s becomes 14 to 20 less."""
         level, step = self._place()
@@ -272,7 +286,7 @@ class Planting:
     def _own(self, level: int, name: str) -> Params:
         return self.params["levels"][level][1][self._names(level).index(name)]
 
-    def _change(self, level: int, step: int, name: str, **values: Any) -> str:
+    def _change(self, level: int, step: int | slice, name: str, **values: Any) -> str:
         squeeze, steps, *rest = self.params["levels"][level]
         steps = list(steps)
         index = self._names(level).index(name)

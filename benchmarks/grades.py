@@ -2,10 +2,10 @@
 
     python -m benchmarks.grades RUN... --samples=10000 --repetitions=1000
 
-RUN is a run folder or a sweep folder. Each model is sampled once, at tau = 1. A repetition draws
-from these samples without replacement, in growing numbers: nested, so that more samples begin with
-the fewer, or fresh ones each time. Its grades should go from `not enough samples` to one other and
-stay there. Printed per run: the rates, the grades by number, and the repetitions that do so.
+RUN is a run folder or a sweep folder. Each model is sampled once, at one noise level. A repetition
+draws from these samples without replacement, in growing numbers: nested, so that more samples begin
+with the fewer, or fresh ones each time. Its grades should go from `not enough samples` to one other
+and stay there. Printed per run: the rates, the grades by number, and the repetitions that do so.
 docs/diagnose.md has the results.
 """
 
@@ -34,12 +34,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("runs", type=Path, nargs="+")
     parser.add_argument("--samples", type=int, default=10_000)
+    parser.add_argument("--temperature", type=float, default=1.0)
     parser.add_argument("--repetitions", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     for run in options.runs:
         for trained in trained_runs(run):
-            level = sampled(trained, options.samples, options.seed)
+            level = sampled(trained, options.samples, options.temperature, options.seed)
             print(f"{trained.folder}: {rates_of([level]).told(LOST_BELOW)}", flush=True)
             for name, draw in {"nested": nested, "fresh": fresh}.items():
                 random = np.random.default_rng(options.seed)
@@ -54,15 +55,15 @@ def main() -> None:
                 print(f"  {name}: {kept} of {len(rows)} keep their grade; {'; '.join(counts)}")
 
 
-def sampled(trained: Trained, samples: int, seed: int) -> NoiseTrips:
-    """Samples of a model at tau = 1, there and back."""
+def sampled(trained: Trained, samples: int, tau: float, seed: int) -> NoiseTrips:
+    """Samples of a model at a noise level, there and back."""
     flow, params = trained.flow, trained.params
     images = jnp.asarray(examples(trained.source, 64))
     of_images = largest_on_images(
         flow, params, bin_midpoints(images, n_bits=trained.experiment.n_bits)
     )
     noise = Noise(flow, params, trained.source.shape, seed)
-    return noise_trips(noise, (1.0,), samples, of_images)[0]
+    return noise_trips(noise, (tau,), samples, of_images)[0]
 
 
 def nested(random: np.random.Generator, samples: int) -> list[np.ndarray]:

@@ -4,7 +4,8 @@
 
 RUN is a run folder or a sweep folder. The plants take turns over the runs and over the kinds that a
 model can have; every fifth is two at once. One is named if the report blames its layer, for its
-kind. First every run is judged without a plant. docs/diagnose.md has the results.
+kind. First every run is judged without a plant. With --rescaled every step of a model is given
+other units inside, which must change nothing. docs/diagnose.md has the results.
 """
 
 import argparse
@@ -43,6 +44,12 @@ class Subject(NamedTuple):
             taus=TAUS,
         )
 
+    def rescaled(self, random: np.random.Generator) -> "Subject":
+        """The same map in other units inside."""
+        planting = Planting(self.flow, self.params, self.trained.source.shape, random)
+        planting.rescale()
+        return self._replace(params=planting.params)
+
     def planted(self, kinds: list, random: np.random.Generator) -> tuple[Params, list[Plant]]:
         """Its parameters with faults of these kinds at random layers."""
         planting = Planting(self.flow, self.params, self.trained.source.shape, random)
@@ -55,12 +62,16 @@ def main() -> None:
     parser.add_argument("runs", type=Path, nargs="+")
     parser.add_argument("--plants", type=int, default=20)
     parser.add_argument("--kind", choices=KINDS, help="of every plant, instead of each in turn")
+    parser.add_argument("--rescaled", action="store_true", help="in other units inside")
     parser.add_argument("--images", type=int, default=64)
     parser.add_argument("--samples", type=int, default=512)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     random = np.random.default_rng(options.seed)
     subjects = [ready(trained) for run in options.runs for trained in trained_runs(run)]
+    if options.rescaled:
+        units = np.random.default_rng(options.seed)
+        subjects = [subject.rescaled(units) for subject in subjects]
     for subject in subjects:
         report = subject.report(subject.params, options.images, options.samples)
         print(f"{subject.trained.folder.name}, no plant: {told(report)}", flush=True)

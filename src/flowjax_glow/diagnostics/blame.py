@@ -71,6 +71,10 @@ PLAIN: tuple[Kind, ...] = (
 )
 
 
+#: Of state that was lost.
+_LOST: dict[str, Kind] = {"Permutation": "permutation lost", "ActNorm": "actnorm started anew"}
+
+
 class Suspect(NamedTuple):
     """What is to blame.
 
@@ -323,10 +327,7 @@ def lost_state(tables: Mapping[str, Any]) -> Iterator[Suspect]:
     for found in lost(tables["on the way"]):
         step = found.behind[-_STEP:]
         if plain.isdisjoint(found.behind) and failed.isdisjoint(step):
-            if found.permuted:
-                kind: Kind = "permutation lost"
-            else:
-                kind = "actnorm started anew" if found.layer.endswith("ActNorm") else "state lost"
+            kind = _LOST.get(found.layer.split("/")[-1], "state lost")
             plain.add(found.layer)
             yield Suspect(found.layer, kind, found.reason)
 
