@@ -17,6 +17,8 @@ from flowjax_glow.diagnostics.gains import (
     singular_values,
 )
 from flowjax_glow.diagnostics.gradients import GradientFidelity, drift, gradient_fidelity
+from flowjax_glow.diagnostics.judge import judge
+from flowjax_glow.diagnostics.judgement import Judgement, PairLogDets, PairTrips, WorstPoints
 from flowjax_glow.diagnostics.latent_shares import LatentShares, latent_shares, mixed_images
 from flowjax_glow.diagnostics.layers import (
     ActivationTrace,
@@ -81,6 +83,7 @@ __all__ = [
     "FirstFailures",
     "GradientFidelity",
     "ImageRoundTrip",
+    "Judgement",
     "LatentRoundTrips",
     "LatentShares",
     "Layer",
@@ -90,6 +93,8 @@ __all__ = [
     "Monitor",
     "Observation",
     "OutOfDistribution",
+    "PairLogDets",
+    "PairTrips",
     "PrecisionGap",
     "PrecisionLadder",
     "Rates",
@@ -101,6 +106,7 @@ __all__ = [
     "StabilityReport",
     "Threshold",
     "Ways",
+    "WorstPoints",
     "activation_trace",
     "attack",
     "bi_lipschitz",
@@ -115,6 +121,7 @@ __all__ = [
     "finite_difference_penalty",
     "gradient_fidelity",
     "image_round_trip",
+    "judge",
     "largest_on_images",
     "latent_round_trip",
     "latent_round_trips",

@@ -132,7 +132,7 @@ class _Report:
         noise = Noise(flow, params, tuple(shape), self._seed)
         levels = noise_trips(noise, taus, samples, of_images)
         self._tables["samples"] = noise_round_trips(levels)
-        self._tables["rates"] = _rates([level for level in levels if level.tau > 0])
+        self._tables["rates"] = rates_of([level for level in levels if level.tau > 0])
         for zero in (level for level in levels if level.tau == 0):
             self._values["relative error of z = 0"] = float(zero.error[0])
             name = "activations from z = 0, over those of images"
@@ -245,7 +245,8 @@ def _failed(level: NoiseTrips) -> np.ndarray:
     return ~(level.error <= LOST / 10) | (level.relative > FAR)
 
 
-def _rates(levels: Sequence[NoiseTrips]) -> Rates:
+def rates_of(levels: Sequence[NoiseTrips]) -> Rates:
+    """How many samples failed, level by level."""
     samples = [len(level.error) for level in levels]
     lost = [int((level.error > LOST).sum()) for level in levels]
     at_risk = [int(_failed(level).sum()) for level in levels]
