@@ -1,5 +1,7 @@
 """Image flows with exact likelihoods whose inverse can be trusted."""
 
+from typing import TYPE_CHECKING, Any
+
 from flowjax_glow.bijector import Bijector
 from flowjax_glow.bijectors import (
     ActNorm,
@@ -49,6 +51,9 @@ from flowjax_glow.scales import (
 )
 from flowjax_glow.walk import flatten_records, walk_forward, walk_inverse
 
+if TYPE_CHECKING:
+    from flowjax_glow.diagnostics import judge
+
 __version__ = "0.1.0"
 
 __all__ = [
@@ -97,6 +102,7 @@ __all__ = [
     "fit",
     "flatten_records",
     "glow",
+    "judge",
     "log_prob",
     "realnvp",
     "sample",
@@ -111,3 +117,12 @@ __all__ = [
     "with_net_precision",
     "zero_log_det",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Imports `judge` when it is asked for: diagnostics take a while, and models need none."""
+    if name == "judge":
+        from flowjax_glow.diagnostics import judge
+
+        return judge
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -18,6 +18,8 @@ from flowjax_glow.diagnostics.gains import (
     singular_values,
 )
 from flowjax_glow.diagnostics.gradients import GradientFidelity, drift, gradient_fidelity
+from flowjax_glow.diagnostics.judge import judge
+from flowjax_glow.diagnostics.judgement import Judgement, PairLogDets, PairTrips, WorstPoints
 from flowjax_glow.diagnostics.latent_shares import LatentShares, latent_shares, mixed_images
 from flowjax_glow.diagnostics.layers import (
     ActivationTrace,
@@ -84,6 +86,7 @@ __all__ = [
     "FirstFailures",
     "GradientFidelity",
     "ImageRoundTrip",
+    "Judgement",
     "LatentRoundTrips",
     "LatentShares",
     "Layer",
@@ -94,6 +97,8 @@ __all__ = [
     "Observation",
     "OnTheWay",
     "OutOfDistribution",
+    "PairLogDets",
+    "PairTrips",
     "PrecisionGap",
     "PrecisionLadder",
     "Rates",
@@ -106,6 +111,7 @@ __all__ = [
     "Suspect",
     "Threshold",
     "Ways",
+    "WorstPoints",
     "activation_trace",
     "attack",
     "bi_lipschitz",
@@ -121,6 +127,7 @@ __all__ = [
     "finite_difference_penalty",
     "gradient_fidelity",
     "image_round_trip",
+    "judge",
     "largest_on_images",
     "latent_round_trip",
     "latent_round_trips",

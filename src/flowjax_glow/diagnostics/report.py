@@ -1,7 +1,7 @@
 """A verdict on an inverse, what it rests on, and how it is told."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,6 +26,27 @@ class Measurement:
     def grade(self) -> Verdict:
         """What the number says of the inverse."""
         return self.threshold.grade(self.value)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; what is not finite is a string."""
+        return {
+            "name": self.name,
+            "value": strict(self.value),
+            "at_risk": self.threshold.at_risk,
+            "broken": strict(self.threshold.broken),
+            "grade": self.grade,
+        }
+
+
+def listed(measurements: Sequence[Measurement]) -> Iterator[str]:
+    """A line for each: the value, the grade, and what it was held against."""
+    width = max((len(m.name) for m in measurements), default=0)
+    for m in measurements:
+        limits = {"at risk": m.threshold.at_risk, "broken": m.threshold.broken}
+        bounds = ", ".join(
+            f"{grade} > {short(value)}" for grade, value in limits.items() if value < math.inf
+        )
+        yield f"  {m.name:{width}}  {short(m.value):>9}  {m.grade:11}  ({bounds})"
 
 
 @dataclass(frozen=True)
@@ -75,13 +96,7 @@ class StabilityReport:
             blame = self.reason if self.layer is None else f"{self.layer}: {self.reason}"
             lines.append(f"to blame: {blame}")
         lines += [f"also: {s.layer}: {s.reason}" for s in self.suspects[1:] if s.kind in PLAIN]
-        width = max(len(m.name) for m in self.measurements)
-        for m in self.measurements:
-            limits = {"at risk": m.threshold.at_risk, "broken": m.threshold.broken}
-            bounds = ", ".join(
-                f"{grade} > {short(value)}" for grade, value in limits.items() if value < math.inf
-            )
-            lines.append(f"  {m.name:{width}}  {short(m.value):>9}  {m.grade:11}  ({bounds})")
+        lines += listed(self.measurements)
         return "\n".join([*lines, *(f"  {line}" for line in self._shares())])
 
     def _shares(self) -> Iterator[str]:
@@ -111,16 +126,7 @@ class StabilityReport:
             "layer": self.layer,
             "reason": self.reason,
             "suspects": [suspect._asdict() for suspect in self.suspects],
-            "measurements": [
-                {
-                    "name": m.name,
-                    "value": strict(m.value),
-                    "at_risk": m.threshold.at_risk,
-                    "broken": strict(m.threshold.broken),
-                    "grade": m.grade,
-                }
-                for m in self.measurements
-            ],
+            "measurements": [m.to_json() for m in self.measurements],
             "tables": {name: table.to_json() for name, table in self.tables.items()},
         }
 

@@ -83,3 +83,17 @@ THRESHOLDS: dict[str, Threshold] = {
     "condition number, at least, times 2^-24": Threshold(1e-3, 1e-1),
     "float32 off float64, tau <= 1": Threshold(1e-3, 1e-2),
 }
+
+#: What each measurement of a pair of functions is held against, of which nothing else is known.
+PAIR_THRESHOLDS: dict[str, Threshold] = {
+    # Dropout, added noise, statistics of the batch: then there is no one function to invert.
+    "an example in another batch, relative difference": Threshold(LOST / 10, LOST),
+    "worst relative error of an example": Threshold(LOST / 10, LOST),
+    "relative error of z = 0": Threshold(LOST / 10, LOST),
+    "values from z = 0, over those of examples": Threshold(FAR, math.inf),
+    "mean square of an example's latents, off 1 by a factor of": Threshold(2, 10),
+    "log-dets of both directions, nats/dim apart": Threshold(1e-3, 1e-2),
+    # Of what two step sizes agree on, so that the error of finite differences does not count.
+    "log-det off its Jacobian's, at least, nats/dim": Threshold(1e-3, 1e-2),
+    "condition number, at least, times the rounding": Threshold(1e-3, 1e-1),
+}
