@@ -3,7 +3,7 @@
 #   make sweep         train every variant on the built-in photographs and draw the figures
 #   make test          run the tests
 #   make test-lowest   run them with the lowest versions that pyproject.toml allows
-#   make soak          kill, damage and disturb runs, and read 11,000 damaged files, for an hour or so
+#   make soak          kill, damage and disturb runs, and read 21,000 damaged files, for an hour or so
 #   make docs          build the site of docs/ and of the docstrings, into site/
 #
 # The first use makes a virtual environment in .venv and installs into it from the package registry,

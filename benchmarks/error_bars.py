@@ -17,7 +17,7 @@ from flowjax_glow.density import sample_latents
 from flowjax_glow.diagnostics import decode_with_error
 from flowjax_glow.diagnostics.chunks import in_chunks
 from flowjax_glow.diagnostics.precision import inverse_in_float64
-from flowjax_glow.runs.load import Trained, trained_runs
+from flowjax_glow.runs.load import Trained, trained_models
 
 QUANTILES = (0.0, 0.01, 0.5, 0.99, 1.0)
 
@@ -29,15 +29,15 @@ def main() -> None:
     parser.add_argument("--temperature", type=float, default=1.0)
     parser.add_argument("--seed", type=int, default=7)
     options = parser.parse_args()
-    for trained in trained_runs(options.run):
+    for trained in trained_models(options.run):
         told = calibrated(trained, options.samples, options.temperature, options.seed)
         print(f"{trained.folder}: {told}", flush=True)
 
 
 def calibrated(trained: Trained, samples: int, temperature: float, seed: int) -> str:
     """One model in a line."""
-    flow, params = trained.flow, trained.state.params
-    shape = (samples, *trained.source.shape)
+    flow, params = trained.flow, trained.params
+    shape = (samples, *trained.event_shape)
     z = sample_latents(flow, params, jax.random.key(seed), shape, temperature=temperature)
     decoded = decode_with_error(flow, params, z)
     exact = in_chunks(lambda part: inverse_in_float64(flow, params, part).x, z)

@@ -13,11 +13,18 @@ from flowjax_glow.arrays import ArraysError, read_npz
 from flowjax_glow.files import read_json
 from flowjax_glow.runs.experiment import Experiment, read_config, to_json
 from tests.soak.files import files, pictures, soak
+from tests.soak.models import models
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_seeded_damage(tmp_path, seed):
     told = soak([*files(tmp_path), *pictures(tmp_path)], 120, seed)
+    assert told.faults == []
+    assert told.counts["refused"] > 30
+
+
+def test_seeded_damage_and_forgeries_of_models(tmp_path):
+    told = soak(models(tmp_path), 100, 0)
     assert told.faults == []
     assert told.counts["refused"] > 30
 

@@ -11,21 +11,10 @@ from pathlib import Path
 import jax
 import pytest
 
+from tests.pages import blocks
 from tests.test_wheel import PUBLIC
 
 ROOT = Path(__file__).parents[1]
-BLOCK = re.compile(r"^( *)```python\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
-
-
-def blocks(page: Path) -> list[str]:
-    """The python blocks of a page, each moved to its line so that tracebacks tell the place."""
-    text = page.read_text(encoding="utf-8")
-    found = []
-    for match in BLOCK.finditer(text):
-        indent, code = match.groups()
-        line = text.count("\n", 0, match.start(2))
-        found.append("\n" * line + re.sub(f"^{indent}", "", code, flags=re.MULTILINE))
-    return found
 
 
 def anchors(page: Path) -> set[str]:

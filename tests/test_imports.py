@@ -16,7 +16,7 @@ MODULES = {
 #: Rooms from the ground up. Each imports from rooms below its own, never from its own row.
 ROWS = (
     {"types", "errors"},
-    {"files"},
+    {"files", "effort", "fields"},
     {"numerics", "pixels", "plotting", "arrays"},
     {"convolution", "trainable"},
     {"scales", "nets", "bijector", "elimination"},
@@ -26,7 +26,12 @@ ROWS = (
     {"walk", "rebuild"},
     {"config", "density"},
     {"glowip", "real_nvp", "testing"},
+    {"config_json"},
+    {"model_file"},
+    {"card"},
+    {"model"},
     {"training", "diagnostics", "data"},
+    {"fitting", "export"},
     {"runs"},
     {"figures"},
     {"commands"},
@@ -35,7 +40,10 @@ ROWS = (
 ROW = {room: row for row, rooms in enumerate(ROWS) for room in rooms}
 
 #: Beyond the rows: training takes a loss function and data gives arrays; neither knows a flow.
-NEVER = {room: {"config", "density", "walk", "combinators"} for room in ("training", "data")}
+NEVER = {
+    room: {"config", "density", "walk", "combinators", "model_file", "model"}
+    for room in ("training", "data")
+}
 
 #: All that importing any part of the package may need; the rest is imported where it is used.
 AT_IMPORT = {"jax", "jaxtyping", "flax", "optax", "numpy", PACKAGE, *sys.stdlib_module_names}

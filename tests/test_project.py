@@ -65,8 +65,9 @@ def closure(name: str, extras: tuple[str, ...]) -> set[str]:
     return {package for package, _ in found}
 
 
-def test_the_core_needs_five_packages():
-    assert names(PROJECT["dependencies"]) == {"jax", "flax", "optax", "jaxtyping", "numpy"}
+def test_the_core_needs_six_packages():
+    six = {"jax", "flax", "optax", "jaxtyping", "numpy", "safetensors"}
+    assert names(PROJECT["dependencies"]) == six
 
 
 def test_the_extras_are_there():

@@ -3,17 +3,22 @@
 import importlib
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
 import sysconfig
 import venv
 import zipfile
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 import pytest
 
 import flowjax_glow
+from tests.pages import blocks
+from tests.test_project import PROJECT, closure, names
 
 ROOT = Path(__file__).parents[1]
 
@@ -23,6 +28,7 @@ PUBLIC = (
     "flowjax_glow.bijectors",
     "flowjax_glow.data",
     "flowjax_glow.diagnostics",
+    "flowjax_glow.export",
     "flowjax_glow.scales",
     "flowjax_glow.testing",
     "flowjax_glow.training",
@@ -40,15 +46,34 @@ def wheel(tmp_path_factory):
     return file
 
 
-@pytest.fixture(scope="module")
-def installed(wheel, tmp_path_factory):
-    """The python of an environment that has the wheel, and this environment's other packages."""
-    folder = tmp_path_factory.mktemp("environment")
+def environment(folder, wheel):
+    """The folder of packages of a new environment, which has the wheel alone."""
     venv.create(folder, with_pip=False)
     (site,) = folder.glob("lib/python*/site-packages")
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(site)
-    (site / "others.pth").write_text(sysconfig.get_path("purelib"))
+    return site
+
+
+@pytest.fixture(scope="module")
+def installed(wheel, tmp_path_factory):
+    """The python of an environment that has the wheel, and this environment's other packages."""
+    folder = tmp_path_factory.mktemp("environment")
+    (environment(folder, wheel) / "others.pth").write_text(sysconfig.get_path("purelib"))
+    return folder / "bin/python"
+
+
+@pytest.fixture(scope="module")
+def core(wheel, tmp_path_factory):
+    """The python of an environment that has what `pip install` of the wheel alone brings."""
+    folder = tmp_path_factory.mktemp("core")
+    site, others = environment(folder, wheel), Path(sysconfig.get_path("purelib"))
+    wanted = set().union(*(closure(name, ()) for name in names(PROJECT["dependencies"])))
+    for package in wanted:
+        with suppress(PackageNotFoundError):  # for another system or Python
+            for name in {file.parts[0] for file in distribution(package).files or ()} - {".."}:
+                if not (site / name).exists():
+                    (site / name).symlink_to(others / name)
     return folder / "bin/python"
 
 
@@ -91,10 +116,42 @@ def test_it_works_from_an_empty_folder(installed, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_without_the_extra_a_line_says_what_to_install(installed, tmp_path):
-    (tmp_path / "tyro.py").write_text("raise ModuleNotFoundError(name='tyro')")
-    program = "import sys; sys.path.insert(0, '.'); from flowjax_glow.__main__ import main; main()"
-    done = run(installed, "-c", program, cwd=tmp_path)
+#: Prints what a model in an empty environment draws, and that nothing else was needed for it.
+DRAW = """
+import sys
+from flowjax_glow import Model
+model = Model.load("photos.safetensors")
+images = model.sample(5, key=3)
+assert (model.decode(model.encode(images)) == images).all()
+assert not {"flowjax_glow.training", "skimage", "tyro"} & set(sys.modules)
+print(images.tobytes().hex())
+"""
+
+
+def test_the_readme_trains_a_model_that_goes_anywhere(installed, core, tmp_path):
+    """Its samples are the same to the bit where there are neither its data nor the extras."""
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+    there.mkdir()
+    library_code = blocks(ROOT / "README.md")[0]
+    drawn = "print(model.sample(5, key=3).tobytes().hex())"
+    done = run(installed, "-c", f"{library_code}\n{drawn}", cwd=here)
+    assert done.returncode == 0, done.stderr
+    shutil.copy(here / "photos.safetensors", there)
+    moved = run(core, "-c", DRAW, cwd=there)
+    assert moved.returncode == 0, moved.stderr
+    assert moved.stdout == done.stdout.splitlines(keepends=True)[-1]
+
+
+def test_the_core_says_what_its_photographs_need(core, tmp_path):
+    program = "from flowjax_glow.data import load; load('photos')"
+    done = run(core, "-c", program, cwd=tmp_path)
+    message = r"DataError: photos: expected the package .*; run: pip install 'flowjax_glow\[exper"
+    assert re.search(message, done.stderr.splitlines()[-1])
+
+
+def test_without_the_extra_a_line_says_what_to_install(core, tmp_path):
+    done = run(core, "-m", "flowjax_glow", "train", cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert "got no tyro; install them: pip install 'flowjax-glow[experiments]'" in done.stderr
@@ -106,9 +163,9 @@ def test_a_strict_type_checker_accepts_every_public_name(installed, tmp_path):
         pytest.skip("needs pyright, which is part of the extra `dev`, and node")
     lines = []
     for module in PUBLIC:
-        names = importlib.import_module(module).__all__
+        public = importlib.import_module(module).__all__
         lines += [
-            f"from {module} import {name} as _{len(lines) + i}" for i, name in enumerate(names)
+            f"from {module} import {name} as _{len(lines) + i}" for i, name in enumerate(public)
         ]
     uses = ", ".join(f"_{number}" for number in range(len(lines)))
     (tmp_path / "uses.py").write_text("\n".join([*lines, f"print({uses})"]))

@@ -1,5 +1,7 @@
 """Image flows with exact likelihoods whose inverse can be trusted."""
 
+from typing import TYPE_CHECKING, Any
+
 from flowjax_glow.bijector import Bijector
 from flowjax_glow.bijectors import (
     ActNorm,
@@ -24,7 +26,9 @@ from flowjax_glow.density import (
     sample_latents,
     sample_pixels,
 )
+from flowjax_glow.fitting import fit
 from flowjax_glow.glowip import GlowIPConfig
+from flowjax_glow.model import Model
 from flowjax_glow.nets import MLP, CouplingNet, NetFunctions
 from flowjax_glow.numerics import constant_log_det, sum_events, zero_log_det
 from flowjax_glow.pixels import bin_midpoints, dequantize, to_pixels
@@ -46,6 +50,9 @@ from flowjax_glow.scales import (
     TwoSigmoid,
 )
 from flowjax_glow.walk import flatten_records, walk_forward, walk_inverse
+
+if TYPE_CHECKING:
+    from flowjax_glow.diagnostics import judge
 
 __version__ = "0.1.0"
 
@@ -71,6 +78,7 @@ __all__ = [
     "InvertibleConvLU",
     "LearnedPrior",
     "Maps",
+    "Model",
     "MultiScale",
     "NetFunctions",
     "Permutation",
@@ -91,8 +99,10 @@ __all__ = [
     "decode",
     "dequantize",
     "encode",
+    "fit",
     "flatten_records",
     "glow",
+    "judge",
     "log_prob",
     "realnvp",
     "sample",
@@ -107,3 +117,12 @@ __all__ = [
     "with_net_precision",
     "zero_log_det",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Imports `judge` when it is asked for: diagnostics take a while, and models need none."""
+    if name == "judge":
+        from flowjax_glow.diagnostics import judge
+
+        return judge
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

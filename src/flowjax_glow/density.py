@@ -13,6 +13,7 @@ from jax.core import Tracer
 from jaxtyping import Array, Bool, Float
 
 from flowjax_glow.bijector import Bijector
+from flowjax_glow.effort import WELL
 from flowjax_glow.errors import check_count, expected
 from flowjax_glow.numerics import event_size, sum_events, zero_log_det
 from flowjax_glow.pixels import bin_midpoints, dequantize, to_pixels
@@ -25,12 +26,12 @@ def log_prob(flow: Bijector, params: Params, x: Event) -> LogDet:
     Raises:
         ValueError: if `x` looks like pixels of 0 to 255, which is seen outside of `jax.jit`.
     """
-    _check_no_pixels("log_prob", x)
+    check_no_pixels("log_prob", x)
     z, log_det = flow.forward(params, x)
     return standard_normal_log_prob(z) + log_det
 
 
-def _check_no_pixels(where: str, x: Event) -> None:
+def check_no_pixels(where: str, x: Event | np.ndarray) -> None:
     """Raises of images if all values are at least 0 and some above 2, as none here has."""
     if isinstance(x, Tracer) or not x.size or x.ndim != 4:
         return
@@ -45,7 +46,7 @@ def _check_no_pixels(where: str, x: Event) -> None:
         )
 
 
-def _dtype(params: Params) -> Any:
+def images_dtype(params: Params) -> Any:
     """The dtype of images that parameters go with: float64 if they are, else float32."""
     leaves = jax.tree.leaves(params)
     return jnp.float64 if any(leaf.dtype == jnp.float64 for leaf in leaves) else jnp.float32
@@ -66,7 +67,7 @@ def bits_per_dim(
     The images are reduced to `n_bits` and dequantized uniformly: ``-(log p(x) - D log n_bins) /
     (D log 2)`` nats turned into bits (Theis et al. 2016). A NaN stays a NaN.
     """
-    x = dequantize(key, images, n_bits=n_bits, dtype=_dtype(params))
+    x = dequantize(key, images, n_bits=n_bits, dtype=images_dtype(params))
     nats_per_dim = -log_prob(flow, params, x) / event_size(x)
     return nats_per_dim / math.log(2) + n_bits
 
@@ -105,7 +106,7 @@ def sample_latents(
     dtype: Any = None,
 ) -> Latents:
     """``temperature * eps`` in the structure of the flow's latents for events of `shape`."""
-    dtype = dtype or _dtype(params)
+    dtype = dtype or images_dtype(params)
     events = jax.ShapeDtypeStruct(tuple(shape), dtype)
     leaves, structure = jax.tree.flatten(jax.eval_shape(flow.forward, params, events)[0])
     temperatures = jnp.asarray(temperature, dtype)
@@ -127,7 +128,7 @@ def sample_latents(
 
 def encode(flow: Bijector, params: Params, images: Pixels, *, n_bits: int = 8) -> Latents:
     """All latents of uint8 images, from the midpoints of their bins: no randomness."""
-    return flow.forward(params, bin_midpoints(images, n_bits=n_bits, dtype=_dtype(params)))[0]
+    return flow.forward(params, bin_midpoints(images, n_bits=n_bits, dtype=images_dtype(params)))[0]
 
 
 def decode(flow: Bijector, params: Params, latents: Latents, *, n_bits: int = 8) -> Pixels:
@@ -184,6 +185,12 @@ def sample_pixels(
     return images
 
 
+@partial(jax.jit, static_argnums=0, compiler_options=WELL)
+def freeze(flow: Bijector, params: Params) -> Params:
+    """`flow.freeze(params)`, compiled once for all that do inference with a flow."""
+    return flow.freeze(params)
+
+
 def sample_pixels_and_finite(
     flow: Bijector,
     params: Params,
@@ -202,7 +209,7 @@ def sample_pixels_and_finite(
     """
     check_count("sample_pixels.count", count)
     check_count("sample_pixels.chunk", chunk)
-    frozen = _freeze(flow, params)
+    frozen = freeze(flow, params)
     temperatures = jnp.asarray(temperature, jnp.float32)
     batch = (chunk, *shape)
     waiting: tuple[jax.Array, jax.Array] | None = None
@@ -219,10 +226,7 @@ def sample_pixels_and_finite(
     return images, finite
 
 
-_freeze = jax.jit(lambda flow, params: flow.freeze(params), static_argnums=0)
-
-
-@partial(jax.jit, static_argnums=(0, 1, 2))
+@partial(jax.jit, static_argnums=(0, 1, 2), compiler_options=WELL)
 def _chunk(
     flow: Bijector,
     shape: tuple[int, ...],

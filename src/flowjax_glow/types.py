@@ -23,8 +23,9 @@ else:
     #: A pytree of anything.
     Tree = PyTree[Any]
 
-    #: What a flow maps events to: an array of their shape, or a tuple of such, finest level first.
-    Latents = PyTree[Float[Array, "batch ..."]]
+    #: What a flow maps events to: an array of their shape, or a tuple of such, finest level
+    #: first; of NumPy or of JAX.
+    Latents = PyTree[Float[Array | np.ndarray, "batch ..."]]
 
 #: log|det| of the map just called, one number per example, in nats.
 LogDet: TypeAlias = Float[Array, " batch"]

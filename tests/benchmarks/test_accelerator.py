@@ -37,7 +37,7 @@ from benchmarks.accelerator.study import GIVE_UP, Study, _init
 from benchmarks.accelerator.trials import Trials
 from benchmarks.net_precision import perturbed
 from flowjax_glow.diagnostics import image_round_trip
-from flowjax_glow.diagnostics.trace import largest_activations
+from flowjax_glow.diagnostics.trace import inverse_with_extremes
 from flowjax_glow.glowip import GlowIPConfig
 from flowjax_glow.trainable import merge, trainable
 
@@ -452,7 +452,8 @@ def test_a_walk_is_the_inverse_with_its_largest_activation(looked_at):
     half = jax.tree.map(lambda leaf: 0.5 * leaf, z)
     x, _ = jax.jit(looker.flow.inverse)(params, half)
     np.testing.assert_allclose(seen.x, x, atol=1e-5)
-    wanted = np.max(largest_activations(looker.flow, params, half), axis=0)
+    walked = jax.jit(inverse_with_extremes, static_argnums=0)(looker.flow, params, half)
+    wanted = np.max(walked[2].largest, axis=0)
     np.testing.assert_allclose(np.max(seen.largest, axis=0), wanted, rtol=1e-5)
     row, column, channel, border = np.asarray(seen.place)[-1, 0]  # of the images themselves
     assert abs(seen.x[0, row, column, channel]) == seen.largest[-1, 0]

@@ -89,7 +89,7 @@ def test_a_signal_to_one_ends_both_and_both_go_on_as_one(tmp_path, config):
         assert line not in said[1][0] + said[1][1]
     rows = read_metrics(output / "metrics.jsonl")
     assert [row["step"] for row in rows if "loss" in row] == list(range(1, step + 5))
-    assert load_trained(output).state.step == step + 4  # by one process
+    assert load_trained(output).step == step + 4  # by one process
 
 
 def test_the_shares_of_a_batch_are_the_batch(monkeypatch):

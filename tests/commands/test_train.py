@@ -8,11 +8,12 @@ import sys
 import warnings
 from dataclasses import dataclass
 
+import jax
 import matplotlib.image
 import numpy as np
 import pytest
 
-from flowjax_glow import commands
+from flowjax_glow import commands, data, fitting
 from flowjax_glow.commands.catalog import COMMANDS
 from flowjax_glow.commands.command import Command
 from flowjax_glow.commands.diagnose import EXIT_CODES
@@ -22,6 +23,7 @@ from flowjax_glow.commands.train import Train
 from flowjax_glow.config import RECOMMENDED, GlowConfig
 from flowjax_glow.data.folder import is_test
 from flowjax_glow.runs.experiment import read_config, to_json
+from flowjax_glow.runs.load import experiment_of, load_trained
 from flowjax_glow.runs.presets import PRESETS, SMOKE, recommended
 from flowjax_glow.runs.results import load_run
 from tests.commands.invoke import invoke
@@ -85,6 +87,51 @@ def test_a_model_is_trained_sampled_and_judged(trained):
     experiment = read_config(folder)
     assert (experiment.seed, experiment.dataset, experiment.model.depth) == (3, "digits", 1)
     assert experiment.model.scale == RECOMMENDED["scale"]
+
+
+def test_fit_gives_what_the_command_trains(trained, monkeypatch):
+    """To the bit, and tells the same of it."""
+    folder, _, _ = trained
+    run = load_trained(folder)
+    monkeypatch.setattr(fitting, "INIT_IMAGES", 16)
+    for averaged in (False, True):
+        model = fitting.fit(
+            run.experiment.model,
+            data.load("digits"),
+            steps=4,
+            batch=8,
+            seed=3,
+            averaged=averaged,
+            show=False,
+        )
+        pairs = zip(jax.tree.leaves(model.params), jax.tree.leaves(run.parameters(averaged)))
+        assert all(np.array_equal(ours, theirs) for ours, theirs in pairs)
+    told = experiment_of(model)
+    for name in ("model", "n_bits", "seed", "steps", "batch", "optimizer", "dataset"):
+        assert getattr(told, name) == getattr(run.experiment, name)
+    assert model.record["held_out_images"] == 179
+    assert 0 < model.record["bits_per_dim"] < 20
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"steps": 0}, "fit.steps: expected a whole number above 0, got 0"),
+        ({"n_bits": 9}, "fit.n_bits: expected one of 1, 2"),
+        ({"learning_rate": -1.0}, "learning_rate: expected a number above 0, got -1.0"),
+        (
+            {"permutation": "every_batch"},
+            "fit: expected permutations that stay, got permutation='e",
+        ),
+        ({"levels": 4}, "squeeze"),
+    ],
+)
+def test_fit_tells_what_it_cannot_train(changes, message):
+    own = {name: changes[name] for name in ("permutation", "levels") if name in changes}
+    config = GlowConfig(**{"levels": 1, "depth": 1, "width": 4, **own})
+    options = {name: value for name, value in changes.items() if name not in own}
+    with pytest.raises(ValueError, match=message):
+        fitting.fit(config, data.load("digits"), **{"steps": 4, "show": False, **options})
 
 
 def test_a_data_set_with_few_images_is_judged_on_all_of_them(trained):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import jax
 import jax.numpy as jnp
@@ -14,8 +15,9 @@ from flowjax_glow.commands import diagnose, mixing, repair
 from flowjax_glow.commands.command import OnRuns, name_with_options
 from flowjax_glow.config import RECOMMENDED, GlowConfig, glow
 from flowjax_glow.density import bits_per_dim
+from flowjax_glow.model import Model
 from flowjax_glow.runs import repairing
-from flowjax_glow.runs.load import load_trained, trained_runs
+from flowjax_glow.runs.load import load_trained, trained_models
 from flowjax_glow.runs.presets import SMOKE
 from flowjax_glow.runs.results import run_folders
 from flowjax_glow.runs.run import Training, run
@@ -78,14 +80,14 @@ def test_a_broken_inverse_goes_on_without_it():
 def test_the_model_comes_back_from_its_folder(trained):
     read = load_trained(trained)
     assert read.experiment == TINY
-    assert int(read.state.step) == 3
+    assert read.step == 3
     assert run_folders(trained) == [trained]
 
 
 def test_a_save_under_way_is_left_alone(trained):
     half_written = trained / "checkpoints/4.orbax-checkpoint-tmp"
     half_written.mkdir()
-    assert int(load_trained(trained).state.step) == 3
+    assert load_trained(trained).step == 3
     assert half_written.exists()
 
 
@@ -163,11 +165,11 @@ def test_runs_of_a_sweep_without_a_checkpoint_are_named_and_left_out(trained, tm
     (empty / "config.json").write_text((trained / "config.json").read_text())
     (tmp_path / "control-seed0").symlink_to(trained)
     (tmp_path / "sweep.json").write_text(json.dumps({"runs": ["biased-seed0", "control-seed0"]}))
-    assert [found.folder.name for found in trained_runs(tmp_path)] == ["control-seed0"]
+    assert [found.folder.name for found in trained_models(tmp_path)] == ["control-seed0"]
     assert "left out: " in (said := capsys.readouterr().err)
     assert "biased-seed0: expected a checkpoint, got none" in said
     with pytest.raises(CheckpointError):
-        next(trained_runs(empty))
+        next(trained_models(empty))
     code, output = invoke("sample", tmp_path, "--count=4", "--temperature=0.25")
     assert code == 0, output
     assert (trained / "samples/temperature-0.25-seed-0.npz").exists()
@@ -223,7 +225,7 @@ def test_images_of_another_shape_are_refused(trained):
     code, output = invoke("diagnose", trained, "--images=digits", "--tier=fast")
     assert code == 3
     assert output.count("\n") == 1
-    assert "error: --images=digits: expected " in output
+    assert "error: digits: expected images of 8x8x3 as " in output
 
 
 def test_a_trained_run_is_diagnosed(trained):
@@ -235,19 +237,156 @@ def test_a_trained_run_is_diagnosed(trained):
     assert (trained / "diagnosis/fast-000003-count-8.png").stat().st_size > 1000
 
 
-def test_a_sound_model_is_not_repaired_unless_told_to(trained, tmp_path, monkeypatch):
-    measure = diagnose.Diagnose.report
+@pytest.fixture(scope="module")
+def exported(trained, tmp_path_factory):
+    """The model file of a run that was judged."""
+    code, output = invoke("diagnose", trained, "--tier=fast", "--count=8")
+    assert code in diagnose.EXIT_CODES.values(), output
+    folder = tmp_path_factory.mktemp("exported")
+    file, card = folder / "model.safetensors", folder / "README.md"
+    code, output = invoke("export", trained, file, f"--card={card}")
+    assert (code, output.split()) == (0, [str(file), str(card)])
+    return file
+
+
+def test_a_run_is_exported_with_its_record_and_its_verdict(trained, exported):
+    model, run_of = Model.load(exported), load_trained(trained)
+    assert (model.config, model.n_bits, model.event_shape) == (TINY.model, 5, (8, 8, 3))
+    assert jax.tree.all(jax.tree.map(np.array_equal, model.params, run_of.params))
+    held_out = [
+        row["held_out"] for row in read_metrics(trained / "metrics.jsonl") if "held_out" in row
+    ]
+    assert model.record["bits_per_dim"] == held_out[-1]
+    assert (model.record["step"], model.record["averaged"]) == (3, False)
+    report = json.loads((trained / "diagnosis/fast-000003-count-8.json").read_text())
+    assert model.verdict is not None
+    assert model.verdict["verdict"] == report["verdict"]
+    assert (model.verdict["count"], model.verdict["images"]) == (8, "photos")
+    assert "tables" not in model.verdict
+    assert load_trained(exported).experiment == TINY
+    card = (exported.parent / "README.md").read_text()
+    assert f"**{report['verdict']}**" in card
+    assert f"{held_out[-1]:.3f}, on 8 held-out images" in card
+
+
+def test_nothing_is_exported_over_anything(trained, exported, tmp_path):
+    before = exported.read_bytes()
+    code, output = invoke("export", trained, exported)
+    assert (code, "expected no such file yet, got one; choose ano" in output) == (2, True), output
+    card = exported.parent / "README.md"
+    code, output = invoke("export", trained, tmp_path / "new.safetensors", f"--card={card}")
+    assert (code, "README.md: expected no such file yet" in output) == (2, True), output
+    assert not list(tmp_path.iterdir())
+    assert exported.read_bytes() == before
+    averaged = tmp_path / "averaged.safetensors"
+    assert invoke("export", trained, averaged, "--averaged")[0] == 0
+    assert Model.load(averaged).verdict is None  # that of the last parameters is not theirs
+    assert invoke("export", averaged, averaged, "--averaged", "--overwrite")[0] == 0
+    code, output = invoke("export", exported, averaged, "--averaged", "--overwrite")
+    assert (code, "got " in output, "has the last ones alone" in output) == (2, True, True), output
+
+
+@pytest.mark.parametrize(
+    ("command", "options", "kind"),
+    [
+        ("sample", ("--count=4", "--temperature=0.5"), "samples/temperature-0.5-seed-0.npz"),
+        ("gradients", ("--images=8",), None),
+        ("mixing", ("--images=3", "--samples=16"), "mixing/000003-images-3-samples-16.json"),
+        (
+            "attack",
+            ("--images=4", "--steps=1", "--objective=smallest scale"),
+            "attack/000003-images-4-objective-smallest-scale-steps-1.json",
+        ),
+        ("diagnose", ("--tier=fast", "--count=8"), "diagnosis/fast-000003-count-8.json"),
+    ],
+)
+def test_commands_take_a_model_file(trained, exported, command, options, kind):
+    """And find what they find of its run."""
+    if kind is None or not (trained / kind).exists():
+        _, of_run = invoke(command, trained, *options)
+    _, of_file = invoke(command, exported, *options)
+    if kind is None:
+        assert of_file.splitlines()[-1].split()[1:] == of_run.splitlines()[-1].split()[1:]
+        return
+    ours, theirs = trained / kind, exported.parent / "model-findings" / kind
+    assert theirs.exists(), of_file
+    if kind.endswith(".npz"):
+        with np.load(ours) as one, np.load(theirs) as other:
+            np.testing.assert_array_equal(one["images"], other["images"])
+    else:
+        assert json.loads(ours.read_text()) == json.loads(theirs.read_text())
+
+
+def test_a_repair_starts_from_a_file_as_from_its_run(trained, exported):
+    starts = []
+    for path in (trained, exported):
+        after = repairing.repaired(repair._experiment_of(path), None, 8, 1e-4)
+        training = repairing.Repairing(after, load_trained(path))
+        source = load_trained(path).source
+        starts.append((after, training.start(source), training.batch(source, 2)))
+    assert starts[0][0] == starts[1][0]
+    assert jax.tree.all(jax.tree.map(np.array_equal, *(rest for _, *rest in starts)))
+
+
+def test_a_file_that_is_no_model_is_refused(trained):
+    code, output = invoke("sample", trained / "config.json")
+    assert code == 2
+    assert "config.json: expected a model file of flowjax_glow, got SafetensorError" in output
+    assert output.count("\n") == 1
+    for command in ("track", "figures"):
+        code, output = invoke(command, trained / "config.json")
+        assert (code, "(with config.json), got a file; train with" in output) == (2, True), output
+
+
+@pytest.fixture
+def moved(trained, tmp_path):
+    """The run on a machine that has not got its pictures."""
+    folder = tmp_path / "moved"
+    shutil.copytree(trained, folder, ignore=shutil.ignore_patterns("samples", "diagnosis"))
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"dataset": "folder:/nowhere", "image_size": None}
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+@pytest.mark.parametrize("noted", [True, False])
+def test_a_run_opens_without_its_data_set(moved, trained, noted):
+    if not noted:  # as versions did that did not note the shape
+        (moved / "data.json").unlink()
+    code, output = invoke("sample", moved, "--count=4", "--temperature=0.9")
+    assert code == 0, output
+    code, output = invoke("gradients", moved)
+    assert (code, "error: folder:/nowhere: expected " in output) == (3, True), output
+    code, output = invoke("gradients", moved, "--data=photos", "--images=8")
+    assert code == 0, output
+    code, output = invoke("gradients", moved, "--data=digits")
+    assert (code, "error: digits: expected images of 8x8x3 as" in output) == (3, True), output
+
+
+def test_a_run_that_does_not_tell_its_shape_asks_for_its_data_set(moved):
+    (moved / "data.json").unlink()
+    shutil.rmtree(moved / "arrays")
+    code, output = invoke("sample", moved)
+    assert (code, "error: folder:/nowhere: expected " in output) == (3, True), output
+    (moved / "data.json").write_text('{"shape": [8, "8", 3]}')
+    code, output = invoke("sample", moved)
+    assert (code, "data.json: expected `shape` of type (height," in output) == (2, True), output
+
+
+@pytest.mark.parametrize("what", ["trained", "exported"])
+def test_a_sound_model_is_not_repaired_unless_told_to(what, request, tmp_path, monkeypatch):
+    path, measure = request.getfixturevalue(what), diagnose.Diagnose.report
 
     def sound(self, trained, images):  # so small a model is at risk for want of training
         return dataclasses.replace(measure(self, trained, images), verdict="trustworthy")
 
     monkeypatch.setattr(diagnose.Diagnose, "report", sound)
     output = tmp_path / "repaired"
-    code, text = invoke("repair", trained, "--steps=4", "--count=8", f"--output={output}")
+    code, text = invoke("repair", path, "--steps=4", "--count=8", f"--output={output}")
     assert code == 0, text
     assert text.startswith("  ")  # what it measures, on the way
     assert "before: " in text
-    assert f"{trained}: nothing is broken, and nothing was trained; --force does so" in text
+    assert f"{path}: nothing is broken, and nothing was trained; --force does so" in text
     assert not output.exists()
 
 
@@ -258,7 +397,8 @@ def led(trained, tmp_path_factory):
     options = ("--scale=depth-scaled:1", "--steps=4", "--count=8", "--force")
     before = (trained / "metrics.jsonl").read_bytes()
     code, text = invoke("repair", trained, *options, f"--output={output}")
-    assert code == 0, text
+    after = json.loads((output / "repair.json").read_text())["after"]
+    assert code == diagnose.EXIT_CODES[after["verdict"]], text
     assert (trained / "metrics.jsonl").read_bytes() == before
     return output, options, text
 
@@ -298,7 +438,9 @@ def test_a_repair_writes_over_nothing_and_goes_on(led, trained, tmp_path):
     code, text = invoke("repair", trained, *options, f"--output={output}", "--steps=8")
     assert code == 2
     assert "'steps': 4" in text
-    assert invoke("repair", trained, *options, f"--output={output}")[0] == 0
+    code, _ = invoke("repair", trained, *options, f"--output={output}")
+    after = json.loads((output / "repair.json").read_text())["after"]
+    assert code == diagnose.EXIT_CODES[after["verdict"]] != 0
 
 
 def test_a_repair_that_never_began_is_in_nobodys_way(trained, tmp_path):
@@ -331,7 +473,7 @@ def test_a_repair_takes_one_run(trained, tmp_path):
 
 def test_a_repair_leads_to_what_is_recommended():
     assert repairing.repaired(TINY, None, 8, 1e-4).model == dataclasses.replace(
-        TINY.model, scale=RECOMMENDED["scale"]
+        TINY.model, scale=RECOMMENDED["scale"], damped="sqrt"
     )
     learned = dataclasses.replace(
         TINY, model=dataclasses.replace(TINY.model, split_prior="learned", memory="store")
@@ -361,3 +503,15 @@ def test_scales_move_in_equal_parts_and_then_stay(trained):
     assert weights == [0.25, 0.5, 0.75, 1, 1, 1, 1, 1]
     images = source.batch("train", seed=experiment.seed, step=3 + 2, size=experiment.batch)
     np.testing.assert_array_equal(training.batch(source, 2)["images"], images)
+
+
+def test_a_pace_is_led_to_without_changing_the_model():
+    old = GlowConfig(levels=1, depth=4, width=4, scale="bounded")
+    before, after = (glow(dataclasses.replace(old, damped=pace)) for pace in (False, "sqrt"))
+    x = jnp.asarray(np.random.default_rng(0).uniform(-0.5, 0.5, (4, 4, 4, 3)), jnp.float32)
+    params = perturbed(before.init(jax.random.key(0), x))
+    slowed = repairing.paced(before, after, params)
+    kernel, slow = (own["levels"][0][1][2]["last"]["kernel"] for own in (params, slowed))
+    np.testing.assert_allclose(slow, 2 * kernel)  # and an update of it counts half
+    for z, same in zip(before.forward(params, x), after.forward(slowed, x), strict=True):
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4), z, same)

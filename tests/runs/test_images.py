@@ -72,10 +72,11 @@ def test_a_run_that_goes_on_keeps_its_split(tmp_path, pictures, noted):
 def test_the_notes_of_a_run(tmp_path, pictures):
     note_images(tmp_path, opened(pictures))
     assert set(json.loads((tmp_path / "data.json").read_text())) == {
+        "shape",
         "train",
         "test",
         "split",
         "files",
     }
-    note_images(tmp_path / "none", data.load("photos", size=8))  # endless crops have no count
-    assert not (tmp_path / "none").exists()
+    note_images(tmp_path, data.load("photos", size=8))  # endless crops have no count
+    assert json.loads((tmp_path / "data.json").read_text()) == {"shape": [8, 8, 3]}

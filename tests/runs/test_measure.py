@@ -10,7 +10,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from flowjax_glow.config import GlowConfig
 from flowjax_glow.diagnostics import Monitor, drift
-from flowjax_glow.diagnostics.trace import _decode
+from flowjax_glow.diagnostics.trace import _decode, decode_observed
 from flowjax_glow.pixels import bin_midpoints
 from flowjax_glow.runs import measure
 from flowjax_glow.runs.experiment import TAUS
@@ -76,6 +76,36 @@ def test_the_last_look_has_quantiles_of_activations_along_the_inverse(one):
 
 def test_eight_devices_clip_what_one_clips(one, eight):
     assert_same(one.clipping(), eight.clipping())
+
+
+@pytest.fixture
+def decodes(monkeypatch):
+    """The limits of all decodes of a fresh measurement."""
+    limits = []
+
+    def counted(flow, params, z, limit):
+        limits.append(limit)
+        return decode_observed(flow, params, z, limit)
+
+    monkeypatch.setattr(measure, "decode_observed", counted)
+    return limits
+
+
+def test_what_a_look_has_decoded_is_not_decoded_again(decodes):
+    measured = measurement(1)
+    measured.look(32)
+    assert decodes == [np.inf] * 12  # two chunks at five noise levels, z = 0 once, the images
+    measured.clipping()
+    assert decodes[12:].count(np.inf) == 3  # tau = 0.6, 0.8 and 0.9
+
+
+def test_a_noise_level_that_fails_is_not_decoded_to_the_end(decodes, monkeypatch):
+    monkeypatch.setattr(measure, "LIMIT", 0.0)
+    assert measurement(1)._fails(0.5, 32)
+    assert decodes == [np.inf]
+    monkeypatch.setattr(measure, "LIMIT", np.inf)
+    assert not measurement(1)._fails(0.5, 32)
+    assert decodes == [np.inf] * 3
 
 
 def work(measured):

@@ -27,7 +27,7 @@ def test_a_run_of_an_earlier_release_is_read_sampled_and_trained_on(release, tmp
     shutil.unpack_archive(release, tmp_path)
     folder = tmp_path / f"run-{release.stem}"
     before = (folder / "metrics.jsonl").read_text()
-    assert int(load_trained(folder).state.step) == 2
+    assert load_trained(folder).step == 2
     code, output = invoke("sample", folder, "--count=2")
     assert code == 0, output
     (samples,) = (folder / "samples").glob("*.npz")

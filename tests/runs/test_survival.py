@@ -88,7 +88,7 @@ def test_a_reader_of_a_broken_checkpoint_takes_the_one_before(folder):
     shutil.rmtree(folder / "checkpoints/8/state")
     before = entries(folder)
     with pytest.warns(UserWarning, match="step 8 in .* is not usable .*: step 6 is read"):
-        assert int(load_trained(folder).state.step) == 6
+        assert load_trained(folder).step == 6
     assert entries(folder) == before
 
 
@@ -234,7 +234,7 @@ def test_a_run_that_diverges_leaves_what_led_there_and_its_last_checkpoint(folde
     source = source_of(SAVED)
     drawn = source.batch(**dump["batch"])
     np.testing.assert_array_equal(drawn, Training(SAVED).batch(source, 6))
-    trains = leaf_names(load_trained(folder).state.params)
+    trains = leaf_names(load_trained(folder).params)
     assert list(dump["leaves"]) == trains
     assert all(leaf.keys() == {"gradient_norm", "finite_after"} for leaf in dump["leaves"].values())
 

@@ -113,9 +113,7 @@ def test_looks_show_samples_and_the_scales_of_every_layer(tracked):
 def test_histograms_count_the_scales_of_the_model(tracked):
     folder, _ = tracked
     trained = load_trained(folder)
-    _, scales = look_of(trained.experiment, trained.source.shape).at(
-        trained.flow, trained.state.params
-    )
+    _, scales = look_of(trained.experiment, trained.event_shape).at(trained.flow, trained.params)
     last = {name: v.histo for kind, name, step, v in events(folder) if (kind, step) == ("histo", 8)}
     for name, values in scales:
         histogram = last[f"log s/{name}"]

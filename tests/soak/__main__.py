@@ -17,6 +17,7 @@ import jax
 
 from tests.soak import damages, files, kills, readers
 from tests.soak.attempts import train_toy
+from tests.soak.models import models
 from tests.soak.runs import command, example, saving
 from tests.training import toy
 
@@ -24,6 +25,7 @@ from tests.training import toy
 PARTS = {
     "files": 10_000,
     "pictures": 1_000,
+    "models": 10_000,
     "kills": 100,
     "toy-kills": 100,
     "damages": 9,
@@ -42,6 +44,8 @@ def soak(
         return files.soak(files.files(place), count, seed)
     if part == "pictures":
         return files.soak(files.pictures(place), count, seed)
+    if part == "models":
+        return files.soak(models(place), count, seed)
     if part == "damages":
         return damages.soak(place)
     if part == "readers":

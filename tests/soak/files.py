@@ -29,7 +29,7 @@ from flowjax_glow.data.decode import decode
 from flowjax_glow.files import write_json
 from flowjax_glow.runs.experiment import Experiment, read_config, to_json
 from flowjax_glow.runs.folder import check_same, is_finished
-from flowjax_glow.runs.images import check_images, note_images
+from flowjax_glow.runs.images import check_images, note_images, noted_shape
 from flowjax_glow.runs.results import load_sweep
 
 SECONDS = 5  # an input that takes longer hangs
@@ -38,6 +38,7 @@ SECONDS = 5  # an input that takes longer hangs
 ODD = (None, True, -1, 0, 3.5, 10**30, 1e308, "", "x", "NaN", "../..", [], {}, [[]], {"a": 1}, "\0")
 
 Reader = Callable[[], Any]
+Damage = Callable[[bytes, np.random.Generator], bytes]
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ class Subject:
     file: Path
     read: Reader
     content: bytes
+    damage: Damage | None = None  #: how it is damaged; as `damaged` does if none
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ def files(place: Path) -> list[Subject]:
         run / "status.json": lambda: (load_sweep(run), resumed()),
         run / "summary.json": lambda: (load_sweep(run), resumed()),
         run / "metrics.jsonl": lambda: load_sweep(run),
-        run / "data.json": lambda: check_images(run, source),
+        run / "data.json": lambda: (noted_shape(run, experiment), check_images(run, source)),
         run / "arrays/look-000400.npz": lambda: load_sweep(run)[0].last_look(),
         sweep / "sweep.json": lambda: load_sweep(sweep),
     }
@@ -130,7 +132,7 @@ def _batch(name: str) -> data.Images:
 def damaged(content: bytes, rng: np.random.Generator) -> bytes:
     """`content` with one fault, or a few."""
     if content.lstrip()[:1] == b"{" and rng.random() < 0.5:
-        return _odd_json(content, rng)
+        return odd_json(content, rng)
     size = len(content)
     start, stop = sorted(rng.integers(0, size + 1, 2).tolist())
     noise = rng.bytes(int(rng.integers(1, 64)))
@@ -153,7 +155,7 @@ def damaged(content: bytes, rng: np.random.Generator) -> bytes:
     ][int(rng.integers(10))]
 
 
-def _odd_json(content: bytes, rng: np.random.Generator) -> bytes:
+def odd_json(content: bytes, rng: np.random.Generator) -> bytes:
     """One value of one line replaced or left out, or all of it nested too deeply."""
     if rng.random() < 0.05:
         return b"[" * 100_000
@@ -185,7 +187,7 @@ def soak(kinds: Sequence[Subject], count: int, seed: int) -> Outcome:
     counts, faults, slowest = Counter[str](), list[str](), 0.0
     for number in range(count):
         subject = kinds[number % len(kinds)]
-        subject.file.write_bytes(damaged(subject.content, rng))
+        subject.file.write_bytes((subject.damage or damaged)(subject.content, rng))
         start = time.perf_counter()
         result = outcome(subject)
         slowest = max(slowest, time.perf_counter() - start)

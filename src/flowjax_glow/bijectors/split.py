@@ -6,7 +6,7 @@ from typing import Literal, cast, get_args
 import jax.numpy as jnp
 
 from flowjax_glow.bijector import Bijector
-from flowjax_glow.channels import halves
+from flowjax_glow.channels import Vector, halves
 from flowjax_glow.convolution import Precision
 from flowjax_glow.errors import check_channels, check_choice, check_event, expected
 from flowjax_glow.nets import ZeroConv, ZeroDense
@@ -76,6 +76,10 @@ class Split(Bijector):
         leaves = noise * self.scale.value(raw) + mean
         return self._join(stays, leaves), sum_events(self.scale.log(raw))
 
+    def log_std(self, params: Params, z: tuple[Event, Event]) -> Event:
+        """``log std`` of a learned prior, in the shape of the half that leaves."""
+        return self.scale.log(self._prior(params, *z)[1])
+
     def _prior(self, params: Params, stays: Event, leaves: Event) -> tuple[Event, Event]:
         channels = leaves.shape[-1]
         fields = cast(Event, self._net(stays, leaves).apply({"params": params}, stays))
@@ -110,10 +114,14 @@ class LearnedPrior(Bijector):
 
     def forward(self, params: Params, x: Event) -> tuple[Event, LogDet]:
         check_channels("LearnedPrior", x, params["mean"].shape[-1])
-        log_std = LOG_SCALE_FACTOR * params["log_std"]
+        log_std = self.log_std(params)
         return (x - params["mean"]) * jnp.exp(-log_std), constant_log_det(x, -log_std.sum())
 
     def inverse(self, params: Params, z: Event) -> tuple[Event, LogDet]:
         check_channels("LearnedPrior.inverse", z, params["mean"].shape[-1])
-        log_std = LOG_SCALE_FACTOR * params["log_std"]
+        log_std = self.log_std(params)
         return z * jnp.exp(log_std) + params["mean"], constant_log_det(z, log_std.sum())
+
+    def log_std(self, params: Params) -> Vector:
+        """``log std`` of every channel."""
+        return LOG_SCALE_FACTOR * params["log_std"]

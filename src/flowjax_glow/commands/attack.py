@@ -4,16 +4,16 @@ from dataclasses import dataclass
 
 from tyro.conf import UseAppendAction
 
-from flowjax_glow.commands.command import OnRuns, check_temperature
+from flowjax_glow.commands.command import OnModels, check_temperature
 from flowjax_glow.diagnostics import attack, out_of_distribution
 from flowjax_glow.errors import check_count
 from flowjax_glow.files import write_json
 from flowjax_glow.runs.compilation import keep_compiled_programs
-from flowjax_glow.runs.load import trained_runs
+from flowjax_glow.runs.load import trained_models
 
 
 @dataclass(frozen=True, kw_only=True)
-class Attack(OnRuns):
+class Attack(OnModels):
     """Search for points where the inverse of trained models fails.
 
     Prints what searches find within the bins of held-out images and around samples, beside as many
@@ -23,6 +23,9 @@ class Attack(OnRuns):
 
     images: int = 64
     """Held-out images to start from."""
+
+    data: str | None = None
+    """A data set, as `train` takes it; the model's own if none."""
 
     objective: UseAppendAction[tuple[str, ...]] = ()
     """What a search climbs; may be repeated; all four by default."""
@@ -41,9 +44,9 @@ class Attack(OnRuns):
         check_temperature(self.temperature)
         check_count("--steps", self.steps)
         keep_compiled_programs()
-        for trained in trained_runs(self.run):
-            flow, params, n_bits = trained.flow, trained.state.params, trained.experiment.n_bits
-            pixels = trained.source.examples("test", self.images)
+        for trained in trained_models(self.run):
+            flow, params, n_bits = trained.flow, trained.params, trained.experiment.n_bits
+            pixels = trained.images(self.data, self.images)
             found = attack(
                 flow,
                 params,
@@ -55,7 +58,7 @@ class Attack(OnRuns):
                 seed=self.seed,
             )
             unusual = out_of_distribution(flow, params, pixels, n_bits=n_bits, seed=self.seed)
-            file = self.file(trained.folder, "attack", f"{int(trained.state.step):06}")
+            file = self.file(trained.folder, "attack", f"{trained.step:06}")
             about = {
                 "images": self.images,
                 "steps": self.steps,
@@ -64,4 +67,4 @@ class Attack(OnRuns):
             }
             tables = {"searches": found.to_json(), "other_images": unusual.to_json()}
             write_json(file, {**about, **tables})
-            print(f"{trained.folder.name}: {found}\n\n{unusual}\n  {file}\n")
+            print(f"{trained.path.name}: {found}\n\n{unusual}\n  {file}\n")

@@ -49,8 +49,16 @@ class OnRuns(Command):
     def file(self, run: Path, kind: str, first: str, but: Sequence[str] = ()) -> Path:
         """``run/kind/first-OPTIONS.json``, see `name_with_options`; makes the folder."""
         folder = run / kind
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(exist_ok=True, parents=True)
         return folder / f"{name_with_options(self, first, but)}.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class OnModels(OnRuns):
+    """A command about trained models alone, of runs or in files."""
+
+    run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
+    """A run folder, a model file, or a sweep folder, which stands for all of its runs."""
 
 
 def check_temperature(value: float) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flowjax_glow import data
-from flowjax_glow.commands.command import OnRuns
+from flowjax_glow.commands.command import OnModels
 from flowjax_glow.diagnostics import StabilityReport, stability_report
 from flowjax_glow.diagnostics.rates import LOST_BELOW, enough
 from flowjax_glow.diagnostics.stability import Tier
@@ -14,9 +14,8 @@ from flowjax_glow.diagnostics.thresholds import VERDICTS, Verdict
 from flowjax_glow.errors import check_count, expected
 from flowjax_glow.files import write_json
 from flowjax_glow.runs.compilation import keep_compiled_programs
-from flowjax_glow.runs.images import examples
-from flowjax_glow.runs.load import Trained, trained_runs
-from flowjax_glow.training import averaged_params, keep_freed_memory
+from flowjax_glow.runs.load import Trained, trained_models
+from flowjax_glow.training import keep_freed_memory
 
 #: Exit codes by verdict.
 EXIT_CODES: dict[Verdict, int] = {
@@ -28,7 +27,7 @@ EXIT_CODES: dict[Verdict, int] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Diagnose(OnRuns):
+class Diagnose(OnModels):
     """Judge whether the inverse of trained models can be trusted.
 
     Prints a verdict, what it rests on and the layer to blame, and writes the whole report as
@@ -73,7 +72,7 @@ class Diagnose(OnRuns):
         parse_taus(self.taus)  # complains before anything is read
         keep_compiled_programs()
         keep_freed_memory()
-        found = [VERDICTS.index(self._judge(trained)) for trained in trained_runs(self.run)]
+        found = [VERDICTS.index(self._judge(trained)) for trained in trained_models(self.run)]
         if not found:
             raise expected(f"{self.run}", "a checkpoint", got="none", advice="wait for the first")
         return EXIT_CODES[VERDICTS[max(found)]]
@@ -82,27 +81,23 @@ class Diagnose(OnRuns):
         images = self.images_of(trained)
         report = self.report(trained, images)
         file = self.keep(trained, report, len(images))
-        print(f"{trained.folder.name}: {report}")
+        print(f"{trained.path.name}: {report}")
         if self.tables:
             print("\n" + "\n\n".join(str(table) for table in report.tables.values()))
         print(f"  {file}\n")
         if report.verdict == "broken":
-            print(f"if a scale is to blame: flowjax-glow repair {trained.folder} bounds it\n")
+            print(f"if a scale is to blame: flowjax-glow repair {trained.path} bounds it\n")
         return report.verdict
 
     def images_of(self, trained: Trained) -> data.Images:
         """Those that a model is measured on."""
-        source = trained.source
-        if self.images is not None:
-            source = data.load(self.images, size=trained.experiment.image_size)
-            check_shape(self.images, source.shape, trained)
-        return examples(source, self.count)
+        return trained.images(self.images, self.count)
 
     def report(self, trained: Trained, images: data.Images) -> StabilityReport:
         """Measures a model on images; nothing is written."""
         return stability_report(
             trained.flow,
-            averaged_params(trained.state) if self.averaged else trained.state.params,
+            trained.parameters(self.averaged),
             images,
             n_bits=trained.experiment.n_bits,
             tier=self.tier,
@@ -115,7 +110,7 @@ class Diagnose(OnRuns):
 
     def keep(self, trained: Trained, report: StabilityReport, count: int) -> Path:
         """Writes a report on `count` images into the run folder, and its figure beside it."""
-        first = f"{self.tier}-{int(trained.state.step):06}"
+        first = f"{self.tier}-{trained.step:06}"
         file = self.file(trained.folder, "diagnosis", first, but=("tier", "tables"))
         about = {
             "images": self.images or trained.experiment.dataset,
@@ -127,17 +122,6 @@ class Diagnose(OnRuns):
         write_json(file, {**about, **report.to_json()})
         report.plot().savefig(file.with_suffix(".png"), dpi=100)
         return file
-
-
-def check_shape(name: str, shape: tuple[int, int, int], trained: Trained) -> None:
-    """Raises DataError unless the model of a run takes images of this shape."""
-    wanted = trained.source.shape
-    if shape != wanted:
-        got, like = ("x".join(map(str, sides)) for sides in (shape, wanted))
-        raise data.DataError(
-            f"--images={name}: expected images of {like} as {trained.folder} was trained on, got "
-            f"{got}; choose other images, or write these to an .npz file in that shape"
-        )
 
 
 def parse_taus(text: str) -> list[float]:

@@ -10,13 +10,13 @@ import numpy as np
 
 from flowjax_glow.bijectors import Permutation, Split
 from flowjax_glow.combinators import Chain, MultiScale, Repeat
-from flowjax_glow.commands.command import OnRuns, check_temperature
+from flowjax_glow.commands.command import OnModels, check_temperature
 from flowjax_glow.density import encode
 from flowjax_glow.diagnostics import latent_shares, mixed_images
 from flowjax_glow.errors import check_count
 from flowjax_glow.files import write_json
 from flowjax_glow.runs.compilation import keep_compiled_programs
-from flowjax_glow.runs.load import trained_runs
+from flowjax_glow.runs.load import trained_models
 from flowjax_glow.types import Params
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Mixing(OnRuns):
+class Mixing(OnModels):
     """Mix levels of trained models, as StyleGAN mixes styles.
 
     Draws held-out images that have got one level's latents from another image, and prints the
@@ -35,6 +35,9 @@ class Mixing(OnRuns):
 
     images: int = 5
     """Held-out images to mix."""
+
+    data: str | None = None
+    """A data set, as `train` takes it; the model's own if none."""
 
     samples: int = 512
     """For the shares of variance."""
@@ -51,30 +54,30 @@ class Mixing(OnRuns):
         check_count("--images", self.images)
         check_temperature(self.temperature)
         keep_compiled_programs()
-        for trained in trained_runs(self.run):
-            flow, params, n_bits = trained.flow, trained.state.params, trained.experiment.n_bits
+        for trained in trained_models(self.run):
+            flow, params, n_bits = trained.flow, trained.params, trained.experiment.n_bits
             shares = latent_shares(
                 flow,
                 params,
-                trained.source.shape,
+                trained.event_shape,
                 temperature=self.temperature,
                 samples=self.samples,
                 seed=self.seed,
             )
             leaving = read_channels_that_leave(flow, params)
-            z = encode(flow, params, trained.source.examples("test", self.images), n_bits=n_bits)
+            z = encode(flow, params, trained.images(self.data, self.images), n_bits=n_bits)
             mixed = [
                 jax.device_get(mixed_images(flow, params, z, latent))
                 for latent in range(len(shares.latent))
             ]
-            file = self.file(trained.folder, "mixing", f"{int(trained.state.step):06}")
+            file = self.file(trained.folder, "mixing", f"{trained.step:06}")
             about = {"temperature": self.temperature, "samples": self.samples, "seed": self.seed}
             write_json(
                 file, {**about, "read_channels_that_leave": leaving, "shares": shares.to_json()}
             )
             with plotting.context():
                 picture(mixed).savefig(file.with_suffix(".png"))
-            print(f"{trained.folder.name}: {shares}")
+            print(f"{trained.path.name}: {shares}")
             print(f"  channels that the last net reads, of those that leave: {leaving}")
             print(f"  {file}\n")
 

@@ -33,10 +33,10 @@ def save_samples(trained: Trained) -> None:
     """Writes samples.png, of samples at temperature 1, into the run folder; says what is lost."""
     images, finite = sample_pixels_and_finite(
         trained.flow,
-        trained.state.params,
+        trained.params,
         jax.random.key(0),
         ROWS * COLUMNS,
-        trained.source.shape,
+        trained.event_shape,
         n_bits=trained.experiment.n_bits,
         chunk=ROWS * COLUMNS,
     )

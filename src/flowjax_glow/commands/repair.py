@@ -10,7 +10,7 @@ import tyro
 
 from flowjax_glow import data
 from flowjax_glow.commands.command import Command
-from flowjax_glow.commands.diagnose import Diagnose
+from flowjax_glow.commands.diagnose import EXIT_CODES, Diagnose
 from flowjax_glow.commands.errors import DIVERGED, end_on_sigterm
 from flowjax_glow.commands.pictures import save_curves, save_samples
 from flowjax_glow.commands.train import check_output
@@ -19,11 +19,12 @@ from flowjax_glow.diagnostics import StabilityReport
 from flowjax_glow.diagnostics.stability import Tier
 from flowjax_glow.errors import expected
 from flowjax_glow.files import read_json, write_json
+from flowjax_glow.fitting import HELD_OUT_KEY
 from flowjax_glow.runs.compilation import keep_compiled_programs
 from flowjax_glow.runs.experiment import Experiment, read_config
 from flowjax_glow.runs.folder import check_same, claimed, has_begun
 from flowjax_glow.runs.load import Trained, load_trained
-from flowjax_glow.runs.loss import HELD_OUT_KEY, BitsPerDim
+from flowjax_glow.runs.loss import BitsPerDim
 from flowjax_glow.runs.repairing import Repairing, repaired
 from flowjax_glow.runs.results import run_folders
 from flowjax_glow.runs.run import run
@@ -45,14 +46,14 @@ class Repair(Command):
     equal parts per step over the first half of a short training; the second half is the new
     model's alone. What comes out is a run folder as `train` writes them, with pictures and a
     stability report; its repair.json has the verdicts and the held-out bits/dim before and after.
-    RUN stays as it is.
+    RUN stays as it is. Exits with the code of the last verdict, as `diagnose` does.
     """
 
     run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
-    """A run folder."""
+    """A run folder, or a model file whose record names its data set."""
 
     scale: str | None = None
-    """The new one, as bounded:0.5,1; without it the one we recommend, also for learned priors."""
+    """The new one, as bounded:0.5,1; without it all that we recommend: scales and nets' pace."""
 
     output: Path | None = None
     """Folder of the new run; RUN-repaired, or RUN-SCALE where a scale is given."""
@@ -74,7 +75,7 @@ class Repair(Command):
 
     def __call__(self) -> int:
         name = (self.scale or "repaired").replace(":", "-")
-        output = self.output or self.run.with_name(f"{self.run.name}-{name}")
+        output = self.output or self.run.with_name(f"{_stem(self.run)}-{name}")
         _check_output(output, self.run)
         before = _experiment_of(self.run)
         after = repaired(before, self.scale, self.steps, self.learning_rate)
@@ -88,7 +89,7 @@ class Repair(Command):
         print(f"before: {first.bits_per_dim:.3f} bits/dim, {first.report}")
         if first.report.verdict not in ("at risk", "broken") and not self.force:
             print(f"{self.run}: nothing is broken, and nothing was trained; --force does so")
-            return 0
+            return EXIT_CODES[first.report.verdict]
         with claimed(output):
             _check_start(output, self.run, trained, after)
             with Preemption() as preemption:
@@ -106,7 +107,7 @@ class Repair(Command):
         about = {"run": str(self.run), "scale": self.scale or "recommended"}
         reports = {"before": first.to_json(), "after": last.to_json()}
         write_json(output / "repair.json", {**about, **reports})
-        return 0
+        return EXIT_CODES[last.report.verdict]
 
     @property
     def _diagnosis(self) -> Diagnose:
@@ -132,10 +133,16 @@ class Judged(NamedTuple):
 
 
 def _experiment_of(run: Path) -> Experiment:
-    """Of the one run in a folder."""
+    """Of the one run in a folder, or of the model in a file."""
+    if run.is_file():
+        return load_trained(run).experiment
     if run_folders(run) != [run]:
         raise expected(f"{run}", "a run folder", got="one of many", advice="name one run in it")
     return read_config(run)
+
+
+def _stem(run: Path) -> str:
+    return run.stem if run.is_file() else run.name
 
 
 def _check_output(output: Path, run: Path) -> None:
@@ -159,7 +166,7 @@ def _check_raw(where: str, model: GlowConfig) -> None:
 
 def _check_start(output: Path, run: Path, trained: Trained, after: Experiment) -> None:
     """Notes what the repair starts from; raises if an earlier attempt started from another."""
-    start = {"run": str(run.resolve()), "step": int(trained.state.step), "steps": after.steps}
+    start = {"run": str(run.resolve()), "step": trained.step, "steps": after.steps}
     earlier = read_json(output / START)
     if earlier not in (None, start) and has_begun(output):
         raise expected(
@@ -176,7 +183,7 @@ def held_out_bits(trained: Trained, images: data.Images) -> float:
     whole = len(images) // chunk * chunk
     return evaluate(
         BitsPerDim(trained.flow, experiment.n_bits),
-        trained.state.params,
+        trained.params,
         jax.random.key(HELD_OUT_KEY),
         [images[i : i + chunk] for i in range(0, whole, chunk)],
         mesh=data_mesh(),

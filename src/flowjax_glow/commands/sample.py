@@ -8,18 +8,16 @@ import numpy as np
 from rich.console import Console
 from rich.progress import Progress
 
-from flowjax_glow.commands.command import OnRuns, check_temperature
+from flowjax_glow.commands.command import OnModels, check_temperature
 from flowjax_glow.commands.pictures import COLUMNS, ROWS, save_sheet, with_count
 from flowjax_glow.density import sample_pixels_and_finite
 from flowjax_glow.errors import check_count, expected
 from flowjax_glow.files import write_arrays
-from flowjax_glow.runs.load import trained_runs
-from flowjax_glow.runs.results import run_folders
-from flowjax_glow.training import averaged_params
+from flowjax_glow.runs.load import findings_folder, model_paths, trained_models
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sample(OnRuns):
+class Sample(OnModels):
     """Draw images from trained models.
 
     Writes RUN/samples/temperature-T-seed-S.npz with the array `images`, uint8 of shape (count,
@@ -47,31 +45,32 @@ class Sample(OnRuns):
         check_count("--count", self.count)
         check_count("--chunk", self.chunk)
         check_temperature(self.temperature)
-        for run in run_folders(self.run):
-            if self.file_of(run).exists():
+        for path in model_paths(self.run):
+            file = self.file_of(findings_folder(path))
+            if file.exists():
                 raise expected(
-                    f"{self.file_of(run)}",
+                    f"{file}",
                     "no such file yet",
                     got="one",
                     advice="move it away, or use another --seed",
                 )
-        for trained in trained_runs(self.run):
+        for trained in trained_models(self.run):
             file = self.file_of(trained.folder)
             with Progress(console=Console(stderr=True), transient=True) as bars:
-                bar = bars.add_task(trained.folder.name, total=self.count)
+                bar = bars.add_task(trained.path.name, total=self.count)
                 images, finite = sample_pixels_and_finite(
                     trained.flow,
-                    averaged_params(trained.state) if self.averaged else trained.state.params,
+                    trained.parameters(self.averaged),
                     jax.random.key(self.seed),
                     self.count,
-                    trained.source.shape,
+                    trained.event_shape,
                     temperature=self.temperature,
                     n_bits=trained.experiment.n_bits,
                     chunk=min(self.chunk, self.count),
                     on_chunk=lambda done, bar=bar: bars.update(bar, completed=done),
                 )
             whole = np.asarray(finite.all(axis=(1, 2)))
-            file.parent.mkdir(exist_ok=True)
+            file.parent.mkdir(exist_ok=True, parents=True)
             write_arrays(file, {"images": np.asarray(images), "finite": whole})
             print(with_count(file, whole, "they are black where they are not"))
             print(save_sheet(file.with_suffix(".png"), images, finite))

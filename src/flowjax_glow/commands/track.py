@@ -5,7 +5,8 @@ from itertools import takewhile
 
 from flowjax_glow.commands.command import OnRuns
 from flowjax_glow.runs.folder import claimed
-from flowjax_glow.runs.load import Trained, trained_runs
+from flowjax_glow.runs.load import Trained, trained_models
+from flowjax_glow.runs.results import run_folders
 from flowjax_glow.runs.tracking import TRACKERS, check_tracker, look_of
 from flowjax_glow.training import read_metrics
 
@@ -23,7 +24,8 @@ class Track(OnRuns):
 
     def __call__(self) -> None:
         check_tracker("--to", self.to)
-        for trained in trained_runs(self.run):
+        run_folders(self.run)  # a model file has no metrics
+        for trained in trained_models(self.run):
             with claimed(trained.folder):  # nobody trains in it
                 show(trained, self.to)
             print(trained.folder)
@@ -31,14 +33,14 @@ class Track(OnRuns):
 
 def show(trained: Trained, kind: str) -> None:
     """Everything in the order of steps: some trackers take no earlier step after a later one."""
-    step = int(trained.state.step)
+    step = trained.step
     rows = read_metrics(trained.folder / "metrics.jsonl")
     before = list(takewhile(lambda row: row["step"] <= step, rows))
     with TRACKERS[kind](trained.folder, trained.experiment, step) as tracker:
         for row in before:
             tracker.row(row)
         if not tracker.shows(step):
-            look = look_of(trained.experiment, trained.source.shape)
-            tracker.model(step, trained.flow, trained.state.params, look)
+            look = look_of(trained.experiment, trained.event_shape)
+            tracker.model(step, trained.flow, trained.params, look)
         for row in rows[len(before) :]:
             tracker.row(row)

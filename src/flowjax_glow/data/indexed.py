@@ -80,6 +80,17 @@ class IndexedSource(Source):
         return total
 
 
+def held_out(source: Source, count: int | None = None, usual: int = 256) -> Images:
+    """`count` test images; if None, the `usual` number, or all of a data set that has fewer.
+
+    Raises:
+      DataError: if there are fewer than were asked for, or none.
+    """
+    if count is None:
+        count = min(usual, source.count("test")) if isinstance(source, IndexedSource) else usual
+    return source.examples("test", count)
+
+
 @dataclass(frozen=True)
 class ArraySource(IndexedSource):
     """A source held in memory: one uint8 array (count, height, width, channels) a split."""

@@ -1,13 +1,14 @@
 """Measurements of how far an inverse can be trusted; they read any `Bijector`."""
 
 from flowjax_glow.diagnostics.attack import Attack, attack
-from flowjax_glow.diagnostics.blame import FirstFailures
+from flowjax_glow.diagnostics.blame import FirstFailures, Suspect
 from flowjax_glow.diagnostics.certificates import (
     Certificate,
     certificate,
     log_inverse_gain,
     net_gains,
 )
+from flowjax_glow.diagnostics.conditions import Conditions, conditions
 from flowjax_glow.diagnostics.error_bars import DecodedWithError, decode_with_error
 from flowjax_glow.diagnostics.gains import (
     BiLipschitz,
@@ -17,6 +18,8 @@ from flowjax_glow.diagnostics.gains import (
     singular_values,
 )
 from flowjax_glow.diagnostics.gradients import GradientFidelity, drift, gradient_fidelity
+from flowjax_glow.diagnostics.judge import judge
+from flowjax_glow.diagnostics.judgement import Judgement, PairLogDets, PairTrips, WorstPoints
 from flowjax_glow.diagnostics.latent_shares import LatentShares, latent_shares, mixed_images
 from flowjax_glow.diagnostics.layers import (
     ActivationTrace,
@@ -30,6 +33,7 @@ from flowjax_glow.diagnostics.layers import (
     scale_statistics,
 )
 from flowjax_glow.diagnostics.log_dets import LogDetChecks, check_log_dets, smallest_crop
+from flowjax_glow.diagnostics.lost_state import OnTheWay, on_the_way
 from flowjax_glow.diagnostics.moments import DataMoments, data_moments, largest_on_images
 from flowjax_glow.diagnostics.monitor import Monitor, median_slope
 from flowjax_glow.diagnostics.noise import LatentRoundTrips, latent_round_trips
@@ -73,6 +77,7 @@ __all__ = [
     "Attack",
     "BiLipschitz",
     "Certificate",
+    "Conditions",
     "CouplingStretch",
     "DataMoments",
     "Decoded",
@@ -81,6 +86,7 @@ __all__ = [
     "FirstFailures",
     "GradientFidelity",
     "ImageRoundTrip",
+    "Judgement",
     "LatentRoundTrips",
     "LatentShares",
     "Layer",
@@ -89,7 +95,10 @@ __all__ = [
     "Measurement",
     "Monitor",
     "Observation",
+    "OnTheWay",
     "OutOfDistribution",
+    "PairLogDets",
+    "PairTrips",
     "PrecisionGap",
     "PrecisionLadder",
     "Rates",
@@ -99,14 +108,17 @@ __all__ = [
     "Share",
     "SingularValues",
     "StabilityReport",
+    "Suspect",
     "Threshold",
     "Ways",
+    "WorstPoints",
     "activation_trace",
     "attack",
     "bi_lipschitz",
     "certificate",
     "check_log_dets",
     "clip_and_observe",
+    "conditions",
     "data_moments",
     "decode_observed",
     "decode_with_error",
@@ -115,6 +127,7 @@ __all__ = [
     "finite_difference_penalty",
     "gradient_fidelity",
     "image_round_trip",
+    "judge",
     "largest_on_images",
     "latent_round_trip",
     "latent_round_trips",
@@ -123,6 +136,7 @@ __all__ = [
     "median_slope",
     "mixed_images",
     "net_gains",
+    "on_the_way",
     "out_of_distribution",
     "precision_gap",
     "precision_ladder",

@@ -10,17 +10,21 @@ no cause to name: a map may be too steep without a layer that is.
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from itertools import chain
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
+from flowjax_glow.diagnostics.conditions import Conditions
 from flowjax_glow.diagnostics.layers import Ways
 from flowjax_glow.diagnostics.log_dets import LogDetChecks
+from flowjax_glow.diagnostics.lost_state import lost
 from flowjax_glow.diagnostics.moments import DataMoments
 from flowjax_glow.diagnostics.noise import relative_to
+from flowjax_glow.diagnostics.precision import ROUNDING
 from flowjax_glow.diagnostics.table import Result, short
-from flowjax_glow.diagnostics.thresholds import LOST, MOMENTS, THRESHOLDS
+from flowjax_glow.diagnostics.thresholds import CONDITION, LOG_DETS, LOST, MOMENTS, THRESHOLDS
 
 #: What failed is looked at where activations, or a stretch, exceed those of images by this factor.
 BEYOND = 10.0
@@ -29,10 +33,60 @@ BEYOND = 10.0
 #: it. Where it takes many with less each, none is at fault.
 GROWTH = 3.0
 
+#: How many sub-layers back a failure explains that images are off: a step, with a permutation.
+_STEP = 4
+
+#: What makes noise of what leaves.
+_PRIORS = ("Split", "LearnedPrior")
+
 #: The name of the table of `FirstFailures` in a report.
 FIRST_FAILURES = "first failures"
 
-Suspect = tuple[str | None, str]
+#: What can be wrong with a sub-layer.
+Kind = Literal[
+    "parameters not finite",
+    "matrix near singular",
+    "scale near zero",
+    "scale without bound",
+    "prior without bound",
+    "wrong log-det",
+    "permutation lost",
+    "actnorm started anew",
+    "state lost",
+    "seen to fail first",
+    "no cause found",
+]
+
+
+#: Kinds that are plain on a sub-layer alone, whatever the others do.
+PLAIN: tuple[Kind, ...] = (
+    "parameters not finite",
+    "matrix near singular",
+    "scale near zero",
+    "scale without bound",
+    "prior without bound",
+    "wrong log-det",
+    "permutation lost",
+    "actnorm started anew",
+)
+
+
+#: Of state that was lost.
+_LOST: dict[str, Kind] = {"Permutation": "permutation lost", "ActNorm": "actnorm started anew"}
+
+
+class Suspect(NamedTuple):
+    """What is to blame.
+
+    Attributes:
+        layer: a sub-layer; None if no cause was found.
+        kind: what is wrong with it.
+        reason: what tells so.
+    """
+
+    layer: str | None
+    kind: Kind
+    reason: str
 
 
 class Examined(NamedTuple):
@@ -148,22 +202,58 @@ def _first(seen: _Seen, example: int) -> int | None:
 
 
 def suspects(tables: Mapping[str, Any]) -> Iterator[Suspect]:
-    """Sub-layers to blame, the plainest evidence first, each with a reason.
+    """Sub-layers to blame, each once, the plainest evidence first.
 
-    The last is no sub-layer but "no cause found".
+    If there is none, the only suspect is no sub-layer but "no cause found".
     """
+    named = set()
+    failed: FirstFailures | None = tables.get(FIRST_FAILURES)
+    seen = () if failed is None else _seen_to_fail(tables, failed)
+    for suspect in chain(_plain(tables), lost_state(tables), seen):
+        if suspect.layer not in named:
+            named.add(suspect.layer)
+            yield suspect
+    if not named:
+        yield Suspect(None, "no cause found", _no_cause(tables, failed))
+
+
+def _plain(tables: Mapping[str, Any]) -> Iterator[Suspect]:
+    """What is plain on a sub-layer alone."""
     of_images = tables["layers, images"]
     for name, finite in zip(of_images.layer, of_images.finite_params, strict=True):
         if not finite:
-            yield str(name), "it holds parameters that are not finite"
+            reason = "it holds parameters that are not finite"
+            yield Suspect(str(name), "parameters not finite", reason)
+    yield from _ill_conditioned(tables["conditions"])
     yield from _wrong_log_dets(of_images.layer, of_images.log_det_error, "both directions")
     if "log-dets" in tables:
         exact: LogDetChecks = tables["log-dets"]
         yield from _wrong_log_dets(exact.layer, exact.error, "its Jacobian")
-    failed: FirstFailures | None = tables.get(FIRST_FAILURES)
-    if failed is not None:
-        yield from _seen_to_fail(tables, failed)
-    yield None, _no_cause(tables, failed)
+
+
+def _ill_conditioned(found: Conditions) -> Iterator[Suspect]:
+    """Where rounding alone may grow to more than a round trip may miss, the worst first."""
+    for index in np.argsort(-found.condition, kind="stable"):
+        layer, condition = str(found.layer[index]), float(found.condition[index])
+        if THRESHOLDS[CONDITION].grade(condition * ROUNDING) == "trustworthy":
+            continue
+        grown = f"so that rounding may grow to {short(condition * ROUNDING)}"
+        if found.kind[index] == "matrix":
+            reason = f"the condition number of its matrix is {short(condition)}, {grown}"
+            yield Suspect(layer, "matrix near singular", reason)
+            continue
+        smallest = float(found.smallest[index])
+        what = (
+            f"at images it multiplies by numbers from {short(smallest)} to "
+            f"{short(smallest * condition)}, {grown}"
+        )
+        yield Suspect(layer, _kind_of_scale(layer, smallest, condition), what)
+
+
+def _kind_of_scale(layer: str, smallest: float, condition: float) -> Kind:
+    if layer.endswith(_PRIORS):
+        return "prior without bound"
+    return "scale near zero" if smallest**2 < 1 / condition else "scale without bound"
 
 
 def _seen_to_fail(tables: Mapping[str, Any], failed: FirstFailures) -> Iterator[Suspect]:
@@ -174,8 +264,9 @@ def _seen_to_fail(tables: Mapping[str, Any], failed: FirstFailures) -> Iterator[
             continue
         row = layers.index(layer)  # the worst of them
         evidence = "; ".join(_evidence(failed, row))
-        yield (
+        yield Suspect(
             layer,
+            "seen to fail first",
             f"seen to fail first on the way of {count} of {len(layers)} that failed; of the worst, "
             f"{failed.example[row]}, {evidence}{_overflows(tables)}",
         )
@@ -210,11 +301,11 @@ def _terms(failed: FirstFailures, row: int) -> str:
 
 def _no_cause(tables: Mapping[str, Any], failed: FirstFailures | None) -> str:
     gains = np.fmax(_known(tables["layers, images"].gain), _known(tables["layers, samples"].gain))
-    chain = float(np.log(np.fmax(gains, 1.0)).sum())
+    whole = float(np.log(np.fmax(gains, 1.0)).sum())
     where = "" if failed is None else f" on the way of the {len(failed.layer)} that failed"
     return (
         f"no cause found: no sub-layer was seen to fail{where}; all in a row, each at its worst, "
-        f"stretch by at least e^{chain:.0f}{_overflows(tables)}"
+        f"stretch by at least e^{whole:.0f}{_overflows(tables)}"
     )
 
 
@@ -230,11 +321,24 @@ def _overflows(tables: Mapping[str, Any]) -> str:
 
 
 def lost_state(tables: Mapping[str, Any]) -> Iterator[Suspect]:
-    """Where images leave what the flow was trained on, if their latents are far from normal."""
+    """Where images leave what the flow was trained on, unless what is broken before explains it."""
+    plain = {suspect.layer for suspect in _plain(tables)}
+    failed = set() if FIRST_FAILURES not in tables else set(tables[FIRST_FAILURES].layer)
+    for found in lost(tables["on the way"]):
+        step = found.behind[-_STEP:]
+        if plain.isdisjoint(found.behind) and failed.isdisjoint(step):
+            kind = _LOST.get(found.layer.split("/")[-1], "state lost")
+            plain.add(found.layer)
+            yield Suspect(found.layer, kind, found.reason)
+
+
+def other_images(tables: Mapping[str, Any]) -> Iterator[Suspect]:
+    """Where images are off first, if their latents are far from normal."""
     moments: DataMoments = tables["moments"]
     if THRESHOLDS[MOMENTS].grade(moments.latents_off) != "trustworthy":
-        yield (
+        yield Suspect(
             moments.first_off,
+            "state lost",
             f"from here on images are off what the flow was trained on, up to latents whose mean "
             f"square is off 1 by a factor of {short(moments.latents_off)}; these are other images, "
             "or state was lost: look for what was not saved (indices of permutations, a flag that "
@@ -244,12 +348,13 @@ def lost_state(tables: Mapping[str, Any]) -> Iterator[Suspect]:
 
 def _wrong_log_dets(layers: np.ndarray, errors: np.ndarray, against: str) -> Iterator[Suspect]:
     """Where a log-det is off although it is a number: no rounding does that."""
-    limit = THRESHOLDS["log-det of a layer off its Jacobian's, nats/dim"].broken
+    limit = THRESHOLDS[LOG_DETS].at_risk
     wrong = np.where(np.isfinite(errors), errors, 0.0)
     for index in np.argsort(-wrong, kind="stable"):
         if wrong[index] > limit:
-            yield (
+            yield Suspect(
                 str(layers[index]),
+                "wrong log-det",
                 f"its log-det disagrees with {against} by {short(float(wrong[index]))} nats/dim",
             )
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
@@ -27,6 +26,7 @@ from flowjax_glow.diagnostics.round_trips import latent_round_trip
 from flowjax_glow.diagnostics.table import Result, worst
 from flowjax_glow.diagnostics.thresholds import LIMIT
 from flowjax_glow.diagnostics.trace import Observation, known, observe
+from flowjax_glow.effort import fitting
 from flowjax_glow.numerics import event_size, sum_events
 from flowjax_glow.trainable import trainable
 from flowjax_glow.types import Image, Latents, LogDet, Params, PerExample
@@ -255,10 +255,10 @@ def examine(
     """
     key = jax.random.key(seed)
     walks = [
-        (jax.device_get(_walk(flow, params, part, limit, tolerance, key)), new)
+        (*jax.device_get(_walk(flow, params, part, limit, tolerance, key)), new)
         for part, new in chunks(z, chunk)
     ]
-    parts = [(list(flatten_records(flow, seen)), new) for seen, new in walks]
+    parts = [(list(flatten_records(flow, seen)), new) for seen, _, new in walks]
     names = np.array([name for name, _, _ in parts[0][0]])
     records = [_joined([(rows[i][2], new) for rows, new in parts]) for i in range(len(names))]
     return Examination(
@@ -281,7 +281,7 @@ def examine(
         _coupling_stretch(names, records),
         Ways(
             layer=names,
-            latent=np.asarray(sizes(flatten(z)).max(1)),
+            latent=np.concatenate([latent[-new:] for _, latent, new in walks]),
             largest=_each(records, lambda r: r.largest),
             round_trip=_each(records, lambda r: r.round_trip),
             gain=_each(records, lambda r: r.gain),
@@ -290,11 +290,12 @@ def examine(
     )
 
 
-# It runs a few times, so compiling it fast matters more than running it fast.
-@partial(jax.jit, static_argnums=0, compiler_options={"xla_backend_optimization_level": 0})
+@fitting
 def _walk(
     flow: Bijector, params: Params, z: Latents, limit: Array, tolerance: Array, key: jax.Array
-) -> Any:
+) -> tuple[Any, PerExample]:
+    """Records of all sub-layers, and the largest latent of every example."""
+
     def visit(
         bijector: Bijector, own: Params, z: Latents, x: Latents, log_det: LogDet
     ) -> tuple[Latents, Record]:
@@ -319,7 +320,7 @@ def _walk(
             log_scale=_scale_record(seen),
         )
 
-    return walk_inverse(flow, flow.freeze(params), z, visit)[2]
+    return walk_inverse(flow, flow.freeze(params), z, visit)[2], sizes(flatten(z)).max(1)
 
 
 def _stretch_terms(

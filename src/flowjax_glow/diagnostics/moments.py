@@ -5,21 +5,18 @@ against.
 """
 
 from dataclasses import dataclass
-from functools import partial
-from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
 from flowjax_glow.bijector import Bijector
 from flowjax_glow.bijectors import ActNorm
 from flowjax_glow.diagnostics.chunks import CHUNK, in_chunks
-from flowjax_glow.diagnostics.linear import flatten, sizes
+from flowjax_glow.diagnostics.passing import passing
 from flowjax_glow.diagnostics.table import Result
-from flowjax_glow.types import Image, Latents, LogDet, Params, Tree
-from flowjax_glow.walk import flatten_records, walk_forward
+from flowjax_glow.types import Image, Params
+from flowjax_glow.walk import flatten_records
 
 #: An actnorm is off what it was trained on where its channels' mean squares are off 1 by more than
 #: this factor, in the geometric mean over channels. Trained ones drift: up to 2.4 in the models
@@ -66,13 +63,13 @@ class DataMoments(Result):
 
 def data_moments(flow: Bijector, params: Params, x: Image) -> DataMoments:
     """The moments of a batch of images at the midpoints of their bins, or dequantized."""
-    records, latents = jax.device_get(_seen(flow, params, x))
+    records, latents = jax.device_get(passing(flow, params, x))
     rows = [
-        (name, record.mean_squares)
+        (name, record.given.mean_square)
         for name, bijector, record in reversed(list(flatten_records(flow, records)))
         if isinstance(bijector, ActNorm)
     ]
-    rows += [(f"latent{index}", record) for index, record in enumerate(latents)]
+    rows += [(f"latent{index}", latent.mean_square) for index, latent in enumerate(latents)]
     with np.errstate(divide="ignore"):
         logs = [np.abs(np.log(np.asarray(record, np.float64))).mean() for _, record in rows]
     return DataMoments(
@@ -91,32 +88,7 @@ def largest_on_images(
     """
 
     def largest(part: np.ndarray) -> list[Float[np.ndarray, " batch"]]:
-        records = jax.device_get(_seen(flow, params, part)[0])
+        records = jax.device_get(passing(flow, params, part)[0])
         return [record.largest for _, _, record in flatten_records(flow, records)]
 
     return np.array([layer.max() for layer in in_chunks(largest, x, chunk)])
-
-
-class _Passing(NamedTuple):
-    """Images at one sub-layer: the largest activation of what it takes, and what it gives."""
-
-    largest: Array | np.ndarray
-    mean_squares: Array | np.ndarray
-
-
-# It runs a few times, so compiling it fast matters more than running it fast.
-@partial(jax.jit, static_argnums=0, compiler_options={"xla_backend_optimization_level": 0})
-def _seen(flow: Bijector, params: Params, x: Image) -> tuple[Tree, list[Array]]:
-    def visit(
-        bijector: Bijector, own: Params, x: Latents, z: Latents, log_det: LogDet
-    ) -> tuple[Latents, _Passing]:
-        largest = sizes(flatten(x)).max(1)
-        return z, _Passing(largest, _mean_squares(jax.tree.leaves(z)[0]))
-
-    z, _, records = walk_forward(flow, params, x, visit)
-    return records, [_mean_squares(latent) for latent in jax.tree.leaves(z)]
-
-
-def _mean_squares(x: Float[Array, "..."]) -> Float[Array, " channels"]:
-    """Of every channel, the last axis."""
-    return jnp.mean(jnp.square(x), axis=tuple(range(x.ndim - 1)))

@@ -12,10 +12,11 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from flowjax_glow.bijector import Bijector
-from flowjax_glow.density import sample_latents
+from flowjax_glow.density import freeze, sample_latents
 from flowjax_glow.diagnostics.round_trips import image_round_trip, latent_round_trip
 from flowjax_glow.diagnostics.thresholds import LOST, OVERWHELMED
 from flowjax_glow.diagnostics.trace import inverse_with_extremes
+from flowjax_glow.effort import WELL
 from flowjax_glow.errors import check_count
 from flowjax_glow.pixels import bin_midpoints
 from flowjax_glow.types import Image, Params, Pixels
@@ -86,7 +87,14 @@ class Monitor:
         ``largest_activation``. Each is the worst of all images and samples.
         """
         found = jax.device_get(
-            _measure(self._flow, params, self._x, self._key, self._shape, self._n_bits)
+            _measure(
+                self._flow,
+                freeze(self._flow, params),
+                self._x,
+                self._key,
+                self._shape,
+                self._n_bits,
+            )
         )
         row = {name: float(value) for name, value in found.items()}
         self._seen.append((step, row))
@@ -135,11 +143,10 @@ def _reaches(series: list[tuple[int, float]], limit: float) -> float:
     return steps[-1] + (math.log(limit) - logs[-1]) / slope if slope > 0 else math.inf
 
 
-@partial(jax.jit, static_argnums=(0, 4, 5))
+@partial(jax.jit, static_argnums=(0, 4, 5), compiler_options=WELL)
 def _measure(
     flow: Bijector, params: Params, x: Image, key: jax.Array, shape: tuple[int, ...], n_bits: int
 ) -> dict[str, Float[Array, ""]]:
-    params = flow.freeze(params)
     codes, _ = flow.forward(params, x)
     noise = sample_latents(flow, params, key, shape)
     both = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), codes, noise)

@@ -17,7 +17,7 @@ from flowjax_glow.diagnostics.chunks import CHUNK
 from flowjax_glow.diagnostics.round_trips import back_and_again
 from flowjax_glow.diagnostics.table import Result
 from flowjax_glow.diagnostics.thresholds import LIMIT, LOST, OUT_OF_RANGE, TAUS
-from flowjax_glow.diagnostics.trace import largest_activations
+from flowjax_glow.effort import WELL
 from flowjax_glow.errors import check_count, expected
 from flowjax_glow.types import Latents, Params
 
@@ -80,8 +80,8 @@ class Noise:
 
     def part(self, index: int, tau: float) -> Latents:
         """``tau eps`` for the `chunk` samples from ``index * chunk`` on."""
-        key = jax.random.fold_in(jax.random.key(self.seed), index)
-        return _drawn(self.flow, self.params, key, (self.chunk, *self.shape), tau)
+        key = jax.random.key(self.seed)
+        return _drawn(self.flow, self.params, key, index, (self.chunk, *self.shape), tau)
 
     def picked(self, places: Sequence[tuple[float, int]]) -> Latents:
         """The latents of some samples, ``(tau, number)`` each."""
@@ -96,11 +96,16 @@ class Noise:
         return jax.tree.map(lambda *leaves: jnp.asarray(np.stack(leaves)), *rows)
 
 
-@partial(jax.jit, static_argnums=(0, 3))
+@partial(jax.jit, static_argnums=(0, 4), compiler_options=WELL)
 def _drawn(
-    flow: Bijector, params: Params, key: jax.Array, shape: tuple[int, ...], tau: jax.Array
+    flow: Bijector,
+    params: Params,
+    key: jax.Array,
+    index: jax.Array,
+    shape: tuple[int, ...],
+    tau: jax.Array,
 ) -> Latents:
-    return sample_latents(flow, params, key, shape, temperature=tau)
+    return sample_latents(flow, params, jax.random.fold_in(key, index), shape, temperature=tau)
 
 
 class NoiseTrips(NamedTuple):
@@ -143,14 +148,13 @@ def noise_trips(
     size = min(noise.chunk, samples)
 
     def measured(index: int, tau: float) -> tuple[np.ndarray, ...]:
-        z = jax.tree.map(lambda leaf: leaf[:size], noise.part(index, tau))
-        x, _, error = back_and_again(noise.flow, noise.params, z)
-        activations = np.asarray(largest_activations(noise.flow, noise.params, z))
+        z = jax.tree.map(lambda leaf: leaf[:size], jax.device_get(noise.part(index, tau)))
+        back = jax.device_get(back_and_again(noise.flow, noise.params, z))
         return (
-            np.asarray(error),
-            _largest(np.asarray(x)),
-            activations.max(0),
-            relative_to(activations, of_images).max(0),
+            back.error,
+            _largest(back.x),
+            back.largest.max(0),
+            relative_to(back.largest, of_images).max(0),
         )
 
     levels = []

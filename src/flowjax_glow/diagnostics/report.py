@@ -1,13 +1,13 @@
 """A verdict on an inverse, what it rests on, and how it is told."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from flowjax_glow.diagnostics.blame import lost_state
+from flowjax_glow.diagnostics.blame import PLAIN, Suspect, other_images
 from flowjax_glow.diagnostics.rates import CONFIDENCE, Rates, Share
 from flowjax_glow.diagnostics.table import Result, short
 from flowjax_glow.diagnostics.thresholds import Threshold, Verdict
@@ -27,6 +27,27 @@ class Measurement:
         """What the number says of the inverse."""
         return self.threshold.grade(self.value)
 
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; what is not finite is a string."""
+        return {
+            "name": self.name,
+            "value": strict(self.value),
+            "at_risk": self.threshold.at_risk,
+            "broken": strict(self.threshold.broken),
+            "grade": self.grade,
+        }
+
+
+def listed(measurements: Sequence[Measurement]) -> Iterator[str]:
+    """A line for each: the value, the grade, and what it was held against."""
+    width = max((len(m.name) for m in measurements), default=0)
+    for m in measurements:
+        limits = {"at risk": m.threshold.at_risk, "broken": m.threshold.broken}
+        bounds = ", ".join(
+            f"{grade} > {short(value)}" for grade, value in limits.items() if value < math.inf
+        )
+        yield f"  {m.name:{width}}  {short(m.value):>9}  {m.grade:11}  ({bounds})"
+
 
 @dataclass(frozen=True)
 class StabilityReport:
@@ -34,19 +55,27 @@ class StabilityReport:
 
     Attributes:
         verdict: the worst grade of all measurements and of the rates of samples that failed.
-        layer: the sub-layer that was seen to fail first; None if none was, or nothing failed.
-        reason: why it is to blame, or that no cause was found.
+        suspects: what is to blame, the plainest evidence first; none if nothing failed.
         measurements: what the verdict rests on beside rates.
         lost_below: the share of lost samples that `trustworthy` promises to be below.
         tables: the diagnostics' own results by name.
     """
 
     verdict: Verdict
-    layer: str | None
-    reason: str
+    suspects: tuple[Suspect, ...]
     measurements: tuple[Measurement, ...]
     lost_below: float
     tables: Mapping[str, Result] = field(repr=False)
+
+    @property
+    def layer(self) -> str | None:
+        """The sub-layer to blame; None if no cause was found, or nothing failed."""
+        return self.suspects[0].layer if self.suspects else None
+
+    @property
+    def reason(self) -> str:
+        """Why it is to blame, or that no cause was found."""
+        return self.suspects[0].reason if self.suspects else ""
 
     @property
     def rates(self) -> Rates:
@@ -66,21 +95,16 @@ class StabilityReport:
         if self.reason:
             blame = self.reason if self.layer is None else f"{self.layer}: {self.reason}"
             lines.append(f"to blame: {blame}")
-        width = max(len(m.name) for m in self.measurements)
-        for m in self.measurements:
-            limits = {"at risk": m.threshold.at_risk, "broken": m.threshold.broken}
-            bounds = ", ".join(
-                f"{grade} > {short(value)}" for grade, value in limits.items() if value < math.inf
-            )
-            lines.append(f"  {m.name:{width}}  {short(m.value):>9}  {m.grade:11}  ({bounds})")
+        lines += [f"also: {s.layer}: {s.reason}" for s in self.suspects[1:] if s.kind in PLAIN]
+        lines += listed(self.measurements)
         return "\n".join([*lines, *(f"  {line}" for line in self._shares())])
 
     def _shares(self) -> Iterator[str]:
         """How many images and samples the verdict rests on, and how many of them failed."""
         tables: Any = self.tables
-        for layer, reason in lost_state(tables):
-            if layer != self.layer:
-                yield f"{layer}: {reason}"
+        for suspect in other_images(tables):
+            if suspect.layer != self.layer:
+                yield f"{suspect.layer}: {suspect.reason}"
         images = tables["images"]
         count = int(images.images[0])
         yield Share(round((1 - images.same_bins[0]) * count), count).told("images in other bins")
@@ -101,16 +125,8 @@ class StabilityReport:
             "confidence": CONFIDENCE,
             "layer": self.layer,
             "reason": self.reason,
-            "measurements": [
-                {
-                    "name": m.name,
-                    "value": strict(m.value),
-                    "at_risk": m.threshold.at_risk,
-                    "broken": strict(m.threshold.broken),
-                    "grade": m.grade,
-                }
-                for m in self.measurements
-            ],
+            "suspects": [suspect._asdict() for suspect in self.suspects],
+            "measurements": [m.to_json() for m in self.measurements],
             "tables": {name: table.to_json() for name, table in self.tables.items()},
         }
 

@@ -14,10 +14,11 @@ from flowjax_glow.bijector import Bijector
 from flowjax_glow.diagnostics.chunks import CHUNK, in_chunks
 from flowjax_glow.diagnostics.table import Result, worst
 from flowjax_glow.diagnostics.thresholds import LIMIT
-from flowjax_glow.diagnostics.trace import largest_activations
+from flowjax_glow.diagnostics.trace import inverse_with_extremes
+from flowjax_glow.effort import BRIEFEST, WELL
 from flowjax_glow.numerics import event_size, sum_events, zero_log_det
 from flowjax_glow.pixels import bin_midpoints, quantize
-from flowjax_glow.types import Image, Latents, LogDet, Params, PerExample, Pixels
+from flowjax_glow.types import Image, Latents, LogDet, Params, Pixels
 
 #: Latents shorter than this many times sqrt(D) are measured against it: at z = 0 a relative error
 #: would mean nothing, and F amplifies the rounding of x there like anywhere else.
@@ -133,14 +134,14 @@ def image_trips(
     """What `reconstruction` sums up."""
 
     def measure(part: Pixels) -> ImageTrips:
-        x, z, log_det = encoded(flow, params, part, n_bits)
-        back, inverse_log_det, _ = back_and_again(flow, params, z)
-        trip, not_finite = _compared(x, back, n_bits)
-        error = (log_det + inverse_log_det) / (event_size(x) * math.log(2))
-        activations = np.asarray(largest_activations(flow, params, z)).max(0)
-        return ImageTrips(trip, not_finite, error, activations)
+        # over the host, or latents that are tied to a device would be compiled for apart from noise
+        x, z, log_det = jax.device_get(encoded(flow, params, part, n_bits))
+        back = jax.device_get(back_and_again(flow, params, z))
+        trip, not_finite = _compared(x, back.x, n_bits)
+        error = (log_det + back.log_det) / (event_size(x) * math.log(2))
+        return ImageTrips(trip, not_finite, error, back.largest.max(0))
 
-    return in_chunks(measure, jnp.asarray(images), chunk)
+    return in_chunks(measure, images, chunk)
 
 
 def reconstructed(found: ImageTrips) -> Reconstruction:
@@ -163,7 +164,7 @@ def reconstructed(found: ImageTrips) -> Reconstruction:
     )
 
 
-@partial(jax.jit, static_argnums=(0, 3))
+@partial(jax.jit, static_argnums=(0, 3), compiler_options=WELL)
 def encoded(
     flow: Bijector, params: Params, images: Pixels, n_bits: int
 ) -> tuple[Image, Latents, LogDet]:
@@ -172,15 +173,32 @@ def encoded(
     return x, *flow.forward(params, x)
 
 
-@partial(jax.jit, static_argnums=0)
-def back_and_again(flow: Bijector, params: Params, z: Latents) -> tuple[Image, LogDet, PerExample]:
-    """Images of latents, log-dets, and how far off the latents come back: the one program for both
-    images and samples."""
+class BackAndAgain(NamedTuple):
+    """What latents decode to.
+
+    Attributes:
+        x: the images.
+        log_det: of the inverse.
+        error: how far off the latents come back.
+        largest: the largest absolute activation after every sub-layer of the inverse.
+    """
+
+    x: Any
+    log_det: Any
+    error: Any
+    largest: Any
+
+
+@partial(jax.jit, static_argnums=0, compiler_options=WELL)
+def back_and_again(flow: Bijector, params: Params, z: Latents) -> BackAndAgain:
+    """The one program for latents of both images and samples."""
     x, log_det = flow.inverse(params, z)
-    return x, log_det, latent_round_trip(z, flow.forward(params, x)[0])
+    error = latent_round_trip(z, flow.forward(params, x)[0])
+    walked = inverse_with_extremes(flow, flow.freeze(params), z)
+    return BackAndAgain(x, log_det, error, walked[2].largest)
 
 
-@partial(jax.jit, static_argnums=2)
+@partial(jax.jit, static_argnums=2, compiler_options=BRIEFEST)
 def _compared(x: Image, back: Image, n_bits: int) -> tuple[ImageRoundTrip, tuple]:
     events = tuple(range(1, x.ndim))
     kinds = (jnp.isnan, jnp.isposinf, jnp.isneginf)

@@ -1,26 +1,31 @@
 """Everything at once: can this inverse be trusted, and if not, which layer is to blame?"""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
 from flowjax_glow.bijector import Bijector
+from flowjax_glow.density import freeze
 from flowjax_glow.diagnostics.blame import (
     FIRST_FAILURES,
     Examined,
     Suspect,
     first_failures,
     lost_state,
+    other_images,
     suspects,
 )
 from flowjax_glow.diagnostics.certificates import certificate
 from flowjax_glow.diagnostics.chunks import CHUNK
+from flowjax_glow.diagnostics.conditions import conditions
 from flowjax_glow.diagnostics.gains import bi_lipschitz, singular_values
 from flowjax_glow.diagnostics.layers import Examination, examine
 from flowjax_glow.diagnostics.log_dets import check_log_dets, smallest_crop
+from flowjax_glow.diagnostics.lost_state import on_the_way
 from flowjax_glow.diagnostics.moments import data_moments, largest_on_images
 from flowjax_glow.diagnostics.noise import Noise, NoiseTrips, noise_round_trips, noise_trips
 from flowjax_glow.diagnostics.out_of_distribution import out_of_distribution
@@ -30,10 +35,13 @@ from flowjax_glow.diagnostics.report import Measurement, StabilityReport
 from flowjax_glow.diagnostics.round_trips import ImageTrips, encoded, image_trips, reconstructed
 from flowjax_glow.diagnostics.table import Result, worst
 from flowjax_glow.diagnostics.thresholds import (
+    CONDITION,
     FAR,
+    LOG_DETS,
     LOST,
     MOMENTS,
     OUT_OF_RANGE,
+    STATE,
     TAUS,
     THRESHOLDS,
     VERDICTS,
@@ -90,7 +98,7 @@ def stability_report(
     enough(lost_below)  # complains
     count = drawn_for(lost_below, CHUNK) if samples is None else samples
     check_count("stability_report.samples", count)
-    report = _Report(flow, params, jnp.asarray(images), n_bits, seed, on_part or (lambda _: None))
+    report = _Report(flow, params, np.asarray(images), n_bits, seed, on_part or (lambda _: None))
     report.fast(count, taus)
     if tier == "full":
         report.full()
@@ -110,12 +118,16 @@ class _Report:
         on_part: Callable[[str], Any],
     ) -> None:
         self._flow, self._params, self._images = flow, params, images
+        self._frozen = freeze(flow, params)
+        self._x = np.asarray(_midpoints(images, n_bits))
         self._n_bits, self._seed, self._on_part = n_bits, seed, on_part
+        # what is not finite is told, and must not hide what else there is
+        self._finite = jax.tree.map(_zero_where_not_finite, params)
         self._tables: dict[str, Result] = {}
         self._values: dict[str, float] = {}
 
     def fast(self, samples: int, taus: Sequence[float]) -> None:
-        flow, params, shape = self._flow, self._params, self._images.shape[1:]
+        flow, params, shape = self._flow, self._frozen, self._images.shape[1:]
         self._on_part("images")
         trips = image_trips(flow, params, self._images, n_bits=self._n_bits)
         self._tables["images"] = table = reconstructed(trips)
@@ -127,12 +139,15 @@ class _Report:
         of_images = largest_on_images(flow, params, self._midpoints(len(self._images)))
         self._tables["moments"] = moments = data_moments(flow, params, self._midpoints(CHUNK))
         self._values[MOMENTS] = moments.latents_off
+        self._tables["conditions"] = table = conditions(flow, self._finite, self._midpoints(CHUNK))
+        self._tables["on the way"] = on_the_way(flow, self._finite, self._midpoints(CHUNK))
+        self._values[CONDITION] = worst(table.condition) * ROUNDING
 
         self._on_part("samples")
         noise = Noise(flow, params, tuple(shape), self._seed)
         levels = noise_trips(noise, taus, samples, of_images)
         self._tables["samples"] = noise_round_trips(levels)
-        self._tables["rates"] = _rates([level for level in levels if level.tau > 0])
+        self._tables["rates"] = rates_of([level for level in levels if level.tau > 0])
         for zero in (level for level in levels if level.tau == 0):
             self._values["relative error of z = 0"] = float(zero.error[0])
             name = "activations from z = 0, over those of images"
@@ -141,11 +156,11 @@ class _Report:
         self._on_part("layers")
         self._examine(trips, levels, noise, of_images)
 
-        crop = smallest_crop(flow, params, self._midpoints(2))
+        crop = smallest_crop(flow, self._finite, self._midpoints(2))
         if crop is not None:
             self._on_part("log-dets")
-            self._tables["log-dets"] = table = check_log_dets(flow, params, crop)
-            self._values["log-det of a layer off its Jacobian's, nats/dim"] = worst(table.error)
+            self._tables["log-dets"] = table = check_log_dets(flow, self._finite, crop)
+            self._values[LOG_DETS] = worst(table.error)
 
     def _examine(
         self,
@@ -155,7 +170,7 @@ class _Report:
         of_images: Float[np.ndarray, " layers"],
     ) -> None:
         """Tests every sub-layer on what failed, the worst first, and on ordinary ones."""
-        flow, params = self._flow, self._params
+        flow, params = self._flow, self._frozen
         count = min(EXAMINED, len(self._images))
         errors, failed = _of_images(trips)
         rows = _worst_first(errors, failed, count)
@@ -205,6 +220,7 @@ class _Report:
         )
 
     def judged(self, lost_below: float) -> StabilityReport:
+        self._values[STATE] = len(list(lost_state(self._tables)))
         measurements = tuple(
             Measurement(name, self._values[name], threshold)
             for name, threshold in THRESHOLDS.items()
@@ -217,11 +233,11 @@ class _Report:
         verdict = VERDICTS[max(VERDICTS.index(grade) for grade in (of_samples, *off.values()))]
         failed = verdict in ("at risk", "broken")
         only_moments = list(off) == [MOMENTS] and of_samples not in ("at risk", "broken")
-        layer, reason = self._blame(only_moments) if failed else (None, "")
-        return StabilityReport(verdict, layer, reason, measurements, lost_below, self._tables)
+        found = tuple(self._blame(only_moments)) if failed else ()
+        return StabilityReport(verdict, found, measurements, lost_below, self._tables)
 
     def _midpoints(self, count: int) -> Image:
-        return bin_midpoints(self._images[:count], n_bits=self._n_bits)
+        return jnp.asarray(self._x[:count])
 
     def _add_layers(self, name: str, seen: Examination) -> None:
         self._tables[f"activations, {name}"] = seen.activations
@@ -229,9 +245,17 @@ class _Report:
         self._tables[f"layers, {name}"] = seen.checks
         self._tables[f"couplings, {name}"] = seen.couplings
 
-    def _blame(self, only_moments: bool) -> Suspect:
+    def _blame(self, only_moments: bool) -> Iterator[Suspect]:
         """Lost state if nothing else is off: a layer that is broken moves the moments, too."""
-        return next(lost_state(self._tables) if only_moments else suspects(self._tables))
+        return other_images(self._tables) if only_moments else suspects(self._tables)
+
+
+def _zero_where_not_finite(leaf: Any) -> jax.Array:
+    leaf = jnp.asarray(leaf)
+    return jnp.where(jnp.isfinite(leaf), leaf, jnp.zeros_like(leaf))
+
+
+_midpoints = jax.jit(lambda images, n_bits: bin_midpoints(images, n_bits=n_bits), static_argnums=1)
 
 
 def _of_images(trips: ImageTrips) -> tuple[np.ndarray, np.ndarray]:
@@ -245,7 +269,8 @@ def _failed(level: NoiseTrips) -> np.ndarray:
     return ~(level.error <= LOST / 10) | (level.relative > FAR)
 
 
-def _rates(levels: Sequence[NoiseTrips]) -> Rates:
+def rates_of(levels: Sequence[NoiseTrips]) -> Rates:
+    """How many samples failed, level by level."""
     samples = [len(level.error) for level in levels]
     lost = [int((level.error > LOST).sum()) for level in levels]
     at_risk = [int(_failed(level).sum()) for level in levels]

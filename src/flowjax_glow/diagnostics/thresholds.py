@@ -52,6 +52,14 @@ class Threshold:
 #: The measurement that tells of lost state.
 MOMENTS = "mean square of an image's latents, off 1 by a factor of"
 
+#: What rounding may grow to in the worst sub-layer, on its own.
+CONDITION = "condition of a layer at images, times 2^-24"
+
+#: Permutations, actnorms and couplings that images say were trained otherwise.
+STATE = "sub-layers whose state seems lost"
+
+LOG_DETS = "log-det of a layer off its Jacobian's, nats/dim"
+
 #: What each measurement of a report is held against.
 THRESHOLDS: dict[str, Threshold] = {
     # A sub-layer with a parameter that is not finite has no inverse.
@@ -66,10 +74,26 @@ THRESHOLDS: dict[str, Threshold] = {
     # the model that was trained. Sound models of the laptop size, 23 of them, are within a factor
     # of 1.43, 27 with lost permutations beyond 7 (docs/figure5.md).
     MOMENTS: Threshold(2, 10),
+    STATE: Threshold(0, math.inf),
     "log-dets of both directions, bits/dim apart": Threshold(1e-3, 1e-2),
     # Per sub-layer, so the sum over a hundred of them is what a likelihood is off by.
-    "log-det of a layer off its Jacobian's, nats/dim": Threshold(1e-4, 1e-3),
+    LOG_DETS: Threshold(1e-4, 1e-3),
+    CONDITION: Threshold(1e-3, 1e-1),
     # The error that float32's rounding may grow to, by singular values and as measured.
     "condition number, at least, times 2^-24": Threshold(1e-3, 1e-1),
     "float32 off float64, tau <= 1": Threshold(1e-3, 1e-2),
+}
+
+#: What each measurement of a pair of functions is held against, of which nothing else is known.
+PAIR_THRESHOLDS: dict[str, Threshold] = {
+    # Dropout, added noise, statistics of the batch: then there is no one function to invert.
+    "an example in another batch, relative difference": Threshold(LOST / 10, LOST),
+    "worst relative error of an example": Threshold(LOST / 10, LOST),
+    "relative error of z = 0": Threshold(LOST / 10, LOST),
+    "values from z = 0, over those of examples": Threshold(FAR, math.inf),
+    "mean square of an example's latents, off 1 by a factor of": Threshold(2, 10),
+    "log-dets of both directions, nats/dim apart": Threshold(1e-3, 1e-2),
+    # Of what two step sizes agree on, so that the error of finite differences does not count.
+    "log-det off its Jacobian's, at least, nats/dim": Threshold(1e-3, 1e-2),
+    "condition number, at least, times the rounding": Threshold(1e-3, 1e-1),
 }

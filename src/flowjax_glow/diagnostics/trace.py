@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 from flowjax_glow.bijector import Bijector
 from flowjax_glow.bijectors import Split
 from flowjax_glow.diagnostics.linear import flatten, sizes
+from flowjax_glow.effort import WELL
 from flowjax_glow.types import Image, Latents, LogDet, Params
 from flowjax_glow.walk import flatten_records, log_scale, walk_inverse
 
@@ -111,7 +112,7 @@ def decode_observed(flow: Bijector, params: Params, z: Latents, limit: float = j
     return Decoded(x, [Layer(*row) for row in named], scales)
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(jax.jit, static_argnums=0, compiler_options=WELL)
 def _decode(flow: Bijector, params: Params, z: Latents, limit: Array) -> tuple:
     x, _, records = walk_inverse(flow, params, z, clip_and_observe(limit))
     scales = scales_after_splits(flow, records)
@@ -172,9 +173,3 @@ def inverse_with_extremes(
     lowest = [unscaled if s.min_log_scale is None else s.min_log_scale for s in seen]
     largest = jnp.stack([layer.largest for layer in seen])
     return x, log_det, Extremes(largest, jnp.stack(lowest))
-
-
-@partial(jax.jit, static_argnums=0)
-def largest_activations(flow: Bijector, params: Params, z: Latents) -> Float[Array, "layers batch"]:
-    """`Extremes.largest` alone; one program for all latents of a shape."""
-    return inverse_with_extremes(flow, flow.freeze(params), z)[2].largest

@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from flowjax_glow.config import GlowConfig
+from flowjax_glow.config_json import config_from_json, config_to_json, object_in
 from flowjax_glow.diagnostics import thresholds
 from flowjax_glow.errors import check_choice, check_count, check_positive, expected
+from flowjax_glow.fields import build
 from flowjax_glow.files import read_json
-from flowjax_glow.glowip import GlowIPConfig
-from flowjax_glow.runs.fields import build
-from flowjax_glow.scales import SCALES, Exponential
 from flowjax_glow.training import OptimizerConfig, make_optimizer
 
 #: Noise levels tau at which the inverse is looked at; latents are tau * N(0, I).
@@ -42,15 +41,6 @@ FREE_TO_CHANGE = (
 
 #: Fields of older files by the names that they have now.
 _RENAMED = {"watch_every": "monitor_every"}
-
-#: Fields of a model that hold a scale.
-_SCALES = frozenset({"scale", "prior_scale"})
-
-#: Configurations of a model by the name in `model.type`; one without is a `GlowConfig`.
-_MODELS = {kind.__name__: kind for kind in (GlowConfig, GlowIPConfig)}
-
-#: Scales by the name in their `type`. A file chooses among these and nothing else.
-_SCALE_TYPES = {type(scale).__name__: type(scale) for scale in (*SCALES.values(), Exponential())}
 
 
 @dataclass(frozen=True)
@@ -174,13 +164,8 @@ def _often_at_first(every: int, steps: int) -> tuple[int, ...]:
 
 
 def to_json(experiment: Experiment) -> dict[str, Any]:
-    """Plain JSON of an experiment; models and scales are `{"type": class name, ...its fields}`."""
-    fields = dataclasses.asdict(experiment)
-    fields["model"] = {"type": type(experiment.model).__name__, **fields["model"]}
-    for name in _SCALES:
-        kind = type(getattr(experiment.model, name)).__name__
-        fields["model"][name] = {"type": kind, **fields["model"][name]}
-    return fields
+    """Plain JSON of an experiment; the model is as in `config_json`."""
+    return {**dataclasses.asdict(experiment), "model": config_to_json(experiment.model)}
 
 
 def from_json(fields: Mapping[str, Any]) -> Experiment:
@@ -189,40 +174,12 @@ def from_json(fields: Mapping[str, Any]) -> Experiment:
     Raises:
         ValueError: if a field is missing, unknown, or has a value that it cannot have.
     """
-    model = dict(_part(fields, "model"))
-    name = model.pop("type", GlowConfig.__name__)
-    check_known("model.type", name, _MODELS)
-    for place in _SCALES & model.keys():
-        constants = dict(_part(model, place, "model."))
-        kind = constants.pop("type", None)
-        check_known(f"model.{place}.type", kind, _SCALE_TYPES)
-        model[place] = build(_SCALE_TYPES[kind], constants, f"model.{place}.")
     parts = {
-        "model": build(_MODELS[name], model, "model."),
-        "optimizer": build(OptimizerConfig, _part(fields, "optimizer"), "optimizer."),
+        "model": config_from_json(object_in(fields, "model")),
+        "optimizer": build(OptimizerConfig, object_in(fields, "optimizer"), "optimizer."),
     }
     present = {_RENAMED.get(name, name): value for name, value in fields.items()}
     return build(Experiment, present | parts, "")
-
-
-def _part(fields: Mapping[str, Any], name: str, where: str = "") -> Mapping[str, Any]:
-    part = fields.get(name)
-    if not isinstance(part, Mapping):
-        raise expected(
-            f"{where}{name}", "a JSON object", got=repr(part)[:80], advice="restore the file"
-        )
-    return part
-
-
-def check_known(where: str, name: object, known: Mapping[str, Any]) -> None:
-    """Raises unless `name` is one of a table that this version knows."""
-    if not isinstance(name, str) or name not in known:
-        raise expected(
-            where,
-            f"one of {', '.join(known)}",
-            got=repr(name)[:80],
-            advice="read it with the version that wrote it",
-        )
 
 
 def read_config(folder: Path) -> Experiment:

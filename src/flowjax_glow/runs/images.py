@@ -3,12 +3,14 @@
 import dataclasses
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 
 from flowjax_glow import data
+from flowjax_glow.arrays import ArraysError, read_npz
 from flowjax_glow.config import glow
 from flowjax_glow.data import DataError
 from flowjax_glow.data.folder import BY_NAME
@@ -43,15 +45,32 @@ def image_shape(experiment: Experiment) -> tuple[int, int, int]:
         return (experiment.image_size, experiment.image_size, 3)
 
 
-def examples(source: data.Source, count: int | None, usual: int = 256) -> data.Images:
-    """`count` held-out images; if None, the `usual` number, or all of a data set that has fewer.
+def noted_shape(folder: Path, experiment: Experiment) -> tuple[int, int, int]:
+    """The shape of the images of a run, (height, width, channels), which data.json notes.
+
+    Folders of versions that did not note it have some of the images in arrays/, or need their data
+    set.
 
     Raises:
-        DataError: if there are fewer than were asked for.
+        DataError: if neither tells, and the data set is not here.
+        ValueError: if data.json is damaged.
     """
-    if count is None:
-        count = min(usual, source.count("test")) if isinstance(source, IndexedSource) else usual
-    return source.examples("test", count)
+    file = folder / "data.json"
+    noted = (read_json(file, perhaps={"shape": list}) or {}).get("shape")
+    for kept in () if noted else sorted((folder / "arrays").glob("clipping-*.npz")):
+        with suppress(ArraysError, OSError, KeyError):
+            noted = list(read_npz(kept, ("originals",))["originals"].shape[1:])
+    if noted is None:
+        return source_of(experiment).shape
+    if len(noted) != 3 or not all(type(side) is int and side > 0 for side in noted):
+        raise expected(
+            f"{file}",
+            "`shape` of type (height, width, channels)",
+            got=repr(noted)[:80],
+            advice="restore the file, or start over with --restart",
+        )
+    height, width, channels = noted
+    return height, width, channels
 
 
 def fit_to_data(
@@ -145,9 +164,8 @@ def check_images(folder: Path, source: data.Source) -> None:
 
 
 def note_images(folder: Path, source: data.Source) -> None:
-    """Writes data.json, which `check_images` reads when the run goes on."""
-    if facts := source.facts():
-        write_json(folder / "data.json", facts)
+    """Writes data.json, which `check_images` reads when the run goes on, and who opens it later."""
+    write_json(folder / "data.json", {"shape": source.shape, **source.facts()})
 
 
 def check_builds(

@@ -15,8 +15,6 @@ from flowjax_glow.rebuild import with_memory
 from flowjax_glow.runs.experiment import Experiment
 from flowjax_glow.types import Key, Params, Pixels
 
-HELD_OUT_KEY = 1  # the noise of the held-out bits/dim, the same for all runs and steps
-
 
 @dataclass(frozen=True)
 class BitsPerDim:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -9,9 +10,10 @@ from jax.sharding import Mesh
 
 from flowjax_glow.bijector import Bijector
 from flowjax_glow.bijectors import ActNorm, AffineCoupling, ChannelMixing
-from flowjax_glow.density import sample_latents
+from flowjax_glow.density import freeze, sample_latents
 from flowjax_glow.diagnostics import (
     Decoded,
+    ImageRoundTrip,
     decode_observed,
     image_round_trip,
     latent_round_trip,
@@ -20,6 +22,7 @@ from flowjax_glow.diagnostics import (
     summed_log_det,
 )
 from flowjax_glow.diagnostics.thresholds import LIMIT
+from flowjax_glow.effort import WELL
 from flowjax_glow.numerics import event_size
 from flowjax_glow.pixels import bin_midpoints
 from flowjax_glow.runs.experiment import CLIPS, TAUS, TEMPERATURES, Experiment
@@ -41,20 +44,29 @@ OWN_TAU = 0.1  # noise level of one split alone; at 0 its noise is the same in a
 SHOWN = 8  # pictures kept per panel
 REDRAWS = 3  # of the permutations, each decoding the same images
 
-_freeze = jax.jit(lambda flow, params: flow.freeze(params), static_argnums=0)
-_forward = jax.jit(lambda flow, params, x: flow.forward(params, x)[0], static_argnums=0)
-_image_round_trip = jax.jit(image_round_trip, static_argnames="n_bits")
-_latent_round_trip = jax.jit(latent_round_trip)
+_compiled = partial(jax.jit, compiler_options=WELL)
+_forward = _compiled(lambda flow, params, x: flow.forward(params, x)[0], static_argnums=0)
+_image_round_trip = _compiled(image_round_trip, static_argnames="n_bits")
+_latent_round_trip = _compiled(latent_round_trip)
 
 
-@partial(jax.jit, static_argnums=(0, 3))
+@partial(_compiled, static_argnums=(0, 3))
 def _noise(flow: Bijector, params: Params, key: Key, shape: tuple[int, ...]) -> Latents:
     return sample_latents(flow, params, key, shape)
+
+
+class Chunk(NamedTuple):
+    """Images, None of samples; latents; and what those decode to without a clip."""
+
+    x: Any
+    z: Latents
+    decoded: Decoded
 
 
 class Measurement:
     """A flow and its parameters, seen in chunks of one size, so that programs compile once.
 
+    The chunks that are decoded under clips, too, are decoded without one once, and kept for that.
     The devices of `mesh`, by default all, split every chunk: images and latents are placed so, and
     what is computed of them follows.
     """
@@ -70,12 +82,13 @@ class Measurement:
         self._mesh = mesh or data_mesh()
         self._given = params = replicate(self._mesh, params)
         self._flow = flow
-        self._params = _freeze(flow, params)
+        self._params = freeze(flow, params)
         self._experiment = experiment
         self._images = images  # held-out, uint8
         self._shape = (experiment.chunk, *images.shape[1:])
         # 0 and 1 are those of the start and of training
         self._key = jax.random.fold_in(jax.random.key(experiment.seed), 2)
+        self._kept: dict[tuple[float | str, int], Chunk] = {}  # the first ones of every kind
 
     def look(self, samples: int, *, last: bool = False) -> Arrays:
         """The arrays of look-*.npz, `samples` per tau; the `last` look has more of them."""
@@ -114,22 +127,45 @@ class Measurement:
     def _latents(self, tau: float, samples: int) -> Iterator[Latents]:
         """The same noise at every tau, step and clip of a run."""
         for index in range(samples // self._experiment.chunk):
-            key = jax.random.fold_in(self._key, index)
-            noise = shard_batch(self._mesh, _noise(self._flow, self._params, key, self._shape))
-            yield jax.tree.map(lambda leaf: tau * leaf, noise)
+            yield self._noise(tau, index)
 
-    def _codes(self, images: int) -> Iterator[tuple[jax.Array, Latents]]:
-        """Held-out images at their bins' midpoints, and their latents."""
-        for start in range(0, images, self._experiment.chunk):
+    def _noise(self, tau: float, index: int) -> Latents:
+        key = jax.random.fold_in(self._key, index)
+        noise = shard_batch(self._mesh, _noise(self._flow, self._params, key, self._shape))
+        return jax.tree.map(lambda leaf: tau * leaf, noise)
+
+    def _of_noise(self, tau: float, samples: int) -> Iterator[Chunk]:
+        """The chunks of `_latents`, decoded."""
+        return self._decoded(tau, samples, lambda index: (None, self._noise(tau, index)))
+
+    def _of_images(self, images: int) -> Iterator[Chunk]:
+        """Held-out images at their bins' midpoints, their latents, decoded."""
+
+        def encoded(index: int) -> tuple[jax.Array, Latents]:
+            start = index * self._experiment.chunk
             pixels = self._images[start : start + self._experiment.chunk]
-            pixels = shard_batch(self._mesh, pixels)
-            x = bin_midpoints(pixels, n_bits=self._experiment.n_bits)
-            yield x, _forward(self._flow, self._params, x)
+            x = bin_midpoints(shard_batch(self._mesh, pixels), n_bits=self._experiment.n_bits)
+            return x, _forward(self._flow, self._params, x)
+
+        return self._decoded("images", images, encoded)
+
+    def _decoded(
+        self, kind: float | str, examples: int, start: Callable[[int], tuple[Any, Latents]]
+    ) -> Iterator[Chunk]:
+        """Chunks of a noise level, or of images, that were kept or are decoded now."""
+        for index in range(examples // self._experiment.chunk):
+            found = self._kept.get((kind, index))
+            if found is None:
+                x, z = start(index)
+                found = Chunk(x, z, self._decode(z))
+            if index < self._experiment.clip_samples // self._experiment.chunk:
+                self._kept[kind, index] = found
+            yield found
 
     def _look_at_noise(self, tau: float, samples: int) -> dict:
         rows, scales, along = [], [], []
-        for z in self._latents(tau, samples):
-            decoded = self._decode(z)
+        drawn = samples if tau else self._experiment.chunk  # without noise all samples are the same
+        for _, z, decoded in self._of_noise(tau, drawn):
             back = _forward(self._flow, self._params, decoded.x)
             lowest = stack(decoded.layers, "min_log_scale")
             along.append(stack(decoded.layers, "largest"))
@@ -142,8 +178,12 @@ class Measurement:
                 }
             )
             scales.append(decoded.scales)
-        found = {"scales": _join_places(scales), "along": np.concatenate(along, axis=1)}
-        return _concatenate(rows) | found
+        times = samples // drawn
+        found = {
+            "scales": _join_places(scales * times),
+            "along": np.concatenate(along * times, axis=1),
+        }
+        return _concatenate(rows * times) | found
 
     def _critical_temperature(self, largest: dict[float, np.ndarray]) -> float:
         """The least noise level at which `FAILING` of the samples pass `LIMIT`.
@@ -152,11 +192,8 @@ class Measurement:
         bisection, to a sixteenth of their distance and from above. Infinite if no level fails.
         """
 
-        def fails(values: np.ndarray) -> bool:
-            return bool(np.mean(~(values <= LIMIT)) >= FAILING)  # NaN passes the limit, too
-
         levels = sorted(largest)
-        failing = [fails(largest[tau]) for tau in levels]
+        failing = [_too_many(_passing(largest[tau]), len(largest[tau])) for tau in levels]
         if not any(failing):
             return np.inf
         upper = levels[failing.index(True)]
@@ -164,10 +201,17 @@ class Measurement:
         samples = len(largest[upper])
         for _ in range(BISECTIONS if lower < upper else 0):
             middle = (lower + upper) / 2
-            chunks = [self._decode(z).layers for z in self._latents(middle, samples)]
-            values = np.concatenate([stack(layers, "largest").max(0) for layers in chunks])
-            lower, upper = (lower, middle) if fails(values) else (middle, upper)
+            lower, upper = (lower, middle) if self._fails(middle, samples) else (middle, upper)
         return upper
+
+    def _fails(self, tau: float, samples: int) -> bool:
+        """Whether a noise level fails; the rest is not decoded once so many have passed."""
+        passing = 0
+        for z in self._latents(tau, samples):
+            passing += _passing(stack(self._decode(z).layers, "largest").max(0))
+            if _too_many(passing, samples):
+                return True
+        return False
 
     def _own_noise(self, at_one: list[np.ndarray], samples: int) -> Arrays:
         """The small s after each split, where the noise of that split alone is at `OWN_TAU`.
@@ -194,9 +238,8 @@ class Measurement:
 
     def _look_at_images(self) -> dict:
         rows, scales = [], []
-        for x, z in self._codes(self._experiment.held_out):
-            decoded = self._decode(z)
-            trip = _image_round_trip(x, decoded.x, n_bits=self._experiment.n_bits)
+        for x, _, decoded in self._of_images(self._experiment.held_out):
+            trip = self._image_round_trip(x, decoded.x)
             dims = event_size(x)
             rows.append(
                 {
@@ -216,15 +259,17 @@ class Measurement:
             arrays[name] = arrays[name][0]
         return {**arrays, "scales": _join_places(scales)}
 
-    def _under_clips(self, z: Latents) -> list[Decoded]:
+    def _image_round_trip(self, x: jax.Array, back: jax.Array) -> ImageRoundTrip:
+        return _image_round_trip(x, back, n_bits=self._experiment.n_bits)
+
+    def _under_clips(self, chunk: Chunk) -> list[Decoded]:
         """One decode per clip of CLIPS; a clip that no activation reaches changes nothing."""
-        free = self._decode(z)
-        reach = stack(free.layers, "largest").max()
-        return [free if reach <= clip else self._decode(z, clip) for clip in CLIPS]
+        reach = stack(chunk.decoded.layers, "largest").max()
+        return [chunk.decoded if reach <= clip else self._decode(chunk.z, clip) for clip in CLIPS]
 
     def _clip_zero(self) -> Arrays:
-        (z,) = self._latents(0.0, self._experiment.chunk)
-        decodes = self._under_clips(z)
+        (chunk,) = self._of_noise(0.0, self._experiment.chunk)
+        decodes = self._under_clips(chunk)
         free = decodes[-1].layers
         largest = stack(free, "largest")[:, 0]
         return {
@@ -237,7 +282,8 @@ class Measurement:
         }
 
     def _clip_samples(self) -> Arrays:
-        chunks = [self._under_clips(z) for z in self._latents(1.0, self._experiment.clip_samples)]
+        free = self._of_noise(1.0, self._experiment.clip_samples)
+        chunks = [self._under_clips(chunk) for chunk in free]
         largest = [stack(chunk[-1].layers, "largest").max(1) for chunk in chunks]
         return {
             "sample_images": _pictures(chunks[0]),
@@ -246,14 +292,14 @@ class Measurement:
         }
 
     def _clip_images(self) -> Arrays:
-        codes = list(self._codes(self._experiment.clip_samples))
-        chunks = [self._under_clips(z) for _, z in codes]
+        free = list(self._of_images(self._experiment.clip_samples))
+        chunks = [self._under_clips(chunk) for chunk in free]
         errors = [
-            [np.asarray(_image_round_trip(x, decoded.x).relative) for decoded in chunk]
-            for (x, _), chunk in zip(codes, chunks)
+            [np.asarray(self._image_round_trip(x, decoded.x).relative) for decoded in chunk]
+            for (x, *_), chunk in zip(free, chunks)
         ]
         return {
-            "originals": np.asarray(codes[0][0][:SHOWN]),
+            "originals": np.asarray(free[0].x[:SHOWN]),
             "reconstructions": _pictures(chunks[0]),
             "reconstruction_error": np.concatenate(errors, axis=1),
             "reconstruction_hit": _per_clip(_hit, chunks),
@@ -270,8 +316,8 @@ class Measurement:
         latents = [
             [
                 np.abs(leaf).max()
-                for _, z in each._codes(self._experiment.clip_samples)
-                for leaf in z
+                for chunk in each._of_images(self._experiment.clip_samples)
+                for leaf in chunk.z
             ]
             for each in seen
         ]
@@ -286,14 +332,23 @@ class Measurement:
 
     def _temperatures(self) -> Arrays:
         decoded = [
-            self._decode(z).x[:SHOWN]
+            chunk.decoded.x[:SHOWN]
             for temperature in TEMPERATURES
-            for z in self._latents(temperature, self._experiment.chunk)
+            for chunk in self._of_noise(temperature, self._experiment.chunk)
         ]
         return {
             "temperatures": np.array(TEMPERATURES),
             "temperature_images": np.stack([np.asarray(x) for x in decoded]),
         }
+
+
+def _passing(largest: np.ndarray) -> int:
+    """How many samples pass `LIMIT`, by their largest activations; NaN does, too."""
+    return int(np.sum(~(largest <= LIMIT)))
+
+
+def _too_many(passing: int, samples: int) -> bool:
+    return passing / samples >= FAILING
 
 
 def _concatenate(rows: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:

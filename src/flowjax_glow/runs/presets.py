@@ -169,7 +169,7 @@ def recommended(shape: Sequence[int], steps: int = STEPS) -> Experiment:
     return Experiment(
         variant="recommended",
         model=GlowConfig.recommended(shape),
-        optimizer=OptimizerConfig(learning_rate=1e-3, warmup_steps=min(100, steps // 4)),
+        optimizer=OptimizerConfig.recommended(steps),
         image_size=None,
         n_bits=8,
         batch=32,

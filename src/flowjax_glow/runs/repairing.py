@@ -8,9 +8,13 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from flowjax_glow import data
+from flowjax_glow.bijector import Bijector
+from flowjax_glow.bijectors import AffineCoupling
+from flowjax_glow.combinator import Combinator
 from flowjax_glow.combinators import Memory
 from flowjax_glow.config import RECOMMENDED, glow
 from flowjax_glow.density import bits_per_dim
+from flowjax_glow.nets import CouplingNet
 from flowjax_glow.runs.experiment import Experiment
 from flowjax_glow.runs.load import Trained
 from flowjax_glow.runs.run import Training
@@ -30,14 +34,15 @@ def repaired(
 ) -> Experiment:
     """The experiment of the fine-tuning: the model with its new scale, a gentle start.
 
-    Without a scale it is what `RECOMMENDED` has, that of a learned prior included. A pace, such as
-    `damped`, is a matter of a training from the start, and stays what it was.
+    Without a scale it is what `RECOMMENDED` has: the scale, that of a learned prior, and the pace
+    of the nets, which `paced` gives them.
     """
     model = experiment.model
     if scale is not None:
         new = {"scale": scale_from(scale)}
     else:
-        names = ("scale", "prior_scale") if model.split_prior == "learned" else ("scale",)
+        prior = ("prior_scale",) if model.split_prior == "learned" else ()
+        names = ("scale", "damped", *prior)
         new = {name: RECOMMENDED[name] for name in names}
     return replace(
         experiment,
@@ -49,6 +54,23 @@ def repaired(
         steps=steps,
         penalty=0.0,  # the fine-tuning has none
     )
+
+
+def paced(before: Bijector, after: Bijector, params: Params) -> Params:
+    """The same map for the nets of `after`, which multiply their outputs by another gain.
+
+    Kernel and shift of a last layer are multiplied by the quotient. An update of Adam moves them by
+    no more than before, so from here on a smaller gain slows the outputs.
+    """
+    if isinstance(before, Combinator):
+        assert isinstance(after, Combinator)
+        return jax.tree.map(paced, before.children, after.children, params)
+    match before, after:
+        case AffineCoupling(net=CouplingNet() as old), AffineCoupling(net=CouplingNet() as new):
+            linear = {"kernel", "shift", "edge"} & params["last"].keys()
+            values = {name: params["last"][name] * (old.gain / new.gain) for name in linear}
+            return {**params, "last": {**params["last"], **values}}
+    return params
 
 
 @dataclass(frozen=True)
@@ -80,14 +102,15 @@ class Repairing(Training):
         del source
         optimizer = make_optimizer(self.experiment.optimizer, self.experiment.steps)
         key = jax.random.fold_in(jax.random.key(self.experiment.seed), 3)
-        return initial_state(self.trained.state.params, optimizer, key)
+        before, after = self.trained.flow, glow(self.experiment.model)
+        return initial_state(paced(before, after, self.trained.params), optimizer, key)
 
     def loss(self, memory: Memory) -> LossFn:
         del memory
         return BlendedBitsPerDim(self.trained.experiment, self.experiment)
 
     def drawn(self, step: int) -> dict[str, Any]:
-        return super().drawn(int(self.trained.state.step) + step)
+        return super().drawn(self.trained.step + step)
 
     def batch(self, source: data.Source, step: int) -> dict[str, Any]:
         """Images, and how far the scale has moved."""

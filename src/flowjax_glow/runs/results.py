@@ -142,7 +142,7 @@ def _neither(folder: Path) -> ValueError:
     return expected(
         f"{folder}",
         "a sweep folder (with sweep.json) or a run folder (with config.json)",
-        got="neither" if folder.is_dir() else "no such folder",
+        got="neither" if folder.is_dir() else "a file" if folder.is_file() else "no such folder",
         advice="train with flowjax-glow train, which prints where its folder lies",
     )
 

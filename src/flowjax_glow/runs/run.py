@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -12,17 +12,17 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Float
 
 from flowjax_glow import data
-from flowjax_glow.bijector import Bijector
 from flowjax_glow.combinators import Memory
 from flowjax_glow.config import glow
 from flowjax_glow.diagnostics import Monitor, drift, redraw_permutations
 from flowjax_glow.files import write_arrays, write_json
-from flowjax_glow.pixels import bin_midpoints, dequantize
+from flowjax_glow.fitting import HELD_OUT_KEY, INIT_SEED, initial_params
+from flowjax_glow.pixels import bin_midpoints
 from flowjax_glow.runs.compilation import make_room_for_programs
 from flowjax_glow.runs.experiment import NUDGE, Experiment
 from flowjax_glow.runs.folder import Status, check_starts, is_finished, open_run, summary_of
 from flowjax_glow.runs.images import check_images, note_images, source_of
-from flowjax_glow.runs.loss import HELD_OUT_KEY, BitsPerDim, redraws_permutations, training_loss
+from flowjax_glow.runs.loss import BitsPerDim, redraws_permutations, training_loss
 from flowjax_glow.runs.measure import Measurement
 from flowjax_glow.runs.processes import Locally, is_first, local_mesh, own_copy
 from flowjax_glow.runs.summary import summarize
@@ -75,13 +75,6 @@ def compiled_step(
 _drift = jax.jit(drift, static_argnums=0)
 
 
-# It runs once, so compiling it fast matters more than running it fast.
-@partial(jax.jit, static_argnums=(0, 3), compiler_options={"xla_backend_optimization_level": 0})
-def _init(flow: Bijector, key: Key, images: Pixels, n_bits: int) -> Params:
-    init_key, noise_key = jax.random.split(key)
-    return flow.init(init_key, dequantize(noise_key, images, n_bits=n_bits))
-
-
 @jax.jit
 def nudged(params: Params, key: Key) -> Params:
     """Every float parameter times ``1 + NUDGE N(0, 1)``."""
@@ -107,12 +100,11 @@ class Training:
         """The state before the first step; a function of the experiment alone."""
         experiment = self.experiment
         key = jax.random.key(experiment.seed)
-        # Steps draw batches 0, 1, ...; a seed beyond every run's keeps this batch apart from them.
         images = source.batch(
-            "train", seed=2**31 + experiment.seed, step=0, size=experiment.init_images
+            "train", seed=INIT_SEED + experiment.seed, step=0, size=experiment.init_images
         )
         flow = glow(experiment.model)
-        params = _init(flow, jax.random.fold_in(key, 0), images, experiment.n_bits)
+        params = initial_params(flow, jax.random.fold_in(key, 0), images, experiment.n_bits)
         if redraws_permutations(experiment):
             # what is evaluated is a draw like those of the batches, not the one params started on
             params = redraw_permutations(flow, params, jax.random.fold_in(key, 3))

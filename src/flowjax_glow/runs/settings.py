@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, get_args, get_origin
 
 from flowjax_glow.errors import expected
+from flowjax_glow.fields import alternatives, name_of
 from flowjax_glow.runs.experiment import Experiment
-from flowjax_glow.runs.fields import alternatives, name_of
 from flowjax_glow.scales import Scale, scale_from
 
 #: How near a misspelled name must be to one that is suggested.

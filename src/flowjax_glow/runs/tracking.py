@@ -20,6 +20,7 @@ import numpy as np
 
 from flowjax_glow.bijector import Bijector
 from flowjax_glow.density import sample_latents
+from flowjax_glow.effort import WELL
 from flowjax_glow.errors import check_choice, expected
 from flowjax_glow.files import write_atomically
 from flowjax_glow.pixels import to_pixels
@@ -130,7 +131,7 @@ def look_of(experiment: Experiment, shape: Sequence[int]) -> Look:
     return Look(key, shape, experiment.n_bits)
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(jax.jit, static_argnums=0, compiler_options=WELL)
 def _decode(flow: Bijector, params: Params, z: Latents) -> tuple[Any, Any]:
     def visit(
         bijector: Bijector, own: Params, z: Latents, x: Latents, log_det: LogDet

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 from jaxtyping import Array, Float
 
+from flowjax_glow.effort import WELL
 from flowjax_glow.errors import expected
 from flowjax_glow.training.mesh import batch_size, replicate, shard_batch
 from flowjax_glow.training.state import TrainState, averaged_params
@@ -58,7 +59,7 @@ def evaluate_state(
     }
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(jax.jit, static_argnums=0, compiler_options=WELL)
 def _total(loss: ExampleLossFn, params: Params, key: Key, batch: Batch) -> Float[Array, ""]:
     losses = loss(params, key, batch)
     if losses.shape != (batch_size(batch),):

@@ -1,13 +1,16 @@
 """Fingerprints of arrays: what a checkpoint format without checksums needs."""
 
 from collections.abc import Mapping
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Shaped, UInt32
 
+from flowjax_glow.effort import BRIEFEST
 
-@jax.jit
+
+@partial(jax.jit, compiler_options=BRIEFEST)
 def fingerprints(leaves: Mapping[str, Array]) -> dict[str, UInt32[Array, ""]]:
     """The fingerprint of every array, independent of how it is spread over devices.
 

@@ -44,6 +44,11 @@ class OptimizerConfig:
     clip_value: float | None = None
     patience: int = 1000
 
+    @classmethod
+    def recommended(cls, steps: int, learning_rate: float = 1e-3) -> "OptimizerConfig":
+        """Adam after a warm-up of 100 steps, or of a quarter of a run of fewer `steps`."""
+        return cls(learning_rate=learning_rate, warmup_steps=min(100, steps // 4))
+
     def __post_init__(self) -> None:
         check_choice("OptimizerConfig.name", self.name, tuple(_OPTIMIZERS))
         check_choice("OptimizerConfig.schedule", self.schedule, _SCHEDULES)

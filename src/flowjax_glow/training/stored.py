@@ -15,6 +15,7 @@ from jax.sharding import SingleDeviceSharding
 from jaxtyping import Array
 
 from flowjax_glow.errors import expected
+from flowjax_glow.trainable import named_leaves
 from flowjax_glow.training.fingerprints import fingerprints
 from flowjax_glow.training.mesh import data_mesh, replicated
 from flowjax_glow.training.state import TrainState
@@ -44,7 +45,7 @@ class Unusable(Exception):  # noqa: N818 - a finding about a folder, from which 
 
 def arguments_to_save(state: TrainState) -> Any:
     """What orbax is to write: the leaves, and a description to check them by."""
-    leaves, arguments = _leaves(state), import_orbax().args
+    leaves, arguments = named_leaves(state), import_orbax().args
     return arguments.Composite(
         state=arguments.StandardSave(leaves), leaves=arguments.JsonSave(_describe(leaves))
     )
@@ -105,7 +106,7 @@ def first_line(error: BaseException) -> str:
 
 
 def _read(path: Path, example: TrainState) -> TrainState:
-    orbax, wanted = import_orbax(), _leaves(example)
+    orbax, wanted = import_orbax(), named_leaves(example)
 
     def read(item: str, arguments: Any) -> Any:
         with orbax.Checkpointer(orbax.CompositeCheckpointHandler()) as reader:
@@ -140,12 +141,6 @@ def import_orbax() -> ModuleType:
         ) from error
     logging.set_verbosity(logging.ERROR)  # orbax narrates every save
     return orbax.checkpoint
-
-
-def _leaves(state: TrainState) -> dict[str, Any]:
-    """The leaves by name, such as ``params.steps.scale``: a form without any custom nodes."""
-    paths = jax.tree.leaves_with_path(state)
-    return {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in paths}
 
 
 def _describe(leaves: dict[str, Array]) -> _Description:

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from flowjax_glow.config import glow
 from flowjax_glow.errors import expected
+from flowjax_glow.model_file import abstract_params
 from flowjax_glow.runs.cost.flops import flops
 from flowjax_glow.runs.cost.residuals import residual_bytes
 from flowjax_glow.runs.cost.time import Work
@@ -44,9 +45,7 @@ class Workload:
     @cached_property
     def params(self) -> Params:
         """The shapes of the parameters."""
-        images = jax.ShapeDtypeStruct((2, *self.shape), jnp.float32)
-        flow = glow(self.experiment.model)
-        return jax.eval_shape(lambda x: flow.init(jax.random.key(0), x), images)
+        return abstract_params(glow(self.experiment.model), self.shape, "float32")
 
     @cached_property
     def state(self) -> TrainState:

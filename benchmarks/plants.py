@@ -1,0 +1,116 @@
+"""Are faults found? Each is hidden in a trained model at random, and a report must name it.
+
+    python -m benchmarks.plants RUN... --plants=20 --seed=0
+
+RUN is a run folder or a sweep folder. The plants take turns over the runs and over the kinds that a
+model can have; every fifth is two at once. One is named if the report blames its layer, for its
+kind. First every run is judged without a plant. With --rescaled every step of a model is given
+other units inside, which must change nothing. docs/diagnose.md has the results.
+"""
+
+import argparse
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from benchmarks.faults import KINDS, Plant, Planting, prepared
+from flowjax_glow.combinators import MultiScale
+from flowjax_glow.diagnostics import StabilityReport, stability_report
+from flowjax_glow.runs.images import examples
+from flowjax_glow.runs.load import Trained, trained_runs
+from flowjax_glow.types import Params
+
+#: Noise levels of the reports.
+TAUS = (0.0, 0.7, 1.0)
+
+
+class Subject(NamedTuple):
+    """A trained model that is ready for faults."""
+
+    trained: Trained
+    flow: MultiScale
+    params: Params
+
+    def report(self, params: Params, images: int, samples: int) -> StabilityReport:
+        """The fast report of the model with other parameters."""
+        return stability_report(
+            self.flow,
+            params,
+            examples(self.trained.source, images),
+            n_bits=self.trained.experiment.n_bits,
+            tier="fast",
+            samples=samples,
+            taus=TAUS,
+        )
+
+    def rescaled(self, random: np.random.Generator) -> "Subject":
+        """The same map in other units inside."""
+        planting = Planting(self.flow, self.params, self.trained.source.shape, random)
+        planting.rescale()
+        return self._replace(params=planting.params)
+
+    def planted(self, kinds: list, random: np.random.Generator) -> tuple[Params, list[Plant]]:
+        """Its parameters with faults of these kinds at random layers."""
+        planting = Planting(self.flow, self.params, self.trained.source.shape, random)
+        plants = [planting.plant(kind) for kind in kinds]
+        return planting.params, plants
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("runs", type=Path, nargs="+")
+    parser.add_argument("--plants", type=int, default=20)
+    parser.add_argument("--kind", choices=KINDS, help="of every plant, instead of each in turn")
+    parser.add_argument("--rescaled", action="store_true", help="in other units inside")
+    parser.add_argument("--images", type=int, default=64)
+    parser.add_argument("--samples", type=int, default=512)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    random = np.random.default_rng(options.seed)
+    subjects = [ready(trained) for run in options.runs for trained in trained_runs(run)]
+    if options.rescaled:
+        units = np.random.default_rng(options.seed)
+        subjects = [subject.rescaled(units) for subject in subjects]
+    for subject in subjects:
+        report = subject.report(subject.params, options.images, options.samples)
+        print(f"{subject.trained.folder.name}, no plant: {told(report)}", flush=True)
+    named, turn = [], 0
+    for number in range(options.plants):
+        subject = subjects[number % len(subjects)]
+        kinds = []
+        while len(kinds) < (2 if number % 5 == 4 else 1):
+            kind = options.kind or list(KINDS)[turn % len(KINDS)]
+            turn += 1
+            if kind != "permutation lost" or has_permutations(subject.flow):
+                kinds.append(kind)
+        params, plants = subject.planted(kinds, random)
+        report = subject.report(params, options.images, options.samples)
+        found = {(suspect.kind, suspect.layer) for suspect in report.suspects}
+        named += [plant in found for plant in plants]
+        said = "; ".join(
+            f"{plant.layer}: {plant.kind} ({'named' if plant in found else 'MISSED'})"
+            for plant in plants
+        )
+        print(f"{subject.trained.folder.name}, {said}: {told(report)}", flush=True)
+    print(f"{sum(named)} of {len(named)} faults in {options.plants} models named")
+
+
+def ready(trained: Trained) -> Subject:
+    """The same map, with places for faults."""
+    return Subject(trained, *prepared(trained.flow, trained.params, trained.source.shape))
+
+
+def has_permutations(flow: MultiScale) -> bool:
+    """Whether there are any that could be lost."""
+    return "Permutation" in repr(flow)
+
+
+def told(report: StabilityReport) -> str:
+    """The verdict and what it blames."""
+    blamed = [f"{suspect.kind} at {suspect.layer}" for suspect in report.suspects[:3]]
+    return f"{report.verdict}; {', '.join(blamed) or 'nothing to blame'}"
+
+
+if __name__ == "__main__":
+    main()

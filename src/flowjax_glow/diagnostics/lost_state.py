@@ -1,0 +1,133 @@
+"""Where images leave what a flow was trained on: state that was not saved, or started anew.
+
+Two things are seen of it, both at couplings. What reaches them has channels of mean square near 1,
+and from one coupling to the next about as near. And their nets foresee a part of what they move:
+the shift is correlated with it, by 0.1 to 0.7 in trained models. Channels in another order are
+foreseen no more, from the first coupling behind on.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from flowjax_glow.bijector import Bijector
+from flowjax_glow.diagnostics.passing import passing
+from flowjax_glow.diagnostics.table import Result, short
+from flowjax_glow.types import Image, Params
+from flowjax_glow.walk import flatten_records
+
+#: What reaches a coupling jumps where its channels' mean squares are off 1 by so many times as much
+#: as at the coupling before, in the same level. An actnorm in other units changes nothing if the
+#: matrix behind it undoes them. In 42 trained models it was at most 1.62.
+JUMP = 2.0
+
+#: Where images are off 1 by more than this already, they are off all the way.
+LOST_ALREADY = 5.0
+
+#: Couplings foresee no more where the median correlation of four falls below this fraction of that
+#: of the four before.
+FALL = 0.2
+
+#: Of four couplings, the median correlation that is enough to tell a fall from chance.
+FORESEEN = 0.1
+
+_WINDOW = 4
+
+
+@dataclass(frozen=True, eq=False)
+class OnTheWay(Result):
+    """What images are to every coupling, in the order of encoding, with what lies between.
+
+    Attributes:
+        layer: the name of every sub-layer.
+        off: of what reaches a coupling, the factor between the mean squares of its channels and 1,
+            in the geometric mean; NaN of other sub-layers.
+        foreseen: the correlation of minus a coupling's shift with what it moves.
+    """
+
+    title = "What images are to couplings"
+
+    layer: np.ndarray
+    off: np.ndarray
+    foreseen: np.ndarray
+
+
+class Lost(NamedTuple):
+    """Where state seems lost.
+
+    Attributes:
+        layer: an actnorm, a permutation, or the coupling itself.
+        behind: sub-layers before it that would explain it if they were broken.
+        reason: what tells so.
+    """
+
+    layer: str
+    behind: Sequence[str]
+    reason: str
+
+
+def on_the_way(flow: Bijector, params: Params, x: Image) -> OnTheWay:
+    """What a batch of images is to every coupling."""
+    records, _ = jax.device_get(passing(flow, params, x))
+    rows, reached = [], None
+    for name, _, record in reversed(list(flatten_records(flow, records))):
+        off, foreseen = np.nan, np.nan
+        if record.foreseen is not None and reached is not None:
+            with np.errstate(divide="ignore"):
+                logs = np.log(np.asarray(reached.mean_square, np.float64))
+            off, foreseen = float(np.exp(np.abs(logs).mean())), float(record.foreseen)
+        rows.append((name, off, foreseen))
+        reached = record.given
+    return OnTheWay(*(np.array(column) for column in zip(*rows, strict=True)))
+
+
+def lost(seen: OnTheWay) -> Iterator[Lost]:
+    """The sub-layers whose state seems lost: where images jump, then where nets forget."""
+    names = [str(name) for name in seen.layer]
+    for before, place, ratio in _jumps(names, seen.off):
+        reason = (
+            f"at {names[place]} the mean squares of channels are off 1 by {short(ratio)} times as "
+            "much as at the coupling before: state was lost"
+        )
+        yield Lost(_between(names, before, place, "ActNorm"), names[before:place], reason)
+    for before, place, was, now in _falls(seen.foreseen):
+        reason = (
+            f"from {names[place]} on nets do not foresee what they move any more: the correlation "
+            f"falls from {short(was)} to {short(now)}; state was lost"
+        )
+        yield Lost(_between(names, before, place, "Permutation"), names[: before + 1], reason)
+        return  # none behind knows any more
+
+
+def _between(names: Sequence[str], before: int, place: int, kind: str) -> str:
+    """The sub-layer of a kind between two couplings; where there is none, the second."""
+    between = names[before + 1 : place]
+    return next((name for name in between if name.endswith(kind)), names[place])
+
+
+def _jumps(names: Sequence[str], off: np.ndarray) -> Iterator[tuple[int, int, float]]:
+    """Couplings that images reach off by far more than the one before in the same level.
+
+    Where that was far off already, all that follow are.
+    """
+    places = np.flatnonzero(~np.isnan(off)).tolist()
+    for before, place in pairwise(places):
+        ratio = float(off[place] / off[before])
+        same_level = names[before].split("/")[0] == names[place].split("/")[0]
+        if same_level and off[before] < LOST_ALREADY and ratio > JUMP:
+            yield before, place, ratio
+
+
+def _falls(foreseen: np.ndarray) -> Iterator[tuple[int, int, float, float]]:
+    """Couplings from which on those that follow foresee far less than those before."""
+    places = np.flatnonzero(~np.isnan(foreseen)).tolist()
+    values = foreseen[places]
+    for index in range(1, len(values) - 2):
+        was = float(np.median(values[max(0, index - _WINDOW) : index]))
+        now = float(np.median(values[index : index + _WINDOW]))
+        if was > FORESEEN and now < FALL * was and values[index] < was / 2:
+            yield places[index - 1], places[index], was, now

@@ -1,0 +1,295 @@
+"""A trained flow in one hand: what it is built from, its parameters, and what its images are."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Array, Float
+
+from flowjax_glow.bijector import Bijector
+from flowjax_glow.card import card
+from flowjax_glow.config import GlowConfig, glow
+from flowjax_glow.density import (
+    bits_per_dim,
+    check_no_pixels,
+    decode,
+    encode,
+    freeze,
+    images_dtype,
+    log_prob,
+    sample_pixels,
+)
+from flowjax_glow.errors import check_choice, check_count, expected
+from flowjax_glow.model_file import Header, read_model_file, write_model_file
+from flowjax_glow.types import Key, Latents, Params, Pixels
+
+#: Examples per compiled call.
+CHUNK = 64
+
+_log_prob = jax.jit(log_prob, static_argnums=0)
+_bits_per_dim = jax.jit(bits_per_dim, static_argnums=0, static_argnames="n_bits")
+_encode = jax.jit(encode, static_argnums=0, static_argnames="n_bits")
+_decode = jax.jit(decode, static_argnums=0, static_argnames="n_bits")
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A flow with its parameters, the bits and the shape of its images, and how it was trained.
+
+    The methods mean what the functions of `flowjax_glow` of these names mean, take any number of
+    images, and return NumPy arrays. Each compiles itself, once for all models of the same flow.
+    Images pass in chunks of 64, and what is left over is padded to a power of two with copies of
+    its last image, so there are at most seven programs, whatever the numbers of images. Parameters
+    go to the device when the model is made, and what depends on them alone is computed once.
+
+    Attributes:
+        definition: a configuration, or any other flow. One without a configuration cannot be saved.
+        params: of the flow.
+        event_shape: of one image, (height, width, channels).
+        n_bits: of the images.
+        record: what is known of the training, as JSON; `fit` and `flowjax-glow export` write it.
+        verdict: what `flowjax-glow diagnose` said of the inverse, as JSON; None if nobody asked.
+
+    Raises:
+        ValueError: if `n_bits` is not 1 to 8, or `event_shape` no shape of an image.
+    """
+
+    definition: GlowConfig | Bijector
+    params: Params = field(repr=False)
+    event_shape: tuple[int, ...]
+    n_bits: int = 8
+    record: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    verdict: Mapping[str, Any] | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        check_choice("Model.n_bits", self.n_bits, tuple(range(1, 9)))
+        object.__setattr__(self, "event_shape", tuple(self.event_shape))
+        if len(self.event_shape) != 3:
+            raise expected(
+                "Model.event_shape",
+                "(height, width, channels)",
+                got=self.event_shape,
+                advice="give the shape of one image",
+            )
+        for side in self.event_shape:
+            check_count("Model.event_shape", side)
+        object.__setattr__(self, "params", jax.device_put(self.params))
+
+    @cached_property
+    def flow(self) -> Bijector:
+        """The flow."""
+        made = self.definition
+        return made if isinstance(made, Bijector) else glow(made)
+
+    @property
+    def config(self) -> GlowConfig:
+        """What the flow is built from.
+
+        Raises:
+            ValueError: if it is not built from a configuration.
+        """
+        if not isinstance(self.definition, GlowConfig):
+            raise expected(
+                "Model.config",
+                "a model that is built from a GlowConfig",
+                got=f"a {type(self.definition).__name__}",
+                advice="keep the parameters of a flow of your own yourself",
+            )
+        return self.definition
+
+    def log_prob(self, x: Float[Array | np.ndarray, "batch ..."]) -> Float[np.ndarray, " batch"]:
+        """The log-likelihood of floats in [-0.5, 0.5), in nats, as `flowjax_glow.log_prob`.
+
+        Raises:
+            ValueError: if `x` has another shape than the model's images, or looks like pixels.
+        """
+        x = np.asarray(x)
+        self._check_shape("Model.log_prob", x.shape)
+        check_no_pixels("Model.log_prob", x)
+        return _in_chunks(lambda _, part: _log_prob(self.flow, self._frozen, part), x)
+
+    def bits_per_dim(self, images: Pixels, key: Key | int = 0) -> Float[np.ndarray, " batch"]:
+        """The bits/dim of uint8 images, as `flowjax_glow.bits_per_dim`; their mean is the loss.
+
+        Args:
+            images: (batch, height, width, channels), reduced to the model's bits.
+            key: of the noise within the bins, or a seed; chunk i draws from ``fold_in(key, i)``.
+
+        Raises:
+            ValueError: if the images are not uint8, or have another shape than the model's.
+        """
+        self._check_images("Model.bits_per_dim", images)
+        start = _as_key(key)
+
+        def run(index: int, part: np.ndarray) -> Any:
+            chunk_key = jax.random.fold_in(start, index)
+            return _bits_per_dim(self.flow, self._frozen, chunk_key, part, n_bits=self.n_bits)
+
+        return _in_chunks(run, images)
+
+    def sample(
+        self, count: int, key: Key | int = 0, *, temperature: float | Sequence[float] = 1.0
+    ) -> Pixels:
+        """`count` uint8 images, as `flowjax_glow.sample_pixels`.
+
+        Args:
+            count: of images; with the same key more of them begin with the same ones.
+            key: of the noise, or a seed.
+            temperature: of the noise: one number, or one per latent, finest level first.
+
+        Raises:
+            ValueError: if `count` is not a whole number above 0.
+        """
+        check_count("Model.sample.count", count)
+        return sample_pixels(
+            self.flow,
+            self.params,
+            _as_key(key),
+            count,
+            self.event_shape,
+            temperature=temperature,
+            n_bits=self.n_bits,
+            chunk=min(CHUNK, _power_of_two(count)),
+        )
+
+    def encode(self, images: Pixels) -> Latents:
+        """The latents of uint8 images, all levels, as `flowjax_glow.encode`.
+
+        Raises:
+            ValueError: if the images are not uint8, or have another shape than the model's.
+        """
+        self._check_images("Model.encode", images)
+
+        def run(_: int, part: np.ndarray) -> Any:
+            return _encode(self.flow, self._frozen, part, n_bits=self.n_bits)
+
+        return _in_chunks(run, images)
+
+    def decode(self, latents: Latents) -> Pixels:
+        """The uint8 images of latents; of those of `encode` the images, reduced to the bits.
+
+        Raises:
+            ValueError: if they are not as `encode` gives them.
+        """
+        self._check_latents(latents)
+
+        def run(_: int, part: Any) -> Any:
+            return _decode(self.flow, self._frozen, part, n_bits=self.n_bits)
+
+        return _in_chunks(run, latents)
+
+    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+        """Writes everything into one file, as a whole or not at all (docs/models.md).
+
+        Raises:
+            ValueError: if the file exists, unless told to `overwrite`; if the flow is not built
+                from a configuration and scales of this library.
+            OSError: if the file cannot be written.
+        """
+        write_model_file(path, self._header, self.params, overwrite=overwrite)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> "Model":
+        """The model in a file; nothing else is needed, neither its data nor the training.
+
+        Raises:
+            ValueError: if it is no such file, or a damaged one, or of a newer version.
+            OSError: if it cannot be opened.
+        """
+        header, params = read_model_file(path)
+        return cls(
+            header.config, params, header.event_shape, header.n_bits, header.record, header.verdict
+        )
+
+    def card(self, file: str = "model.safetensors") -> str:
+        """A model card in Markdown, as the Hugging Face hub reads it; the license is left to you.
+
+        Args:
+            file: what the card calls the model's file.
+        """
+        leaves = jax.tree.leaves(self.params)
+        return card(self._header, sum(leaf.size for leaf in leaves), file)
+
+    @property
+    def _header(self) -> Header:
+        return Header(self.config, self.event_shape, self.n_bits, self.record, self.verdict)
+
+    @cached_property
+    def _frozen(self) -> Params:
+        return freeze(self.flow, self.params)
+
+    @cached_property
+    def _latents(self) -> Any:
+        """The shapes of the latents of one image."""
+        shape, dtype = (1, *self.event_shape), images_dtype(self.params)
+        images = jax.ShapeDtypeStruct(shape, dtype)
+        return jax.eval_shape(self.flow.forward, self.params, images)[0]
+
+    def _check_images(self, where: str, images: Any) -> None:
+        if np.dtype(getattr(images, "dtype", object)) != np.uint8:
+            raise expected(
+                where,
+                "uint8 images",
+                got=getattr(images, "dtype", type(images).__name__),
+                advice="scale them to 0 ... 255; for floats there is log_prob",
+            )
+        self._check_shape(where, np.shape(images))
+
+    def _check_shape(self, where: str, shape: Sequence[int]) -> None:
+        if tuple(shape[1:]) != self.event_shape or not shape:
+            sides = ", ".join(map(str, self.event_shape))
+            raise expected(
+                where,
+                f"images of the model's shape, (batch, {sides})",
+                got=f"shape {tuple(shape)}",
+                advice="add the batch axis, x[None], for a single image; crop or resize others",
+            )
+
+    def _check_latents(self, latents: Any) -> None:
+        wanted = jax.tree.map(lambda leaf: leaf.shape[1:], self._latents)
+        found = jax.tree.map(lambda leaf: np.shape(leaf)[1:], latents)
+        if wanted != found or len({np.shape(leaf)[:1] for leaf in jax.tree.leaves(latents)}) != 1:
+            raise expected(
+                "Model.decode",
+                f"latents as of encode, with a batch axis before {wanted}",
+                got=f"{jax.tree.map(np.shape, latents)}",
+                advice="change the values of those that encode gives, not their shapes",
+            )
+
+
+def _as_key(key: Key | int) -> Key:
+    return jax.random.key(key) if isinstance(key, int) else key
+
+
+def _in_chunks(run: Callable[[int, Any], Any], batch: Any) -> Any:
+    """``run(index, chunk)`` for every chunk of the arrays in `batch`, joined on the host.
+
+    While one chunk is copied to the host the next is computed.
+    """
+    # from the host, or every number of images would compile a slice and a padding of its own
+    batch = jax.tree.map(np.asarray, batch)
+    count = len(jax.tree.leaves(batch)[0])
+    waiting, done = None, []
+    for index, start in enumerate(range(0, max(count, 1), CHUNK)):
+        part = jax.tree.map(lambda array: _padded(array[start : start + CHUNK]), batch)  # noqa: B023
+        made = run(index, part)
+        if waiting is not None:
+            done.append(jax.device_get(waiting))
+        waiting = made
+    done.append(jax.device_get(waiting))
+    return jax.tree.map(lambda *parts: np.concatenate(parts)[:count], *done)
+
+
+def _padded(array: np.ndarray) -> np.ndarray:
+    """As many rows as the next power of two, of which the last are copies; none stay none."""
+    missing = _power_of_two(len(array)) - len(array)
+    return np.concatenate([array, np.repeat(array[-1:], missing, axis=0)]) if missing else array
+
+
+def _power_of_two(count: int) -> int:
+    """The least that is not below `count`; 0 for 0."""
+    return 1 << (count - 1).bit_length() if count else 0
