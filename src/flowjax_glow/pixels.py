@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from flowjax_glow.errors import expected
-from flowjax_glow.types import Image, Key, Pixels
+from flowjax_glow.types import Event, Examples, Image, Key, Pixels
 
 
 def dequantize(key: Key, images: Pixels, *, n_bits: int = 8, dtype: Any = jnp.float32) -> Image:
@@ -23,6 +23,13 @@ def dequantize(key: Key, images: Pixels, *, n_bits: int = 8, dtype: Any = jnp.fl
 def bin_midpoints(images: Pixels, *, n_bits: int = 8, dtype: Any = jnp.float32) -> Image:
     """`dequantize` with u = 1/2."""
     return _place(images, jnp.asarray(0.5, dtype), n_bits)
+
+
+def as_events(examples: Examples, *, n_bits: int = 8, dtype: Any = jnp.float32) -> Event:
+    """What a flow reads: uint8 images at the midpoints of their bins, float events as they are."""
+    if jnp.issubdtype(examples.dtype, jnp.floating):
+        return jnp.asarray(examples, dtype)
+    return bin_midpoints(examples, n_bits=n_bits, dtype=dtype)
 
 
 def quantize(x: Image, *, n_bits: int = 8) -> Image:

@@ -16,6 +16,9 @@ Image: TypeAlias = Float[Array, "batch _ _ _"]
 #: A batch of quantized images, NHWC, as data sets store them: of NumPy or of JAX.
 Pixels: TypeAlias = UInt8[Array | np.ndarray, "batch height width channels"]
 
+#: A batch as data have it: uint8 images, or float events of any shape; of NumPy or of JAX.
+Examples: TypeAlias = Pixels | Float[Array | np.ndarray, "batch *_ _"]
+
 if TYPE_CHECKING:  # a strict type checker does not know what jaxtyping's trees are
     Tree: TypeAlias = Any
     Latents: TypeAlias = Any

@@ -25,7 +25,7 @@ from flowjax_glow.diagnostics.trace import Observation, only_observe
 from flowjax_glow.errors import check_choice
 from flowjax_glow.pixels import bin_midpoints
 from flowjax_glow.rebuild import with_memory
-from flowjax_glow.types import Image, Latents, Params, PerExample, Pixels
+from flowjax_glow.types import Event, Latents, Params, PerExample, Pixels
 from flowjax_glow.walk import flatten_records, walk_inverse
 
 Region = Literal["cube", "ball"]
@@ -196,7 +196,7 @@ def _scaled(tree: Any, factor: PerExample) -> Any:
     return jax.tree.map(lambda a: a * factor.reshape(-1, *[1] * (a.ndim - 1)), tree)
 
 
-def _into_cube(start: Image, size: jax.Array, point: Image) -> Image:
+def _into_cube(start: Event, size: jax.Array, point: Event) -> Event:
     """The nearest point whose values stay in their bins."""
     return jnp.clip(point, start - 0.999 * size, start + 0.999 * size)
 

@@ -52,7 +52,7 @@ from flowjax_glow.diagnostics.table import Result
 from flowjax_glow.diagnostics.thresholds import LIMIT
 from flowjax_glow.nets import CouplingNet
 from flowjax_glow.numerics import LOG_SCALE_FACTOR
-from flowjax_glow.types import Image, Latents, LogDet, Params
+from flowjax_glow.types import Event, Latents, LogDet, Params
 from flowjax_glow.walk import flatten_records, walk_inverse
 
 LogGain = Float[Array, ""]
@@ -95,7 +95,7 @@ class Certificate(Result):
         return sums
 
 
-def certificate(flow: Bijector, params: Params, x: Image, *, box: float = LIMIT) -> Certificate:
+def certificate(flow: Bijector, params: Params, x: Event, *, box: float = LIMIT) -> Certificate:
     """Bounds for all latents that keep activations of the inverse within ``[-box, box]``.
 
     Args:
@@ -110,7 +110,7 @@ def certificate(flow: Bijector, params: Params, x: Image, *, box: float = LIMIT)
 
 
 @partial(jax.jit, static_argnums=0)
-def _bounds(flow: Bijector, params: Params, x: Image, box: Array) -> Any:
+def _bounds(flow: Bijector, params: Params, x: Event, box: Array) -> Any:
     def visit(
         bijector: Bijector, own: Params, z: Latents, x: Latents, log_det: LogDet
     ) -> tuple[Latents, LogGain]:

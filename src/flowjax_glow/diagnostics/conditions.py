@@ -9,7 +9,7 @@ from jaxtyping import Float
 from flowjax_glow.bijector import Bijector
 from flowjax_glow.diagnostics.passing import Passing, passing
 from flowjax_glow.diagnostics.table import Result
-from flowjax_glow.types import Image, Params
+from flowjax_glow.types import Event, Params
 from flowjax_glow.walk import flatten_records
 
 #: Rounds of scaling rows and columns to length 1.
@@ -40,7 +40,7 @@ class Conditions(Result):
     smallest: np.ndarray
 
 
-def conditions(flow: Bijector, params: Params, x: Image) -> Conditions:
+def conditions(flow: Bijector, params: Params, x: Event) -> Conditions:
     """The condition of every sub-layer on the way of a batch of images."""
     records, _ = jax.device_get(passing(flow, params, x))
     rows = [(name, *_row(record)) for name, _, record in flatten_records(flow, records)]

@@ -11,8 +11,9 @@ from jaxtyping import Bool, Float
 from flowjax_glow.bijector import Bijector
 from flowjax_glow.diagnostics.chunks import CHUNK, in_chunks
 from flowjax_glow.diagnostics.precision import inverse, inverse_in_float64, widened
+from flowjax_glow.numerics import per_example
 from flowjax_glow.rebuild import with_memory
-from flowjax_glow.types import Image, Latents, Params
+from flowjax_glow.types import Event, Latents, Params
 
 #: What the first-order estimate is multiplied by. In trained models the estimate was within a few
 #: percent of the error (docs/diagnose.md); the factor is for inverses that bend over the error.
@@ -71,8 +72,9 @@ def decode_with_error(
 def _decode(flow: Bijector, params: Params, factor: float, host: Any) -> tuple[Any, ...]:
     z = jax.tree.map(jnp.asarray, host)
     x = np.asarray(inverse(flow, params, z))
-    finite = np.all(np.isfinite(x), axis=(1, 2, 3))
-    safe = np.where(finite[:, None, None, None], x, np.float32(0))
+    axes = tuple(range(1, x.ndim))
+    finite = np.all(np.isfinite(x), axis=axes)
+    safe = np.where(np.expand_dims(finite, axes), x, np.float32(0))
     residual, direction = _residual(flow, params, z, safe)
     gain = np.asarray(_gain(flow, params, z, direction), np.float64)
     with np.errstate(invalid="ignore", over="ignore"):
@@ -80,14 +82,14 @@ def _decode(flow: Bijector, params: Params, factor: float, host: Any) -> tuple[A
     overflows = np.zeros(len(x), bool)
     if not finite.all():
         exact = inverse_in_float64(flow, params, z).x
-        overflows = ~np.all(np.isfinite(exact), axis=(1, 2, 3))
+        overflows = ~np.all(np.isfinite(exact), axis=axes)
     known = finite & np.isfinite(error)
     return (
         x,
         np.where(known, error, np.inf),
         np.where(finite, residual, np.inf),
         np.where(np.isfinite(gain), gain, np.inf),
-        np.mean(~(np.abs(x) <= _EDGE), axis=(1, 2, 3)),
+        np.mean(~(np.abs(x) <= _EDGE), axis=axes),
         overflows,
     )
 
@@ -104,13 +106,15 @@ def _residual(
 
 
 @partial(jax.jit, static_argnums=0)
-def _residual_in_float64(flow: Bijector, params: Params, z: Latents, x: Image) -> tuple:
+def _residual_in_float64(flow: Bijector, params: Params, z: Latents, x: Event) -> tuple:
     back, _ = flow.forward(params, x)
     residual = jax.tree.map(jnp.subtract, back, z)
     squares = [jnp.square(leaf).reshape(len(x), -1).sum(1) for leaf in jax.tree.leaves(residual)]
     size = jnp.sqrt(jnp.stack(squares).sum(0))
-    safe = jnp.where(size > 0, size, 1.0)[:, None, None, None]
-    return size, jax.tree.map(lambda leaf: (leaf / safe).astype(jnp.float32), residual)
+    safe = jnp.where(size > 0, size, 1.0)
+    return size, jax.tree.map(
+        lambda leaf: (leaf / per_example(safe, leaf)).astype(jnp.float32), residual
+    )
 
 
 @partial(jax.jit, static_argnums=0)

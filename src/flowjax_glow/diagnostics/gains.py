@@ -22,7 +22,7 @@ from flowjax_glow.diagnostics.linear import (
 from flowjax_glow.diagnostics.table import Result, worst
 from flowjax_glow.errors import expected
 from flowjax_glow.rebuild import with_memory
-from flowjax_glow.types import Image, Key, Params, PerExample
+from flowjax_glow.types import Event, Key, Params, PerExample
 
 #: Distances of the neighbors, in units of the images, which span [-0.5, 0.5).
 DISTANCES = (1e-3, 1e-2, 1e-1)
@@ -67,7 +67,7 @@ class SingularValues(Result):
 
 
 def singular_values(
-    flow: Bijector, params: Params, x: Image, *, seed: int = 0, chunk: int = CHUNK
+    flow: Bijector, params: Params, x: Event, *, seed: int = 0, chunk: int = CHUNK
 ) -> SingularValues:
     """Power iteration with products of J and J^T at every image of `x`, as floats.
 
@@ -91,7 +91,7 @@ def singular_values(
 
 
 @partial(jax.jit, static_argnums=0)
-def _extremes(flow: Bijector, params: Params, x: Image, key: jax.Array) -> tuple[Stretch, Stretch]:
+def _extremes(flow: Bijector, params: Params, x: Event, key: jax.Array) -> tuple[Stretch, Stretch]:
     """Of `forward` and of `inverse`; the directions stay behind."""
     z, _ = flow.forward(params, x)
     return (
@@ -126,7 +126,7 @@ class BiLipschitz(Result):
     inverse: np.ndarray
 
 
-def bi_lipschitz(flow: Bijector, params: Params, x: Image, *, seed: int = 0) -> BiLipschitz:
+def bi_lipschitz(flow: Bijector, params: Params, x: Event, *, seed: int = 0) -> BiLipschitz:
     """Pairs of images, of images with neighbors, and of samples with neighbors in latent space.
 
     Raises:
@@ -145,7 +145,7 @@ def bi_lipschitz(flow: Bijector, params: Params, x: Image, *, seed: int = 0) -> 
 
 
 @partial(jax.jit, static_argnums=0)
-def _of_pairs(flow: Bijector, params: Params, x: Image, y: Image) -> tuple[PerExample, PerExample]:
+def _of_pairs(flow: Bijector, params: Params, x: Event, y: Event) -> tuple[PerExample, PerExample]:
     """``|F(x) - F(y)| / |x - y|`` and its reciprocal."""
     (at_x, _), (at_y, _) = flow.forward(params, x), flow.forward(params, y)
     far, near = norm(jax.tree.map(jnp.subtract, at_x, at_y)), norm(x - y)
@@ -154,7 +154,7 @@ def _of_pairs(flow: Bijector, params: Params, x: Image, y: Image) -> tuple[PerEx
 
 @partial(jax.jit, static_argnums=0)
 def _neighbors(
-    flow: Bijector, params: Params, x: Image, key: jax.Array, distance: jax.Array
+    flow: Bijector, params: Params, x: Event, key: jax.Array, distance: jax.Array
 ) -> tuple[tuple[PerExample, PerExample], tuple[PerExample, PerExample]]:
     """Ratios for steps of one length in a random direction, in image space and in latent space."""
     step = distance * normalized(noise_like(key, x))
@@ -170,7 +170,7 @@ def _neighbors(
 
 
 def finite_difference_penalty(
-    flow: Bijector, params: Params, key: Key, x: Image, *, step: float = STEP
+    flow: Bijector, params: Params, key: Key, x: Event, *, step: float = STEP
 ) -> tuple[PerExample, PerExample]:
     r"""``|(F(x + e v) - F(x)) / e|^2`` and the same of ``F^-1`` at ``z = F(x)``, per example.
 

@@ -14,7 +14,7 @@ from flowjax_glow.density import log_prob
 from flowjax_glow.diagnostics.table import Result
 from flowjax_glow.rebuild import with_memory
 from flowjax_glow.trainable import merge, trainable
-from flowjax_glow.types import Image, Params
+from flowjax_glow.types import Event, Params
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +34,7 @@ class GradientFidelity(Result):
     relative_error: np.ndarray
 
 
-def gradient_fidelity(flow: Bijector, params: Params, x: Image) -> GradientFidelity:
+def gradient_fidelity(flow: Bijector, params: Params, x: Event) -> GradientFidelity:
     """Compares the gradients of ``mean(log_prob)`` under ``memory="invert"`` and ``"remat"``.
 
     Both policies are set here, whichever `flow` has. It takes the memory of a ``"remat"`` step.
@@ -46,7 +46,7 @@ def gradient_fidelity(flow: Bijector, params: Params, x: Image) -> GradientFidel
 
 
 @partial(jax.jit, static_argnums=0)
-def _gradient(flow: Bijector, params: Params, x: Image) -> Params:
+def _gradient(flow: Bijector, params: Params, x: Event) -> Params:
     def mean_log_prob(values: Params) -> Float[Array, ""]:
         return log_prob(flow, merge(params, values), x).mean()
 
@@ -68,7 +68,7 @@ def _flat(gradient: Params) -> Float[Array, " parameters"]:
     return jnp.concatenate([leaf.ravel() for leaf in jax.tree.leaves(gradient)])
 
 
-def drift(flow: MultiScale, params: Params, x: Image) -> Float[Array, " levels"]:
+def drift(flow: MultiScale, params: Params, x: Event) -> Float[Array, " levels"]:
     r"""``|f_l^-1(f_l(x_l)) - x_l| / |x_l|`` over the batch, for every level l, finest first.
 
     ``x_l`` is what reaches level l when the images `x` are encoded. Backpropagation by inversion
@@ -85,6 +85,6 @@ def drift(flow: MultiScale, params: Params, x: Image) -> Float[Array, " levels"]
     return jnp.stack(errors)
 
 
-def _relative_error(level: Bijector, own: Params, z: Image, x: Image) -> Float[Array, ""]:
+def _relative_error(level: Bijector, own: Params, z: Event, x: Event) -> Float[Array, ""]:
     back, _ = level.inverse(own, z)
     return jnp.linalg.norm((back - x).ravel()) / jnp.linalg.norm(x.ravel())

@@ -29,7 +29,7 @@ from flowjax_glow.diagnostics.trace import Observation, known, observe
 from flowjax_glow.effort import fitting
 from flowjax_glow.numerics import event_size, sum_events
 from flowjax_glow.trainable import trainable
-from flowjax_glow.types import Image, Latents, LogDet, Params, PerExample
+from flowjax_glow.types import Event, Latents, LogDet, Params, PerExample
 from flowjax_glow.walk import flatten_records, walk_inverse
 
 #: Bins of log s: 2.5 % wide, from e^-40, next to the smallest float32, to e^10. NaN falls into the
@@ -335,7 +335,7 @@ def _stretch_terms(
     )
     reciprocal = jnp.exp(-log_scale)
 
-    def term(restored: Callable[[Image], Image], value: Image, change: Image) -> PerExample:
+    def term(restored: Callable[[Event], Event], value: Event, change: Event) -> PerExample:
         return norm(directional(restored, value, change)[1])
 
     return StretchRecord(

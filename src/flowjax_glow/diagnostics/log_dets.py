@@ -14,7 +14,7 @@ from flowjax_glow.diagnostics.linear import flatten
 from flowjax_glow.diagnostics.table import Result, worst
 from flowjax_glow.effort import BRIEFEST
 from flowjax_glow.errors import expected
-from flowjax_glow.types import Image, Latents, LogDet, Params
+from flowjax_glow.types import Event, Latents, LogDet, Params
 from flowjax_glow.walk import flatten_records, walk_forward
 
 #: The most dimensions of a Jacobian that is written out.
@@ -37,7 +37,7 @@ class LogDetChecks(Result):
     error: np.ndarray
 
 
-def check_log_dets(flow: Bijector, params: Params, x: Image) -> LogDetChecks:
+def check_log_dets(flow: Bijector, params: Params, x: Event) -> LogDetChecks:
     """Compares every sub-layer's log-det with ``slogdet`` of its Jacobian by automatic derivatives.
 
     Args:
@@ -63,7 +63,7 @@ def check_log_dets(flow: Bijector, params: Params, x: Image) -> LogDetChecks:
 
 
 @partial(jax.jit, static_argnums=0, compiler_options=BRIEFEST)
-def _walk(flow: Bijector, params: Params, x: Image) -> Any:
+def _walk(flow: Bijector, params: Params, x: Event) -> Any:
     def visit(
         bijector: Bijector, own: Params, x: Latents, z: Latents, log_det: LogDet
     ) -> tuple[Latents, jax.Array]:
@@ -87,8 +87,13 @@ def _jacobian(bijector: Bijector, own: Params, one: Latents) -> jax.Array:
     return flatten(rows)
 
 
-def smallest_crop(flow: Bijector, params: Params, x: Image) -> Image | None:
-    """The smallest square corner of `x` that `flow` takes; None if none is small enough."""
+def smallest_crop(flow: Bijector, params: Params, x: Event) -> Event | None:
+    """The smallest square corner of `x` that `flow` takes; None if none is small enough.
+
+    Of events that are no images, the whole of them.
+    """
+    if x.ndim != 4:
+        return x if x[0].size <= MAX_DIMENSIONS else None
     _, height, width, channels = x.shape
     for size in (1, 2, 4, 8, 16):
         if size > min(height, width) or size * size * channels > MAX_DIMENSIONS:

@@ -17,7 +17,7 @@ import numpy as np
 from flowjax_glow.bijector import Bijector
 from flowjax_glow.diagnostics.passing import passing
 from flowjax_glow.diagnostics.table import Result, short
-from flowjax_glow.types import Image, Params
+from flowjax_glow.types import Event, Params
 from flowjax_glow.walk import flatten_records
 
 #: What reaches a coupling jumps where its channels' mean squares are off 1 by so many times as much
@@ -70,7 +70,7 @@ class Lost(NamedTuple):
     reason: str
 
 
-def on_the_way(flow: Bijector, params: Params, x: Image) -> OnTheWay:
+def on_the_way(flow: Bijector, params: Params, x: Event) -> OnTheWay:
     """What a batch of images is to every coupling."""
     records, _ = jax.device_get(passing(flow, params, x))
     rows, reached = [], None

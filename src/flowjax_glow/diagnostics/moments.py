@@ -15,7 +15,7 @@ from flowjax_glow.bijectors import ActNorm
 from flowjax_glow.diagnostics.chunks import CHUNK, in_chunks
 from flowjax_glow.diagnostics.passing import passing
 from flowjax_glow.diagnostics.table import Result
-from flowjax_glow.types import Image, Params
+from flowjax_glow.types import Event, Params
 from flowjax_glow.walk import flatten_records
 
 #: An actnorm is off what it was trained on where its channels' mean squares are off 1 by more than
@@ -61,7 +61,7 @@ class DataMoments(Result):
         return str(self.layer[beyond[0] if beyond.size else off.argmax()])
 
 
-def data_moments(flow: Bijector, params: Params, x: Image) -> DataMoments:
+def data_moments(flow: Bijector, params: Params, x: Event) -> DataMoments:
     """The moments of a batch of images at the midpoints of their bins, or dequantized."""
     records, latents = jax.device_get(passing(flow, params, x))
     rows = [
@@ -80,7 +80,7 @@ def data_moments(flow: Bijector, params: Params, x: Image) -> DataMoments:
 
 
 def largest_on_images(
-    flow: Bijector, params: Params, x: Image, *, chunk: int = CHUNK
+    flow: Bijector, params: Params, x: Event, *, chunk: int = CHUNK
 ) -> Float[np.ndarray, " layers"]:
     """The largest absolute activation of images before every sub-layer, in the order of generation.
 

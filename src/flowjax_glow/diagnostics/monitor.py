@@ -19,7 +19,7 @@ from flowjax_glow.diagnostics.trace import inverse_with_extremes
 from flowjax_glow.effort import WELL
 from flowjax_glow.errors import check_count
 from flowjax_glow.pixels import bin_midpoints
-from flowjax_glow.types import Image, Params, Pixels
+from flowjax_glow.types import Event, Params, Pixels
 
 #: Where an inverse is gone. The last is no ratio to images, as the stability report has it, so that
 #: a look stays cheap.
@@ -145,7 +145,7 @@ def _reaches(series: list[tuple[int, float]], limit: float) -> float:
 
 @partial(jax.jit, static_argnums=(0, 4, 5), compiler_options=WELL)
 def _measure(
-    flow: Bijector, params: Params, x: Image, key: jax.Array, shape: tuple[int, ...], n_bits: int
+    flow: Bijector, params: Params, x: Event, key: jax.Array, shape: tuple[int, ...], n_bits: int
 ) -> dict[str, Float[Array, ""]]:
     codes, _ = flow.forward(params, x)
     noise = sample_latents(flow, params, key, shape)

@@ -12,7 +12,7 @@ from flowjax_glow.bijectors import AffineCoupling, LearnedPrior, Split
 from flowjax_glow.channels import ChannelAffine, halves
 from flowjax_glow.diagnostics.linear import flatten, sizes
 from flowjax_glow.effort import fitting
-from flowjax_glow.types import Image, Latents, LogDet, Params, Tree
+from flowjax_glow.types import Event, Latents, LogDet, Params, Tree
 from flowjax_glow.walk import log_scale, walk_forward
 
 #: In records: of JAX within the walk, of NumPy once it is over.
@@ -46,7 +46,7 @@ class Passing(NamedTuple):
 
 
 @fitting
-def passing(flow: Bijector, params: Params, x: Image) -> tuple[Tree, list[Moments]]:
+def passing(flow: Bijector, params: Params, x: Event) -> tuple[Tree, list[Moments]]:
     """The records of a walk, and the moments of the latents, finest first."""
 
     def visit(

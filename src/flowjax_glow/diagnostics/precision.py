@@ -16,7 +16,7 @@ from flowjax_glow.diagnostics.round_trips import latent_round_trip
 from flowjax_glow.diagnostics.table import Result, worst
 from flowjax_glow.diagnostics.thresholds import TAUS
 from flowjax_glow.rebuild import with_memory, with_net_dtype
-from flowjax_glow.types import Image, Latents, Params
+from flowjax_glow.types import Event, Latents, Params
 
 #: Half the distance from 1 to the next float32.
 ROUNDING = 2.0**-24
@@ -80,7 +80,7 @@ def precision_gap(
 
 
 @partial(jax.jit, static_argnums=0)
-def inverse(flow: Bijector, params: Params, z: Latents) -> Image:
+def inverse(flow: Bijector, params: Params, z: Latents) -> Event:
     """``G(z)``, compiled."""
     return flow.inverse(params, z)[0]
 
@@ -129,8 +129,8 @@ STEPS = 3
 
 
 def refine(
-    flow: Bijector, params: Params, z: Latents, x: Image, *, steps: int | Int[Array, ""] = 1
-) -> Image:
+    flow: Bijector, params: Params, z: Latents, x: Event, *, steps: int | Int[Array, ""] = 1
+) -> Event:
     r"""Newton's correction of an inverse: ``x <- x - J_G(z) (F(x) - z)``, `steps` times.
 
     G is `inverse`, F `forward`, and the product comes from forward mode, with stored activations: a
@@ -143,7 +143,7 @@ def refine(
     """
     flow = with_memory(flow, "store")
 
-    def correct(_: jax.Array, x: Image) -> Image:
+    def correct(_: jax.Array, x: Event) -> Event:
         back, _ = flow.forward(params, x)
         residual = jax.tree.map(jnp.subtract, back, z)
         _, step = jax.jvp(lambda z: flow.inverse(params, z)[0], (z,), (residual,))

@@ -107,13 +107,17 @@ class StabilityReport:
                 yield f"{suspect.layer}: {suspect.reason}"
         images = tables["images"]
         count = int(images.images[0])
-        yield Share(round((1 - images.same_bins[0]) * count), count).told("images in other bins")
+        of_images = not np.isnan(images.bins[0])  # floats have no bins
+        if of_images:
+            other = Share(round((1 - images.same_bins[0]) * count), count)
+            yield other.told("images in other bins")
         columns = self.rates.columns().values()
         for tau, samples, lost, _, at_risk, _, outside, relative in zip(*columns, strict=True):
             told = [Share(lost, samples).told("lost", self.lost_below)]
             told += [f"{at_risk} at risk"] if at_risk > lost else []
-            told += [f"{outside} far outside of the colors"] if outside else []
-            told += [f"activations {short(relative)} times those of images"]
+            span, others = ("the colors", "images") if of_images else ("the range", "the examples")
+            told += [f"{outside} far outside of {span}"] if outside else []
+            told += [f"activations {short(relative)} times those of {others}"]
             yield f"samples at tau = {tau:g}: {'; '.join(told)}"
 
     def to_json(self) -> dict[str, Any]:

@@ -17,8 +17,8 @@ from flowjax_glow.diagnostics.thresholds import LIMIT
 from flowjax_glow.diagnostics.trace import inverse_with_extremes
 from flowjax_glow.effort import BRIEFEST, WELL
 from flowjax_glow.numerics import event_size, sum_events, zero_log_det
-from flowjax_glow.pixels import bin_midpoints, quantize
-from flowjax_glow.types import Image, Latents, LogDet, Params, Pixels
+from flowjax_glow.pixels import as_events, quantize
+from flowjax_glow.types import Event, Examples, Latents, LogDet, Params
 
 #: Latents shorter than this many times sqrt(D) are measured against it: at z = 0 a relative error
 #: would mean nothing, and F amplifies the rounding of x there like anywhere else.
@@ -42,17 +42,26 @@ class ImageRoundTrip(NamedTuple):
     same_bins: Bool[Array, " batch"]
 
 
-def image_round_trip(x: Image, back: Image, *, n_bits: int = 8) -> ImageRoundTrip:
-    """Compares images with what their latents decode to; use bin midpoints for `same_bins`."""
-    finite = jnp.isfinite(back).all((1, 2, 3))
+def image_round_trip(x: Event, back: Event, *, n_bits: int | None = 8) -> ImageRoundTrip:
+    """Compares images with what their latents decode to; use bin midpoints for `same_bins`.
+
+    Floats that are no images have no bins: with None for `n_bits`, `bins` is NaN and `same_bins`
+    True.
+    """
+    axes = tuple(range(1, x.ndim))
+    finite = jnp.isfinite(back).all(axes)
     difference = jnp.abs(x - back)
     norm = jnp.sqrt(sum_events(jnp.square(x)))
-    same = quantize(x, n_bits=n_bits) == quantize(back, n_bits=n_bits)
+    bins = jnp.full(len(x), jnp.nan, difference.dtype)
+    same_bins = jnp.ones(len(x), bool)
+    if n_bits is not None:
+        bins = _or_inf(finite, difference.mean(axes) * 2**n_bits)
+        same_bins = (quantize(x, n_bits=n_bits) == quantize(back, n_bits=n_bits)).all(axes)
     return ImageRoundTrip(
         relative=_or_inf(finite, jnp.sqrt(sum_events(jnp.square(difference))) / norm),
-        largest=_or_inf(finite, difference.max((1, 2, 3))),
-        bins=_or_inf(finite, difference.mean((1, 2, 3)) * 2**n_bits),
-        same_bins=same.all((1, 2, 3)),
+        largest=_or_inf(finite, difference.max(axes)),
+        bins=bins,
+        same_bins=same_bins,
     )
 
 
@@ -106,9 +115,9 @@ class Reconstruction(Result):
 
 
 def reconstruction(
-    flow: Bijector, params: Params, images: Pixels, *, n_bits: int = 8, chunk: int = CHUNK
+    flow: Bijector, params: Params, images: Examples, *, n_bits: int = 8, chunk: int = CHUNK
 ) -> Reconstruction:
-    """Encodes and decodes uint8 images, and compares what comes back."""
+    """Encodes and decodes uint8 images or float events, and compares what comes back."""
     return reconstructed(image_trips(flow, params, images, n_bits=n_bits, chunk=chunk))
 
 
@@ -129,15 +138,17 @@ class ImageTrips(NamedTuple):
 
 
 def image_trips(
-    flow: Bijector, params: Params, images: Pixels, *, n_bits: int = 8, chunk: int = CHUNK
+    flow: Bijector, params: Params, images: Examples, *, n_bits: int = 8, chunk: int = CHUNK
 ) -> ImageTrips:
     """What `reconstruction` sums up."""
 
-    def measure(part: Pixels) -> ImageTrips:
+    bits = None if np.issubdtype(images.dtype, np.floating) else n_bits
+
+    def measure(part: Examples) -> ImageTrips:
         # over the host, or latents that are tied to a device would be compiled for apart from noise
         x, z, log_det = jax.device_get(encoded(flow, params, part, n_bits))
         back = jax.device_get(back_and_again(flow, params, z))
-        trip, not_finite = _compared(x, back.x, n_bits)
+        trip, not_finite = _compared(x, back.x, bits)
         error = (log_det + back.log_det) / (event_size(x) * math.log(2))
         return ImageTrips(trip, not_finite, error, back.largest.max(0))
 
@@ -166,10 +177,10 @@ def reconstructed(found: ImageTrips) -> Reconstruction:
 
 @partial(jax.jit, static_argnums=(0, 3), compiler_options=WELL)
 def encoded(
-    flow: Bijector, params: Params, images: Pixels, n_bits: int
-) -> tuple[Image, Latents, LogDet]:
-    """Images at the midpoints of their bins, their latents, and log-dets."""
-    x = bin_midpoints(images, n_bits=n_bits)
+    flow: Bijector, params: Params, images: Examples, n_bits: int
+) -> tuple[Event, Latents, LogDet]:
+    """Images at the midpoints of their bins or events as they are, latents, and log-dets."""
+    x = as_events(images, n_bits=n_bits)
     return x, *flow.forward(params, x)
 
 
@@ -199,7 +210,7 @@ def back_and_again(flow: Bijector, params: Params, z: Latents) -> BackAndAgain:
 
 
 @partial(jax.jit, static_argnums=2, compiler_options=BRIEFEST)
-def _compared(x: Image, back: Image, n_bits: int) -> tuple[ImageRoundTrip, tuple]:
+def _compared(x: Event, back: Event, n_bits: int | None) -> tuple[ImageRoundTrip, tuple]:
     events = tuple(range(1, x.ndim))
     kinds = (jnp.isnan, jnp.isposinf, jnp.isneginf)
     return (

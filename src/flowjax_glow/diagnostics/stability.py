@@ -47,8 +47,8 @@ from flowjax_glow.diagnostics.thresholds import (
     VERDICTS,
 )
 from flowjax_glow.errors import check_choice, check_count
-from flowjax_glow.pixels import bin_midpoints
-from flowjax_glow.types import Image, Params, Pixels
+from flowjax_glow.pixels import as_events
+from flowjax_glow.types import Event, Examples, Params
 
 Tier = Literal["fast", "full"]
 
@@ -61,7 +61,7 @@ _OTHER_BINS = "images that do not come back in the same bins"
 def stability_report(
     flow: Bijector,
     params: Params,
-    images: Pixels,
+    images: Examples,
     *,
     n_bits: int = 8,
     tier: Tier = "full",
@@ -71,7 +71,7 @@ def stability_report(
     seed: int = 0,
     on_part: Callable[[str], Any] | None = None,
 ) -> StabilityReport:
-    """Measures a flow on uint8 images and on samples, and judges it.
+    """Measures a flow on uint8 images, or float events of any shape, and on samples; judges it.
 
     The fast tier has round trips of images and samples, scales, activations, and sub-layers on
     their own; the full one adds singular values, float64, Lipschitz bounds from pairs and from
@@ -81,7 +81,9 @@ def stability_report(
 
     Args:
         flow: any `Bijector`; its combinators are walked if they are this library's or registered.
-        images: a batch, of which the slow parts take the first ones.
+        images: a batch, of which the slow parts take the first ones. Floats are taken as the
+            events that the flow reads, `(batch, ..., channels)`; bins and images of other kinds are
+            then left out, and "far out of range" is twice as far from 0 as any of them.
         tier: "fast" takes seconds, "full" minutes.
         lost_below: `trustworthy` promises that a smaller share of samples is lost at every noise
             level, at 95 % confidence. For 1 % that takes 299 samples without a loss.
@@ -112,14 +114,15 @@ class _Report:
         self,
         flow: Bijector,
         params: Params,
-        images: Pixels,
+        images: Examples,
         n_bits: int,
         seed: int,
         on_part: Callable[[str], Any],
     ) -> None:
         self._flow, self._params, self._images = flow, params, images
         self._frozen = freeze(flow, params)
-        self._x = np.asarray(_midpoints(images, n_bits))
+        self._x = np.asarray(_events(images, n_bits))
+        self._are_images = images.dtype == np.uint8
         self._n_bits, self._seed, self._on_part = n_bits, seed, on_part
         # what is not finite is told, and must not hide what else there is
         self._finite = jax.tree.map(_zero_where_not_finite, params)
@@ -131,21 +134,25 @@ class _Report:
         self._on_part("images")
         trips = image_trips(flow, params, self._images, n_bits=self._n_bits)
         self._tables["images"] = table = reconstructed(trips)
-        self._values[_OTHER_BINS] = 1 - float(table.same_bins[0])
+        if self._are_images:
+            self._values[_OTHER_BINS] = 1 - float(table.same_bins[0])
         self._values["worst relative error of an image"] = float(table.worst[0])
         self._values["log-dets of both directions, bits/dim apart"] = float(table.log_det_error[0])
 
         self._on_part("moments")
-        of_images = largest_on_images(flow, params, self._midpoints(len(self._images)))
-        self._tables["moments"] = moments = data_moments(flow, params, self._midpoints(CHUNK))
+        of_images = largest_on_images(flow, params, self._first(len(self._images)))
+        self._tables["moments"] = moments = data_moments(flow, params, self._first(CHUNK))
         self._values[MOMENTS] = moments.latents_off
-        self._tables["conditions"] = table = conditions(flow, self._finite, self._midpoints(CHUNK))
-        self._tables["on the way"] = on_the_way(flow, self._finite, self._midpoints(CHUNK))
+        self._tables["conditions"] = table = conditions(flow, self._finite, self._first(CHUNK))
+        self._tables["on the way"] = on_the_way(flow, self._finite, self._first(CHUNK))
         self._values[CONDITION] = worst(table.condition) * ROUNDING
 
         self._on_part("samples")
         noise = Noise(flow, params, tuple(shape), self._seed)
         levels = noise_trips(noise, taus, samples, of_images)
+        if not self._are_images:
+            reach = 2 * np.abs(self._x).max()
+            levels = [level._replace(largest=level.largest / reach) for level in levels]
         self._tables["samples"] = noise_round_trips(levels)
         self._tables["rates"] = rates_of([level for level in levels if level.tau > 0])
         for zero in (level for level in levels if level.tau == 0):
@@ -156,7 +163,7 @@ class _Report:
         self._on_part("layers")
         self._examine(trips, levels, noise, of_images)
 
-        crop = smallest_crop(flow, self._finite, self._midpoints(2))
+        crop = smallest_crop(flow, self._finite, self._first(2))
         if crop is not None:
             self._on_part("log-dets")
             self._tables["log-dets"] = table = check_log_dets(flow, self._finite, crop)
@@ -199,7 +206,7 @@ class _Report:
     def full(self) -> None:
         flow, params = self._flow, self._params
         self._on_part("singular values")
-        values = singular_values(flow, params, self._midpoints(8), seed=self._seed)
+        values = singular_values(flow, params, self._first(8), seed=self._seed)
         self._tables["singular values"] = values
         self._values["condition number, at least, times 2^-24"] = worst(values.condition) * ROUNDING
 
@@ -210,14 +217,15 @@ class _Report:
 
         self._on_part("Lipschitz bounds")
         if len(self._images) > 1:
-            pairs = bi_lipschitz(flow, params, self._midpoints(32), seed=self._seed)
+            pairs = bi_lipschitz(flow, params, self._first(32), seed=self._seed)
             self._tables["pairs"] = pairs
-        self._tables["certificates"] = certificate(flow, params, self._midpoints(1))
+        self._tables["certificates"] = certificate(flow, params, self._first(1))
 
-        self._on_part("other images")
-        self._tables["other images"] = out_of_distribution(
-            flow, params, self._images[:64], n_bits=self._n_bits, seed=self._seed
-        )
+        if self._are_images:
+            self._on_part("other images")
+            self._tables["other images"] = out_of_distribution(
+                flow, params, self._images[:64], n_bits=self._n_bits, seed=self._seed
+            )
 
     def judged(self, lost_below: float) -> StabilityReport:
         self._values[STATE] = len(list(lost_state(self._tables)))
@@ -236,7 +244,7 @@ class _Report:
         found = tuple(self._blame(only_moments)) if failed else ()
         return StabilityReport(verdict, found, measurements, lost_below, self._tables)
 
-    def _midpoints(self, count: int) -> Image:
+    def _first(self, count: int) -> Event:
         return jnp.asarray(self._x[:count])
 
     def _add_layers(self, name: str, seen: Examination) -> None:
@@ -255,7 +263,7 @@ def _zero_where_not_finite(leaf: Any) -> jax.Array:
     return jnp.where(jnp.isfinite(leaf), leaf, jnp.zeros_like(leaf))
 
 
-_midpoints = jax.jit(lambda images, n_bits: bin_midpoints(images, n_bits=n_bits), static_argnums=1)
+_events = jax.jit(lambda images, n_bits: as_events(images, n_bits=n_bits), static_argnums=1)
 
 
 def _of_images(trips: ImageTrips) -> tuple[np.ndarray, np.ndarray]:

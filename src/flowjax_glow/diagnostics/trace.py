@@ -13,7 +13,7 @@ from flowjax_glow.bijector import Bijector
 from flowjax_glow.bijectors import Split
 from flowjax_glow.diagnostics.linear import flatten, sizes
 from flowjax_glow.effort import WELL
-from flowjax_glow.types import Image, Latents, LogDet, Params
+from flowjax_glow.types import Event, Latents, LogDet, Params
 from flowjax_glow.walk import flatten_records, log_scale, walk_inverse
 
 #: The largest activation that passes, of NumPy, of JAX, or a plain number.
@@ -97,9 +97,9 @@ class Decoded(NamedTuple):
         scales: log s of the first step after each split in generation, finest level first.
     """
 
-    x: Image
+    x: Event
     layers: list[Layer]
-    scales: tuple[Image, ...]
+    scales: tuple[Event, ...]
 
 
 def decode_observed(flow: Bijector, params: Params, z: Latents, limit: float = jnp.inf) -> Decoded:
@@ -119,7 +119,7 @@ def _decode(flow: Bijector, params: Params, z: Latents, limit: Array) -> tuple:
     return x, _map_observations(lambda seen: seen._replace(log_scale=None), records), scales
 
 
-def scales_after_splits(flow: Bijector, records: object) -> tuple[Image, ...]:
+def scales_after_splits(flow: Bijector, records: object) -> tuple[Event, ...]:
     """log s of the first scale-carrying bijector after each `Split` in generation order.
 
     These are the places where a coupling's net may read fresh noise. Finest level first.
@@ -165,7 +165,7 @@ class Extremes(NamedTuple):
 
 def inverse_with_extremes(
     flow: Bijector, params: Params, z: Latents
-) -> tuple[Image, LogDet, Extremes]:
+) -> tuple[Event, LogDet, Extremes]:
     """``x`` and ``log|det dx/dz|`` as of `flow.inverse`, sub-layer by sub-layer."""
     x, log_det, records = walk_inverse(flow, params, z, only_observe)
     seen = [record for _, _, record in flatten_records(flow, records)]
