@@ -26,7 +26,7 @@ ROWS = (
     {"walk", "rebuild"},
     {"config", "density"},
     {"glowip", "real_nvp", "testing"},
-    {"training", "diagnostics", "data"},
+    {"training", "diagnostics", "data", "interop"},
     {"runs"},
     {"figures"},
     {"commands"},

@@ -23,6 +23,7 @@ PUBLIC = (
     "flowjax_glow.bijectors",
     "flowjax_glow.data",
     "flowjax_glow.diagnostics",
+    "flowjax_glow.interop",
     "flowjax_glow.scales",
     "flowjax_glow.testing",
     "flowjax_glow.training",
