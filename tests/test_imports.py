@@ -30,7 +30,7 @@ ROWS = (
     {"model_file"},
     {"card"},
     {"model"},
-    {"training", "diagnostics", "data"},
+    {"training", "diagnostics", "data", "interop"},
     {"fitting", "export"},
     {"runs"},
     {"figures"},

@@ -29,6 +29,7 @@ PUBLIC = (
     "flowjax_glow.data",
     "flowjax_glow.diagnostics",
     "flowjax_glow.export",
+    "flowjax_glow.interop",
     "flowjax_glow.scales",
     "flowjax_glow.testing",
     "flowjax_glow.training",

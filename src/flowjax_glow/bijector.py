@@ -55,6 +55,11 @@ class Bijector(ABC):
     [6.]
     """
 
+    @property
+    def layer_name(self) -> str:
+        """What walks and tables call it: its class, or that of the map that it stands for."""
+        return type(self).__name__
+
     @abstractmethod
     def init(self, key: Key, x: Event) -> Params:
         """Parameters for inputs shaped like `x`, a real batch: some starts read its values."""

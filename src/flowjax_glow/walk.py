@@ -119,7 +119,7 @@ def _encoded(
         for place, child, part in flow.parts(records):
             yield from _encoded(child, part, path + place, turned=turned)
     else:
-        name = type(flow).__name__
+        name = flow.layer_name
         yield (
             (f"{path}Invert({name})", Invert(flow), records)
             if turned

@@ -68,7 +68,8 @@ class Judging:
             with np.errstate(over="ignore"):
                 short = all((leaf == leaf.astype(np.float32)).all() for leaf in leaves)
             if short or any(leaf.dtype.itemsize < 8 for leaf in leaves):
-                self._unseen.append(f"float64: {name} computes in float32 when it is given float64")
+                told = f"float64: {name} computes in float32 when it is given float64"
+                self._unseen.append(f"{told}; JAX needs jax_enable_x64 for it")
                 return False
         return True
 
@@ -250,9 +251,9 @@ class Judging:
                     point,
                     step,
                 )
-                off = max(0.0, abs(returned[index] - jacobian) - unsure) / layout.size
-                off = off if np.isfinite(returned[index]) else np.inf
-                off = off if np.isfinite(unsure) else 0.0  # nothing to hold it against
+                sure = unsure < _UNSURE * layout.size  # else there is nothing to hold it against
+                apart = abs(returned[index] - jacobian) if np.isfinite(returned[index]) else np.inf
+                off = max(0.0, apart - unsure) / layout.size if sure else 0.0
                 yield place.format(index), name, returned[index], jacobian, unsure, off
 
     def judged(self, lost_below: float) -> Judgement:
@@ -272,6 +273,9 @@ class Judging:
             verdict, reason, tuple(self._unseen), measurements, lost_below, self._tables
         )
 
+
+#: Finite differences that are less sure of a log-det, in nats per dimension, say nothing.
+_UNSURE = 0.1
 
 _TINY = float(np.finfo(np.float32).tiny)
 
