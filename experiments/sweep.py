@@ -15,11 +15,12 @@ from typing import NoReturn
 
 import jax
 
-from experiments.sweeps import Sweep, parse_seeds, parse_shard
+from experiments.sweeps import Sweep, parse_seeds
 from experiments.variants import described_variants, resolve
 from flowjax_glow.commands.command import run_command
 from flowjax_glow.commands.configure import OnExperiment, listing
 from flowjax_glow.commands.errors import end_on_sigterm
+from flowjax_glow.commands.shard import parse_shard
 from flowjax_glow.errors import expected
 from flowjax_glow.runs.presets import PRESETS
 

@@ -15,6 +15,7 @@ from experiments.table import summary_table
 from experiments.variants import apply_variant
 from flowjax_glow.commands.children import Job, Machine, machine, run_in_children
 from flowjax_glow.commands.errors import SOME_RUNS_FAILED
+from flowjax_glow.commands.shard import Shard
 from flowjax_glow.errors import check_count, expected
 from flowjax_glow.files import read_json, write_json
 from flowjax_glow.runs.cost.estimate import estimate
@@ -56,27 +57,6 @@ def parse_seeds(text: str | None, default: int) -> list[int]:
 
 
 @dataclass(frozen=True)
-class Shard:
-    """Every `count`-th run, from the one of this `index`, which counts from 1."""
-
-    index: int
-    count: int
-
-    def __str__(self) -> str:
-        return f"{self.index}/{self.count}"
-
-
-def parse_shard(text: str | None) -> Shard | None:
-    """`2/3` is the second of three shares of the runs."""
-    if text is None:
-        return None
-    index, _, count = text.partition("/")
-    if index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count):
-        return Shard(int(index), int(count))
-    raise expected("--shard", "I/N with I from 1 to N", got=repr(text), advice="write 1/2 and 2/2")
-
-
-@dataclass(frozen=True)
 class Sweep:
     """Variants of one control, run on the same seeds in one folder; perhaps a share of them."""
 
@@ -95,9 +75,7 @@ class Sweep:
     @property
     def experiments(self) -> list[Experiment]:
         """Those that are this shard's."""
-        if self.shard is None:
-            return self.planned
-        return self.planned[self.shard.index - 1 :: self.shard.count]
+        return self.planned if self.shard is None else self.shard.of(self.planned)
 
     def describe(self, jobs: int | None = None) -> str:
         """One line per run, and the sum; needs no data if the images' size is known."""

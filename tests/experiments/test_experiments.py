@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 
 from experiments.sweep import SweepCommand
-from experiments.sweeps import Shard, Sweep, parse_seeds, parse_shard, plan
+from experiments.sweeps import Sweep, parse_seeds, plan
 from experiments.variants import GROUPS, VARIANTS, apply_variant, resolve
 from flowjax_glow import data
+from flowjax_glow.commands.shard import Shard, parse_shard
 from flowjax_glow.config import GlowConfig, glow
 from flowjax_glow.diagnostics import finite_difference_penalty
 from flowjax_glow.files import write_json
