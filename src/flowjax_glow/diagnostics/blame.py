@@ -150,7 +150,8 @@ def first_failures(
     for kind in (samples, images):
         seen = _seen(kind.ways, latent, of_images, usual)
         for index in np.flatnonzero(kind.failed).tolist():
-            layer = _first(seen, index)
+            known = np.isfinite(kind.ways.latent[index])  # else it was lost on the way there
+            layer = _first(seen, index) if known else None
             row: list[Any] = [kind.names[index], float(kind.errors[index])]
             if layer is None:
                 rows.append([*row, "none", *[np.nan] * 7])
@@ -266,7 +267,7 @@ def _seen_to_fail(tables: Mapping[str, Any], failed: FirstFailures) -> Iterator[
         evidence = "; ".join(_evidence(failed, row))
         yield Suspect(
             layer,
-            "seen to fail first",
+            "prior without bound" if layer.endswith(_PRIORS) else "seen to fail first",
             f"seen to fail first on the way of {count} of {len(layers)} that failed; of the worst, "
             f"{failed.example[row]}, {evidence}{_overflows(tables)}",
         )
