@@ -38,7 +38,7 @@ def test_scans_chains_and_inversions_agree_layer_by_layer():
     def move(leaf):  # couplings start as the identity
         if not jnp.issubdtype(leaf.dtype, jnp.floating):
             return leaf
-        return leaf + 0.1 * jnp.cos(jnp.arange(leaf.size, dtype=leaf.dtype)).reshape(leaf.shape)
+        return leaf + 0.02 * jnp.cos(jnp.arange(leaf.size, dtype=leaf.dtype)).reshape(leaf.shape)
 
     bijection = nnx.merge(graph, jax.tree.map(move, state))
     theirs = bijx.Transformed(bijx.IndependentNormal(event_shape=(4,)), bijection)

@@ -39,12 +39,8 @@ def test_chains_and_inversions_agree_layer_by_layer():
     theirs = distrax.Transformed(base(), chain)
     flow, params = from_distrax(chain)
     names = hold(flow, params, X, theirs.log_prob(X), chain.forward)
-    assert names == [
-        "layer0/MaskedCoupling",
-        "layer1/MaskedCoupling",
-        "BlockScalarAffine",
-        "MaskedCoupling",
-    ]
+    turned = ["layer0/MaskedCoupling", "layer1/MaskedCoupling"]
+    assert names == ["MaskedCoupling", "BlockScalarAffine", *turned]
 
 
 def test_what_is_no_bijector_is_told():

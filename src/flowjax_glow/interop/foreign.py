@@ -58,6 +58,9 @@ class Structure:
         except (TypeError, ValueError):  # some arrays cannot say in a word whether they are equal
             return False
 
+    def __deepcopy__(self, memo: Any) -> "Structure":
+        return self  # it never changes, and copies of functions would not be equal
+
     def __repr__(self) -> str:
         return f"<{self.name}>"
 

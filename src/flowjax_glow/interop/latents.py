@@ -42,6 +42,7 @@ class Joined:
 
     def _batched(self, x: Any) -> tuple[Any, tuple[int, ...]]:
         """All leading axes as one, and what they were."""
+        x = jnp.asarray(x)
         axes = x.ndim - len(self.shape)
         if axes < 0 or x.shape[axes:] != self.shape:
             advice = "the shape was given when the flow was taken over"
