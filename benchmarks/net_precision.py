@@ -22,12 +22,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from flowjax_glow import GlowConfig, glow, nets
+from flowjax_glow import GlowConfig, glow
 from flowjax_glow.bijector import Bijector
 from flowjax_glow.convolution import Precision, convolve
 from flowjax_glow.data import load
 from flowjax_glow.density import bits_per_dim, sample_latents
 from flowjax_glow.diagnostics import image_round_trip, latent_round_trip
+from flowjax_glow.nets import convolutional
 from flowjax_glow.numerics import event_size
 from flowjax_glow.pixels import bin_midpoints
 from flowjax_glow.training import (
@@ -82,7 +83,7 @@ def simulated(way: Products | None) -> Iterator[None]:
     if way is None:
         yield
         return
-    with patch.object(nets, "convolve", way.convolve):
+    with patch.object(convolutional, "convolve", way.convolve):
         yield
 
 

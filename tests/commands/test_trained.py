@@ -292,12 +292,6 @@ def test_nothing_is_exported_over_anything(trained, exported, tmp_path):
         ("sample", ("--count=4", "--temperature=0.5"), "samples/temperature-0.5-seed-0.npz"),
         ("gradients", ("--images=8",), None),
         ("mixing", ("--images=3", "--samples=16"), "mixing/000003-images-3-samples-16.json"),
-        (
-            "attack",
-            ("--images=4", "--steps=1", "--objective=smallest scale"),
-            "attack/000003-images-4-objective-smallest-scale-steps-1.json",
-        ),
-        ("diagnose", ("--tier=fast", "--count=8"), "diagnosis/fast-000003-count-8.json"),
     ],
 )
 def test_commands_take_a_model_file(trained, exported, command, options, kind):

@@ -49,7 +49,7 @@ def test_both_directions_are_those_of_the_formula(form, dtype):
 
 
 @every_form
-@pytest.mark.parametrize("scale", ["additive", "sigmoid", "biased", "soft-clamp"])
+@pytest.mark.parametrize("scale", ["additive", "sigmoid"])
 def test_pulling_back_is_automatic_differentiation(form, scale, dtype):
     bijector = coupling(fg.SCALES[scale], form=form)
     x = images((3, 4, 6, 4), dtype)

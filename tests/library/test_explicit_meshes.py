@@ -6,7 +6,8 @@ import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 import flowjax_glow as fg
-from tests.library.cases import perturbed, small_glow
+from flowjax_glow.testing import perturbed
+from tests.library.cases import small_glow
 
 
 def test_values_and_gradients_are_those_of_one_device():

@@ -27,7 +27,7 @@ _Description: TypeAlias = dict[str, dict[str, Any]]
 _NAMED = 3
 
 #: Seconds between looks at what a failed reading left under way.
-_PAUSES = (0.01, 0.02, 0.05, 0.1, 0.3, 0.5)
+_PAUSES = (0.02, 0.05, 0.1)
 
 
 class CheckpointError(RuntimeError):
