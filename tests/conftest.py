@@ -1,5 +1,6 @@
 """Every test runs with several CPU devices, strict dtypes, checked shapes, warnings as errors."""
 
+import itertools
 import os
 import tempfile
 from importlib.metadata import version
@@ -47,6 +48,8 @@ install_import_hook("flowjax_glow", "tests.checking.checked")
 import jax
 import pytest
 
+from flowjax_glow.runs.compilation import make_room_for_programs
+
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "allow")
 
@@ -56,6 +59,18 @@ def dtype(request: pytest.FixtureRequest):
     """Runs a test in both precisions; float64 is switched off again afterwards."""
     with jax.enable_x64(request.param == "float64"):
         yield request.param
+
+
+#: Tests between looks at how many memory maps this process has.
+BETWEEN_LOOKS = 20
+LOOKED = itertools.count()
+
+
+@pytest.fixture(autouse=True)
+def room_for_programs() -> None:
+    """A worker compiles thousands of programs, and Linux ends a process with too many maps."""
+    if next(LOOKED) % BETWEEN_LOOKS == 0:
+        make_room_for_programs()
 
 
 @pytest.fixture
