@@ -43,8 +43,9 @@ class Model:
     The methods mean what the functions of `flowjax_glow` of these names mean, take any number of
     images, and return NumPy arrays. Each compiles itself, once for all models of the same flow.
     Images pass in chunks of 64, and what is left over is padded to a power of two with copies of
-    its last image, so there are at most seven programs, whatever the numbers of images. Parameters
-    go to the device when the model is made, and what depends on them alone is computed once.
+    its last image, so there are at most eight programs, one of them for no images at all.
+    Parameters go to the device when the model is made, and what depends on them alone is computed
+    once.
 
     Attributes:
         definition: a configuration, or any other flow. One without a configuration cannot be saved.

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from flowjax_glow.diagnostics.rates import CONFIDENCE, Rates
-from flowjax_glow.diagnostics.report import Measurement, listed
+from flowjax_glow.diagnostics.rates import CONFIDENCE
+from flowjax_glow.diagnostics.report import Judged, Measurement, listed
 from flowjax_glow.diagnostics.table import Result, short
 from flowjax_glow.diagnostics.thresholds import FAR, LOST, Verdict
 
@@ -81,7 +81,7 @@ class PairLogDets(Result):
 
 
 @dataclass(frozen=True)
-class Judgement:
+class Judgement(Judged):
     """The verdict on a pair of functions and all it rests on.
 
     Attributes:
@@ -100,19 +100,6 @@ class Judgement:
     measurements: tuple[Measurement, ...]
     lost_below: float
     tables: Mapping[str, Result] = field(repr=False)
-
-    @property
-    def rates(self) -> Rates:
-        """How many samples were lost or at risk, and the bounds, by noise level."""
-        rates = self.tables["rates"]
-        assert isinstance(rates, Rates)
-        return rates
-
-    @property
-    def statement(self) -> str:
-        """What the grade rests on: measurements that have it, and the share of samples lost."""
-        causes = [m.name for m in self.measurements if m.grade == self.verdict != "trustworthy"]
-        return "; ".join([*causes, self.rates.told(self.lost_below)])
 
     def __str__(self) -> str:
         lines = [f"verdict: {self.verdict}: {self.statement}"]

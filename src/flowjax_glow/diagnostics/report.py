@@ -49,8 +49,30 @@ def listed(measurements: Sequence[Measurement]) -> Iterator[str]:
         yield f"  {m.name:{width}}  {short(m.value):>9}  {m.grade:11}  ({bounds})"
 
 
+class Judged:
+    """What every verdict rests on, of a flow or of a pair of functions."""
+
+    verdict: Verdict
+    measurements: tuple[Measurement, ...]
+    lost_below: float
+    tables: Mapping[str, Result]
+
+    @property
+    def rates(self) -> Rates:
+        """How many samples were lost or at risk, and the bounds, by noise level."""
+        rates = self.tables["rates"]
+        assert isinstance(rates, Rates)
+        return rates
+
+    @property
+    def statement(self) -> str:
+        """What the grade rests on: measurements that have it, and the share of samples lost."""
+        causes = [m.name for m in self.measurements if m.grade == self.verdict != "trustworthy"]
+        return "; ".join([*causes, self.rates.told(self.lost_below)])
+
+
 @dataclass(frozen=True)
-class StabilityReport:
+class StabilityReport(Judged):
     """The verdict on an inverse and all it rests on.
 
     Attributes:
@@ -76,19 +98,6 @@ class StabilityReport:
     def reason(self) -> str:
         """Why it is to blame, or that no cause was found."""
         return self.suspects[0].reason if self.suspects else ""
-
-    @property
-    def rates(self) -> Rates:
-        """How many samples were lost or at risk, and the bounds, by noise level."""
-        rates = self.tables["rates"]
-        assert isinstance(rates, Rates)
-        return rates
-
-    @property
-    def statement(self) -> str:
-        """What the grade rests on: measurements that have it, and the share of samples lost."""
-        causes = [m.name for m in self.measurements if m.grade == self.verdict != "trustworthy"]
-        return "; ".join([*causes, self.rates.told(self.lost_below)])
 
     def __str__(self) -> str:
         lines = [f"verdict: {self.verdict}: {self.statement}"]
