@@ -16,7 +16,7 @@ import numpy as np
 
 from flowjax_glow import bijectors
 from flowjax_glow.bijector import Bijector
-from flowjax_glow.channels import Affine
+from flowjax_glow.channels import Affine, ChannelAffine
 from flowjax_glow.combinators import Chain, MultiScale, Repeat
 from flowjax_glow.diagnostics.blame import Kind
 from flowjax_glow.numerics import LOG_SCALE_FACTOR
@@ -32,7 +32,7 @@ class Plant(NamedTuple):
     layer: str
 
 
-class _Signed:
+class _Signed(Bijector):
     """The log-det of a bijector times ``params["sign"]``, in both directions."""
 
     def forward(self, params: Params, x: Image) -> tuple[Image, LogDet]:
@@ -44,7 +44,7 @@ class _Signed:
         return x, params["sign"] * log_det
 
 
-class _SignedAffine:
+class _SignedAffine(ChannelAffine):
     """The same of what a chain folds."""
 
     def affine(self, params: Params) -> Affine:
@@ -74,7 +74,7 @@ class _Added(Scale):
     scale: Scale
 
     @property
-    def raw_count(self) -> int:
+    def raw_count(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
         return self.scale.raw_count
 
     def log(self, raw: jax.Array) -> jax.Array:
@@ -136,16 +136,21 @@ def prepared(
 
 def _ready(bijector: Bijector, own: Params, added: jax.Array) -> tuple[Bijector, Params]:
     sign = jnp.ones(len(added))
-    settings = {field.name: getattr(bijector, field.name) for field in fields(bijector)}
     match bijector:
         case bijectors.ActNorm():
-            return ActNorm(**settings), {**own, "sign": sign}
+            return ActNorm(**_settings(bijector)), {**own, "sign": sign}
         case bijectors.InvertibleConv():
-            return InvertibleConv(**settings), {**own, "sign": sign}
+            return InvertibleConv(**_settings(bijector)), {**own, "sign": sign}
         case bijectors.AffineCoupling():
-            settings["scale"] = _Added(bijector.scale)
+            settings = _settings(replace(bijector, scale=_Added(bijector.scale)))
             return AffineCoupling(**settings), {**own, "sign": sign, "added": added}
     return bijector, own
+
+
+def _settings(
+    bijector: bijectors.ActNorm | bijectors.InvertibleConv | bijectors.AffineCoupling,
+) -> dict[str, Any]:
+    return {field.name: getattr(bijector, field.name) for field in fields(bijector)}
 
 
 class Planting:
@@ -231,11 +236,8 @@ class Planting:
         level, step = self._place()
         name = f"level{level}/step{step}/ActNorm"
         x = self._entering(name)
-        started = bijectors.ActNorm.init(
-            self._step(level)[0],
-            jax.random.key(0),
-            x,
-        )
+        actnorm = self._step(level)[self._names(level).index("ActNorm")]
+        started = actnorm.init(jax.random.key(0), x)
         own = self._own(level, "ActNorm")
         values = {name: own[name].at[step].set(value) for name, value in started.items()}
         return self._change(level, step, "ActNorm", **values)

@@ -23,8 +23,7 @@ from flowjax_glow.diagnostics.rates import LOST_BELOW
 from flowjax_glow.diagnostics.stability import rates_of
 from flowjax_glow.diagnostics.thresholds import Verdict
 from flowjax_glow.pixels import bin_midpoints
-from flowjax_glow.runs.images import examples
-from flowjax_glow.runs.load import Trained, trained_runs
+from flowjax_glow.runs.load import Trained, trained_models
 
 #: Samples, from few to many.
 NUMBERS = (64, 512, 2048, 6000)
@@ -39,7 +38,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     for run in options.runs:
-        for trained in trained_runs(run):
+        for trained in trained_models(run):
             level = sampled(trained, options.samples, options.temperature, options.seed)
             print(f"{trained.folder}: {rates_of([level]).told(LOST_BELOW)}", flush=True)
             for name, draw in {"nested": nested, "fresh": fresh}.items():
@@ -58,11 +57,11 @@ def main() -> None:
 def sampled(trained: Trained, samples: int, tau: float, seed: int) -> NoiseTrips:
     """Samples of a model at a noise level, there and back."""
     flow, params = trained.flow, trained.params
-    images = jnp.asarray(examples(trained.source, 64))
+    images = jnp.asarray(trained.images(None, 64))
     of_images = largest_on_images(
         flow, params, bin_midpoints(images, n_bits=trained.experiment.n_bits)
     )
-    noise = Noise(flow, params, trained.source.shape, seed)
+    noise = Noise(flow, params, trained.event_shape, seed)
     return noise_trips(noise, (tau,), samples, of_images)[0]
 
 

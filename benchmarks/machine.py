@@ -61,7 +61,7 @@ def peak_device_mib(framework: str) -> float | None:
 
         found = jax.local_devices()[0].memory_stats()
         return found["peak_bytes_in_use"] / 2**20 if found else None
-    import torch
+    import torch  # pyright: ignore[reportMissingImports]
 
     return torch.cuda.max_memory_allocated() / 2**20 if torch.cuda.is_available() else None
 

@@ -17,8 +17,7 @@ import numpy as np
 from benchmarks.faults import KINDS, Plant, Planting, prepared
 from flowjax_glow.combinators import MultiScale
 from flowjax_glow.diagnostics import StabilityReport, stability_report
-from flowjax_glow.runs.images import examples
-from flowjax_glow.runs.load import Trained, trained_runs
+from flowjax_glow.runs.load import Trained, trained_models
 from flowjax_glow.types import Params
 
 #: Noise levels of the reports.
@@ -37,7 +36,7 @@ class Subject(NamedTuple):
         return stability_report(
             self.flow,
             params,
-            examples(self.trained.source, images),
+            self.trained.images(None, images),
             n_bits=self.trained.experiment.n_bits,
             tier="fast",
             samples=samples,
@@ -46,13 +45,13 @@ class Subject(NamedTuple):
 
     def rescaled(self, random: np.random.Generator) -> "Subject":
         """The same map in other units inside."""
-        planting = Planting(self.flow, self.params, self.trained.source.shape, random)
+        planting = Planting(self.flow, self.params, self.trained.event_shape, random)
         planting.rescale()
         return self._replace(params=planting.params)
 
     def planted(self, kinds: list, random: np.random.Generator) -> tuple[Params, list[Plant]]:
         """Its parameters with faults of these kinds at random layers."""
-        planting = Planting(self.flow, self.params, self.trained.source.shape, random)
+        planting = Planting(self.flow, self.params, self.trained.event_shape, random)
         plants = [planting.plant(kind) for kind in kinds]
         return planting.params, plants
 
@@ -68,7 +67,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     random = np.random.default_rng(options.seed)
-    subjects = [ready(trained) for run in options.runs for trained in trained_runs(run)]
+    subjects = [ready(trained) for run in options.runs for trained in trained_models(run)]
     if options.rescaled:
         units = np.random.default_rng(options.seed)
         subjects = [subject.rescaled(units) for subject in subjects]
@@ -98,7 +97,7 @@ def main() -> None:
 
 def ready(trained: Trained) -> Subject:
     """The same map, with places for faults."""
-    return Subject(trained, *prepared(trained.flow, trained.params, trained.source.shape))
+    return Subject(trained, *prepared(trained.flow, trained.params, trained.event_shape))
 
 
 def has_permutations(flow: MultiScale) -> bool:

@@ -22,7 +22,7 @@ def moons() -> Vectors:
     from sklearn.datasets import make_moons
 
     points, _ = make_moons(9000, noise=0.1, random_state=0)
-    return _parts(points, (3000, 3000))
+    return _parts(np.asarray(points), (3000, 3000))
 
 
 def digits64() -> Vectors:
@@ -41,7 +41,7 @@ def digits19() -> Vectors:
 def _digits() -> np.ndarray:
     from sklearn.datasets import load_digits
 
-    images = load_digits().data
+    images, _ = load_digits(return_X_y=True)
     noise = np.random.default_rng(0).uniform(size=images.shape)
     return (images + noise) / 17 - 0.5
 
