@@ -9,7 +9,7 @@ from flowjax_glow import data
 from flowjax_glow.commands.command import OnModels
 from flowjax_glow.diagnostics import StabilityReport, stability_report
 from flowjax_glow.diagnostics.rates import LOST_BELOW, enough
-from flowjax_glow.diagnostics.stability import Tier
+from flowjax_glow.diagnostics.stability import EXTENTS, Tier
 from flowjax_glow.diagnostics.thresholds import VERDICTS, Verdict
 from flowjax_glow.errors import check_count, expected
 from flowjax_glow.files import write_json
@@ -48,8 +48,9 @@ class Diagnose(OnModels):
     samples: int | None = None
     """Samples at every noise level; as many as --lost-below takes if none, 512 for 0.01."""
 
-    taus: str = "0,0.1,0.25,0.5,0.7,1"
-    """Noise levels, with commas."""
+    taus: str | None = None
+    """Noise levels, with commas; 0,0.7,1 in the fast tier if none, 0,0.1,0.25,0.5,0.7,1 in the full
+    one."""
 
     tier: Tier = "full"
     """Fast takes seconds, full minutes."""
@@ -69,13 +70,16 @@ class Diagnose(OnModels):
         if self.samples is not None:
             check_count("--samples", self.samples)
         enough(self.lost_below)  # complains
-        parse_taus(self.taus)  # complains before anything is read
+        self._taus()  # complains before anything is read
         keep_compiled_programs()
         keep_freed_memory()
         found = [VERDICTS.index(self._judge(trained)) for trained in trained_models(self.run)]
         if not found:
             raise expected(f"{self.run}", "a checkpoint", got="none", advice="wait for the first")
         return EXIT_CODES[VERDICTS[max(found)]]
+
+    def _taus(self) -> list[float]:
+        return list(EXTENTS[self.tier].taus) if self.taus is None else parse_taus(self.taus)
 
     def _judge(self, trained: Trained) -> Verdict:
         images = self.images_of(trained)
@@ -103,7 +107,7 @@ class Diagnose(OnModels):
             tier=self.tier,
             lost_below=self.lost_below,
             samples=self.samples,
-            taus=parse_taus(self.taus),
+            taus=self._taus(),
             seed=self.seed,
             on_part=lambda part: print(f"  {part} ...", file=sys.stderr),
         )
@@ -116,7 +120,7 @@ class Diagnose(OnModels):
             "images": self.images or trained.experiment.dataset,
             "count": count,
             "samples": int(report.rates.samples.max(initial=1)),
-            "taus": parse_taus(self.taus),
+            "taus": self._taus(),
             "seed": self.seed,
         }
         write_json(file, {**about, **report.to_json()})

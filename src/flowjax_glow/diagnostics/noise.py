@@ -17,7 +17,7 @@ from flowjax_glow.diagnostics.chunks import CHUNK
 from flowjax_glow.diagnostics.round_trips import back_and_again
 from flowjax_glow.diagnostics.table import Result
 from flowjax_glow.diagnostics.thresholds import LIMIT, LOST, OUT_OF_RANGE, TAUS
-from flowjax_glow.effort import WELL
+from flowjax_glow.effort import BRISKLY
 from flowjax_glow.errors import check_count, expected
 from flowjax_glow.types import Latents, Params
 
@@ -96,7 +96,7 @@ class Noise:
         return jax.tree.map(lambda *leaves: jnp.asarray(np.stack(leaves)), *rows)
 
 
-@partial(jax.jit, static_argnums=(0, 4), compiler_options=WELL)
+@partial(jax.jit, static_argnums=(0, 4), compiler_options=BRISKLY)
 def _drawn(
     flow: Bijector,
     params: Params,

@@ -15,7 +15,7 @@ from flowjax_glow.diagnostics.chunks import CHUNK, in_chunks
 from flowjax_glow.diagnostics.table import Result, worst
 from flowjax_glow.diagnostics.thresholds import LIMIT
 from flowjax_glow.diagnostics.trace import inverse_with_extremes
-from flowjax_glow.effort import BRIEFEST, WELL
+from flowjax_glow.effort import BRIEFEST, BRISKLY
 from flowjax_glow.numerics import event_size, sum_events, zero_log_det
 from flowjax_glow.pixels import as_events, quantize
 from flowjax_glow.types import Event, Examples, Latents, LogDet, Params
@@ -175,7 +175,7 @@ def reconstructed(found: ImageTrips) -> Reconstruction:
     )
 
 
-@partial(jax.jit, static_argnums=(0, 3), compiler_options=WELL)
+@partial(jax.jit, static_argnums=(0, 3), compiler_options=BRISKLY)
 def encoded(
     flow: Bijector, params: Params, images: Examples, n_bits: int
 ) -> tuple[Event, Latents, LogDet]:
@@ -200,7 +200,7 @@ class BackAndAgain(NamedTuple):
     largest: Any
 
 
-@partial(jax.jit, static_argnums=0, compiler_options=WELL)
+@partial(jax.jit, static_argnums=0, compiler_options=BRISKLY)
 def back_and_again(flow: Bijector, params: Params, z: Latents) -> BackAndAgain:
     """The one program for latents of both images and samples."""
     x, log_det = flow.inverse(params, z)
