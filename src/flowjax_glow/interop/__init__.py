@@ -8,6 +8,7 @@ from flowjax_glow.interop.bijx import from_bijx
 from flowjax_glow.interop.distrax import from_distrax, to_distrax
 from flowjax_glow.interop.flowjax import from_flowjax, to_flowjax
 from flowjax_glow.interop.foreign import Foreign, Layers
+from flowjax_glow.interop.nets import net_from_equinox, net_from_nnx
 from flowjax_glow.interop.numpyro import to_numpyro
 
 __all__ = [
@@ -16,6 +17,8 @@ __all__ = [
     "from_bijx",
     "from_distrax",
     "from_flowjax",
+    "net_from_equinox",
+    "net_from_nnx",
     "to_distrax",
     "to_flowjax",
     "to_numpyro",
