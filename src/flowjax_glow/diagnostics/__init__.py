@@ -69,6 +69,12 @@ from flowjax_glow.diagnostics.trace import (
     stack,
     summed_log_det,
 )
+from flowjax_glow.diagnostics.typicality import (
+    Strangeness,
+    Typicality,
+    area_under_curve,
+    typicality,
+)
 
 __all__ = [
     "LATENT_FLOOR",
@@ -108,11 +114,14 @@ __all__ = [
     "Share",
     "SingularValues",
     "StabilityReport",
+    "Strangeness",
     "Suspect",
     "Threshold",
+    "Typicality",
     "Ways",
     "WorstPoints",
     "activation_trace",
+    "area_under_curve",
     "attack",
     "bi_lipschitz",
     "certificate",
@@ -150,4 +159,5 @@ __all__ = [
     "stability_report",
     "stack",
     "summed_log_det",
+    "typicality",
 ]
