@@ -164,4 +164,4 @@ def test_grades():
 
 def test_the_tier_is_checked(unchecked):
     with pytest.raises(ValueError, match=r"stability_report\.tier: expected .*fast.*full"):
-        report(*model(), tier="quick")
+        report(*model(BOUNDED), tier="quick")
