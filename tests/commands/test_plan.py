@@ -101,12 +101,15 @@ def test_times_have_the_unit_that_suits_them(seconds, text):
     assert duration(seconds) == text
 
 
+#: One level, so that it is traced fast.
+FLAT = "--set=model.levels=1"
+
 # What is done to the matrices themselves is done once a step, however many images there are.
 ONCE = 0.1
 
 
 def test_devices_share_a_batch():
-    one, four = (plan_json("--preset=smoke", f"--devices={count}") for count in (1, 4))
+    one, four = (plan_json("--preset=smoke", FLAT, f"--devices={count}") for count in (1, 4))
     for alone, shared in zip(one["policies"], four["policies"], strict=True):
         assert shared["train_flops"] == pytest.approx(alone["train_flops"], rel=ONCE)
         assert shared["steps_per_second"] == pytest.approx(4 * alone["steps_per_second"], rel=ONCE)
@@ -122,14 +125,16 @@ def test_accumulation_keeps_less_and_computes_the_same():
 
 
 def test_what_is_compiled_is_measured():
-    plan = make_plan(SMOKE, (8, 8, 3), Devices(1, 1e12, 0.3), compiled=True)
+    flat = dataclasses.replace(SMOKE, model=dataclasses.replace(SMOKE.model, levels=1))
+    plan = make_plan(flat, (8, 8, 3), Devices(1, 1e12, 0.3), compiled=True)
     for policy in plan.policies:
         assert policy.temporary_bytes > plan.parameter_bytes  # the gradients alone
     assert " temporary " in to_text(plan)
 
 
 def test_the_options_change_the_experiment():
-    plan = plan_json("--preset=laptop", "--size=32", "--batch=8", "--steps=70", "--peak=2")
+    changes = ("--size=32", "--batch=8", "--steps=70", FLAT)
+    plan = plan_json("--preset=laptop", *changes, "--peak=2")
     assert plan["shape"] == [32, 32, 3]
     assert (plan["batch"], plan["steps"]) == (8, 70)
     assert plan["devices"] == {"count": 1, "peak": 2e12, "efficiency": 0.3}

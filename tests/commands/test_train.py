@@ -383,9 +383,9 @@ def test_a_warning_has_a_line_of_its_own(capsys, monkeypatch, terminal, start):
 
 
 def test_a_reader_that_has_seen_enough_ends_a_command_in_peace():
-    command = f"{sys.executable} -m flowjax_glow plan --preset=smoke --json | head -c 1"
+    command = f"{sys.executable} -m flowjax_glow plan --list | head -c 1"
     done = subprocess.run(command, shell=True, capture_output=True, text=True)
-    assert (done.stdout, done.stderr) == ("{", "")
+    assert (len(done.stdout), done.stderr) == (1, "")
 
 
 @pytest.mark.parametrize("command", ["train", "plan"])

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import shutil
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -122,12 +123,14 @@ def test_levels_of_a_trained_run_are_mixed(trained):
     assert (trained / "mixing/000003-images-3-samples-16.png").stat().st_size > 1000
 
 
-@pytest.mark.parametrize("placement", ["every_step", "level_end"])
-@pytest.mark.parametrize(("reads", "first"), [("noise", True), ("signal", False)])
+@pytest.mark.parametrize(
+    ("placement", "reads", "first"),
+    [("every_step", "noise", True), ("level_end", "signal", False)],
+)
 def test_which_channels_leave_is_read_off_the_last_permutation(placement, reads, first):
     config = GlowConfig(levels=2, depth=3, width=4, reads=reads, permutation=placement)
     flow = glow(config)
-    params = flow.init(jax.random.key(7), jnp.zeros((1, 8, 8, 3)))
+    params = jax.jit(flow.init)(jax.random.key(7), jnp.zeros((1, 8, 8, 3)))
     level = params["levels"][0]
     indices = level[2] if placement == "level_end" else level[1][3]
     indices = np.asarray(jax.tree.leaves(indices)[0]).reshape(-1, 12)[-1]
@@ -480,9 +483,10 @@ def test_a_repair_leads_to_what_is_recommended():
     params = perturbed(start.params)
     pixels = np.zeros((8, 8, 8, 3), np.uint8)
     loss = jax.jit(repairing.BlendedBitsPerDim(learned, after))
+    bits = jax.jit(partial(bits_per_dim, n_bits=5), static_argnums=0)
     for weight, model in ((0.0, learned.model), (1.0, after.model)):
         batch = {"images": jnp.asarray(pixels), "weight": jnp.full(8, weight)}
-        wanted = bits_per_dim(glow(model), params, jax.random.key(1), batch["images"], n_bits=5)
+        wanted = bits(glow(model), params, jax.random.key(1), batch["images"])
         assert loss(params, jax.random.key(1), batch) == pytest.approx(float(wanted.mean()), 1e-5)
 
 
@@ -503,9 +507,10 @@ def test_a_pace_is_led_to_without_changing_the_model():
     old = GlowConfig(levels=1, depth=4, width=4, scale="bounded")
     before, after = (glow(dataclasses.replace(old, damped=pace)) for pace in (False, "sqrt"))
     x = jnp.asarray(np.random.default_rng(0).uniform(-0.5, 0.5, (4, 4, 4, 3)), jnp.float32)
-    params = perturbed(before.init(jax.random.key(0), x))
+    params = perturbed(jax.jit(before.init)(jax.random.key(0), x))
     slowed = repairing.paced(before, after, params)
     kernel, slow = (own["levels"][0][1][2]["last"]["kernel"] for own in (params, slowed))
     np.testing.assert_allclose(slow, 2 * kernel)  # and an update of it counts half
-    for z, same in zip(before.forward(params, x), after.forward(slowed, x), strict=True):
+    given, got = jax.jit(before.forward)(params, x), jax.jit(after.forward)(slowed, x)
+    for z, same in zip(given, got, strict=True):
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4), z, same)

@@ -92,8 +92,6 @@ CASES: dict[str, tuple[fg.Bijector, tuple[int, ...]]] = {
         IMAGE,
     ),
     "glow-control": (small_glow(), GRAY),
-    "glow-bounded": (small_glow(scale="bounded"), GRAY),
-    "glow-depth-scaled": (small_glow(scale="depth-scaled"), GRAY),
     "glow-openai-damped": (
         small_glow(
             reads="signal",
@@ -105,14 +103,14 @@ CASES: dict[str, tuple[fg.Bijector, tuple[int, ...]]] = {
         ),
         GRAY,
     ),
-    "glow-lu": (small_glow(conv1x1="lu", scale="biased"), GRAY),
-    "glow-every-step": (small_glow(permutation="every_step"), GRAY),
-    "glow-level-end": (small_glow(permutation="level_end"), GRAY),
+    "glow-level-end": (small_glow(permutation="level_end", scale="depth-scaled"), GRAY),
     "glow-realnvp": (small_glow(mixing="reverse", scale="tanh"), GRAY),
-    "glow-shuffle": (small_glow(mixing="shuffle", scale="soft-clamp"), GRAY),
-    "glow-remat": (small_glow(memory="remat"), GRAY),
-    "glow-invert": (small_glow(memory="invert", conv1x1="lu", permutation="every_step"), GRAY),
-    "glow-one-level": (small_glow(levels=1), GRAY),
+    "glow-shuffle-remat": (small_glow(mixing="shuffle", scale="bounded", memory="remat"), GRAY),
+    "glow-lu-invert": (
+        small_glow(conv1x1="lu", scale="biased", permutation="every_step", memory="invert"),
+        GRAY,
+    ),
+    "glow-one-level": (small_glow(levels=1, scale="soft-clamp"), GRAY),
     # With kernels from N(0, 0.01^2) the perturbation would be three times the net, and the inverse
     # of an unbounded s explode.
     "glowip-invert": (
@@ -123,6 +121,13 @@ CASES: dict[str, tuple[fg.Bijector, tuple[int, ...]]] = {
         ),
         GRAY,
     ),
+}
+
+#: Rows whose algebra is that of another row, in other words or by another memory policy.
+ALIKE = {
+    *(f"coupling-{name}" for name in fg.SCALES if name != "sigmoid"),
+    *("coupling-depth-scaled-32", "repeat-remat"),
+    *("glow-level-end", "glow-realnvp", "glow-shuffle-remat", "glow-lu-invert", "glow-one-level"),
 }
 
 

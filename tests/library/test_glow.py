@@ -317,24 +317,35 @@ def test_every_actnorm_starts_by_standardizing_the_batch():
     flow = small_glow()
     x = 0.2 + 3 * images((8, 8, 8, 1), "float32")
     params = jax.jit(flow.init)(jax.random.key(0), x)
-    for index, own in enumerate(params["levels"]):
-        repeat, (actnorm, conv, coupling), _ = level_parts(flow, index)
-        x, _ = fg.Squeeze().forward((), x)
-        for depth in range(repeat.depth):
-            actnorm_params, conv_params, net = jax.tree.map(operator.itemgetter(depth), own[1])
-            x, _ = actnorm.forward(actnorm_params, x)
-            assert_standardized(x)
-            x, _ = conv.forward(conv_params, x)
-            hidden = halves(x)[0]
-            for name in ("first", "second"):
-                hidden = convolve(hidden, net[name]["kernel"]) + net[name]["shift"]
-                hidden = hidden * jnp.exp(3 * net[name]["log_scale"])
-                assert_standardized(hidden)
-                hidden = jnp.maximum(hidden, 0)
-            assert not any(leaf.any() for leaf in jax.tree.leaves(net["last"]))
-            x, _ = coupling.forward(net, x)
-        if index == 0:
-            x = flow.splits[0].forward((), x)[0][0]
+
+    @jax.jit
+    def after_every_actnorm(params, x):
+        seen = []
+        for index, own in enumerate(params["levels"]):
+            repeat, (actnorm, conv, coupling), _ = level_parts(flow, index)
+            x, _ = fg.Squeeze().forward((), x)
+            for depth in range(repeat.depth):
+                actnorm_params, conv_params, net = jax.tree.map(operator.itemgetter(depth), own[1])
+                x, _ = actnorm.forward(actnorm_params, x)
+                seen.append(x)
+                x, _ = conv.forward(conv_params, x)
+                hidden = halves(x)[0]
+                for name in ("first", "second"):
+                    hidden = convolve(hidden, net[name]["kernel"]) + net[name]["shift"]
+                    hidden = hidden * jnp.exp(3 * net[name]["log_scale"])
+                    seen.append(hidden)
+                    hidden = jnp.maximum(hidden, 0)
+                x, _ = coupling.forward(net, x)
+            if index == 0:
+                x = flow.splits[0].forward((), x)[0][0]
+        return seen
+
+    seen = after_every_actnorm(params, x)
+    assert len(seen) == 2 * 2 * 3
+    for each in seen:
+        assert_standardized(np.asarray(each))
+    lasts = [level[1][2]["last"] for level in params["levels"]]
+    assert not any(leaf.any() for leaf in jax.tree.leaves(lasts))
 
 
 @pytest.mark.parametrize("name", fg.SCALES)

@@ -81,10 +81,12 @@ def test_parameters_of_float64_measure_and_draw_in_float64():
         )
         alike = bits_per_dim(case.bijector, narrow, key, pixels(2))
         np.testing.assert_allclose(alike, bits, rtol=1e-4)
-        assert fg.sample(case.bijector, case.params, key, (2, 4, 6, 4)).dtype == jnp.float64
+        sample = jax.jit(fg.sample, static_argnums=(0, 3))
+        assert sample(case.bijector, case.params, key, (2, 4, 6, 4)).dtype == jnp.float64
         assert fg.sample_pixels(case.bijector, case.params, key, 2, (4, 6, 4)).shape[0] == 2
-        latents = fg.encode(case.bijector, case.params, pixels(2))
-        np.testing.assert_array_equal(fg.decode(case.bijector, case.params, latents), pixels(2))
+        encode, decode = (jax.jit(code, static_argnums=0) for code in (fg.encode, fg.decode))
+        latents = encode(case.bijector, case.params, pixels(2))
+        np.testing.assert_array_equal(decode(case.bijector, case.params, latents), pixels(2))
 
 
 def test_pixels_are_no_images_yet():

@@ -48,8 +48,9 @@ def test_it_reaches_every_derivative_of_a_convolution(precision):
     assert products(derivatives, x, kernel)["convolution"] == {precision.upper()}
 
 
-@pytest.mark.parametrize("precision", PRECISIONS)
-@pytest.mark.parametrize("conv1x1", ["dense", "lu"])
+@pytest.mark.parametrize(
+    ("precision", "conv1x1"), [("default", "dense"), ("high", "lu"), ("highest", "dense")]
+)
 def test_nets_multiply_as_asked_and_what_is_inverted_does_so_in_float32(precision, conv1x1):
     flow = fg.glow(
         fg.GlowConfig(
@@ -144,10 +145,9 @@ def test_one_coupling_inverts_however_its_net_multiplies(way):
     assert log_det == 0
 
 
-@pytest.mark.parametrize("scale", ["sigmoid", "depth-scaled"])
-def test_a_chain_keeps_the_round_trip_of_float32_with_the_default_precision_alone(scale):
+def test_a_chain_keeps_the_round_trip_of_float32_with_the_default_precision_alone():
     """Its halves come back differing in the last bit, and are then rounded the other way."""
-    flow = fg.glow(fg.GlowConfig(levels=2, depth=8, width=16, scale=scale))
+    flow = fg.glow(fg.GlowConfig(levels=2, depth=8, width=16, scale="depth-scaled"))
     assert flow == fg.with_net_precision(flow, "highest")
     relative, log_det = round_trip(flow, (3, 8, 8, 3), "float32 (highest)")
     assert relative < EXACT.relative

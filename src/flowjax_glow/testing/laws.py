@@ -43,6 +43,8 @@ def perturbed(params: Params, amount: float = 0.03, seed: int = 0) -> Params:
     def move(leaf: Array) -> Array:
         if not jnp.issubdtype(leaf.dtype, jnp.floating):
             return leaf
-        return leaf + jnp.asarray(amount * random.standard_normal(leaf.shape), leaf.dtype)
+        # in NumPy, since JAX would compile an addition for every shape
+        moves = (amount * random.standard_normal(leaf.shape)).astype(leaf.dtype)
+        return jnp.asarray(np.asarray(leaf) + moves)
 
     return jax.tree.map(move, params)
