@@ -23,7 +23,7 @@ ROWS = (
     {"channels", "combinator"},
     {"bijectors"},
     {"combinators"},
-    {"walk", "rebuild"},
+    {"walk", "rebuild", "latents"},
     {"config", "density"},
     {"glowip", "real_nvp", "testing"},
     {"config_json"},

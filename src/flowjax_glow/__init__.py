@@ -28,6 +28,7 @@ from flowjax_glow.density import (
 )
 from flowjax_glow.fitting import fit
 from flowjax_glow.glowip import GlowIPConfig
+from flowjax_glow.latents import interpolate, latent_direction
 from flowjax_glow.model import Model
 from flowjax_glow.nets import MLP, CouplingNet, NetFunctions
 from flowjax_glow.numerics import constant_log_det, sum_events, zero_log_det
@@ -102,7 +103,9 @@ __all__ = [
     "fit",
     "flatten_records",
     "glow",
+    "interpolate",
     "judge",
+    "latent_direction",
     "log_prob",
     "realnvp",
     "sample",

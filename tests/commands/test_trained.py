@@ -123,6 +123,34 @@ def test_levels_of_a_trained_run_are_mixed(trained):
     assert (trained / "mixing/000003-images-3-samples-16.png").stat().st_size > 1000
 
 
+def test_what_lies_between_images_is_drawn(trained, tmp_path):
+    """Ends of ways are the images themselves, as are styles of one image."""
+    dark = tmp_path / "dark.npz"
+    np.savez(dark, images=np.zeros((20, 8, 8, 3), np.uint8))
+    sides = (f"--having=npz:{dark}", "--lacking=photos", "--examples=2")
+    code, output = invoke("explore", trained, "--images=3", "--columns=3", *sides)
+    assert code == 0, output
+    folder = next((trained / "explore").iterdir())
+    assert folder.name.startswith("000003-images-3-columns-3-having-npz-")
+    with np.load(folder / "arrays.npz") as file:
+        arrays = dict(file)
+    names = {f"{name}.png" for name in arrays} | {"arrays.npz"}
+    assert {file.name for file in folder.iterdir()} == names
+    back = arrays["reconstructions"][:, 1]
+    close = partial(np.testing.assert_allclose, atol=1e-5)
+    close(back, arrays["reconstructions"][:, 0])
+    for way in ("straight-ways", "spherical-ways"):
+        close(arrays[way][:, 0], back)
+        close(arrays[way][:, 2], np.roll(back, -1, axis=0))
+    close(arrays["styles"][np.arange(3), np.arange(3)], back)
+    close(arrays["attribute"][:, 1], back)
+    assert (arrays["attribute"][:, 2] < back).mean() > 0.8  # towards dark
+    still = arrays["temperatures"][:, 0]  # tau = 0
+    close(still, still[:1].repeat(3, 0))
+    code, output = invoke("explore", trained, "--having=photos")
+    assert (code, "--having and --lacking: expected both or neither" in output) == (2, True)
+
+
 @pytest.mark.parametrize(
     ("placement", "reads", "first"),
     [("every_step", "noise", True), ("level_end", "signal", False)],

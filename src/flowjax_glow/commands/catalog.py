@@ -9,6 +9,7 @@ from flowjax_glow.commands.attack import Attack
 from flowjax_glow.commands.command import Command, run_command
 from flowjax_glow.commands.diagnose import Diagnose
 from flowjax_glow.commands.errors import USAGE
+from flowjax_glow.commands.explore import Explore
 from flowjax_glow.commands.export import Export
 from flowjax_glow.commands.figures import Figures
 from flowjax_glow.commands.gradients import Gradients
@@ -29,6 +30,7 @@ COMMANDS: dict[str, type[Command]] = {
     "repair": Repair,
     "attack": Attack,
     "mixing": Mixing,
+    "explore": Explore,
     "gradients": Gradients,
     "export": Export,
     "track": Track,

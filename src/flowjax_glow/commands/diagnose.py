@@ -128,12 +128,12 @@ class Diagnose(OnModels):
         return file
 
 
-def parse_taus(text: str) -> list[float]:
+def parse_taus(text: str, option: str = "--taus") -> list[float]:
     """`0,0.5,1` as numbers."""
     try:
         levels = [float(part) for part in text.split(",")]
     except ValueError:
         levels = []
     if not levels or not all(0 <= tau < math.inf for tau in levels):
-        raise expected("--taus", "noise levels with commas", got=repr(text), advice="write 0,0.5,1")
+        raise expected(option, "noise levels with commas", got=repr(text), advice="write 0,0.5,1")
     return levels
