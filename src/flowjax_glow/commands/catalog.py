@@ -12,6 +12,7 @@ from flowjax_glow.commands.errors import USAGE
 from flowjax_glow.commands.export import Export
 from flowjax_glow.commands.figures import Figures
 from flowjax_glow.commands.gradients import Gradients
+from flowjax_glow.commands.importing import Import
 from flowjax_glow.commands.mixing import Mixing
 from flowjax_glow.commands.plan import PlanRun
 from flowjax_glow.commands.repair import Repair
@@ -30,6 +31,7 @@ COMMANDS: dict[str, type[Command]] = {
     "attack": Attack,
     "mixing": Mixing,
     "gradients": Gradients,
+    "import": Import,
     "export": Export,
     "track": Track,
     "plan": PlanRun,

@@ -15,8 +15,8 @@ from flowjax_glow.interop.reading import Reading, some, step_names
 from flowjax_glow.interop.states import State, read_states
 from flowjax_glow.model import Model
 from flowjax_glow.model_file import abstract_params
-from flowjax_glow.trainable import named_leaves
 from flowjax_glow.ported import PortedGlowConfig
+from flowjax_glow.trainable import named_leaves
 from flowjax_glow.types import Params
 
 
