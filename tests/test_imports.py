@@ -26,6 +26,7 @@ ROWS = (
     {"walk", "rebuild", "latents"},
     {"config", "density"},
     {"glowip", "real_nvp", "testing"},
+    {"ported"},
     {"config_json"},
     {"model_file"},
     {"card"},

@@ -16,6 +16,7 @@ from flowjax_glow.bijectors import (
     Split,
     Squeeze,
 )
+from flowjax_glow.bijectors.split import Prior
 from flowjax_glow.combinators import Chain, Memory, MultiScale, Repeat
 from flowjax_glow.convolution import Precision
 from flowjax_glow.errors import check_choice, check_count, check_positive, expected
@@ -51,10 +52,12 @@ class GlowConfig:
         scale: a `Scale`, or its name in `SCALES`; one that knows the depth is told it.
         reads: what a coupling's net reads right after a split, in generation: the fresh `"noise"`
             (the paper) or the `"signal"` (openai/glow).
-        split_prior: of the noise that leaves: `"standard"` normal, or `"learned"` from what stays.
+        split_prior: of the noise that leaves: `"standard"` normal, `"learned"` from what stays, or
+            learned for all `"places"`, see `Split`.
         prior_scale: how a learned split prior makes its standard deviation: a `Scale`, or its name.
             It acts once per level, so one that knows the depth is told 1.
-        top_prior: of the last latent: `"standard"`, or `"learned"` mean and deviation per channel.
+        top_prior: of the last latent: `"standard"`, or `"learned"` mean and deviation per channel,
+            or for all `"places"`.
         mixing: of the channels, before each coupling: `"conv1x1"`, `"reverse"`, or `"shuffle"`.
         conv1x1: `"dense"`, or `"lu"`.
         permutation: an extra random one: `"none"`, after the coupling of `"every_step"` (the
@@ -80,9 +83,9 @@ class GlowConfig:
     width: int = 512
     scale: Scale | str = field(default_factory=Sigmoid)
     reads: Literal["noise", "signal"] = "noise"
-    split_prior: Literal["standard", "learned"] = "standard"
+    split_prior: Prior = "standard"
     prior_scale: Scale | str = field(default_factory=Exponential)
-    top_prior: Literal["standard", "learned"] = "standard"
+    top_prior: Prior = "standard"
     mixing: Literal["conv1x1", "reverse", "shuffle"] = "conv1x1"
     conv1x1: Literal["dense", "lu"] = "dense"
     permutation: Literal["none", "every_step", "level_end", "every_batch"] = "none"
@@ -135,8 +138,8 @@ class GlowConfig:
         for name in ("levels", "depth", "width"):
             check_count(f"GlowConfig.{name}", getattr(self, name))
         check_choice("GlowConfig.reads", self.reads, ("noise", "signal"))
-        check_choice("GlowConfig.split_prior", self.split_prior, ("standard", "learned"))
-        check_choice("GlowConfig.top_prior", self.top_prior, ("standard", "learned"))
+        check_choice("GlowConfig.split_prior", self.split_prior, get_args(Prior))
+        check_choice("GlowConfig.top_prior", self.top_prior, get_args(Prior))
         check_choice("GlowConfig.mixing", self.mixing, ("conv1x1", "reverse", "shuffle"))
         check_choice("GlowConfig.conv1x1", self.conv1x1, ("dense", "lu"))
         check_choice(
@@ -162,6 +165,10 @@ class GlowConfig:
         del level
         return self.depth
 
+    def squeeze(self) -> Squeeze:
+        """What a level begins with."""
+        return Squeeze()
+
     def actnorm(self) -> ActNorm:
         """The actnorm of every step."""
         return ActNorm()
@@ -178,6 +185,12 @@ class GlowConfig:
             precision=self.net_precision,
         )
         return AffineCoupling(net, self.scale.shared_by(depth), shift_limit=self.shift_limit)
+
+    def split(self) -> Split:
+        """What every level but the last ends in."""
+        assert isinstance(self.prior_scale, Scale)  # as in `coupling`
+        leaves = "read" if self.reads == "noise" else "moved"
+        return Split(leaves, self.split_prior, self.prior_scale.shared_by(1), self.net_precision)
 
 
 def net_gain(damped: Damping, depth: int) -> float:
@@ -210,15 +223,11 @@ def glow(config: GlowConfig) -> MultiScale:
     Latents are a tuple, finest level first: ``(height/2, width/2, 2c)`` from the first split, and
     so on; each is standard normal under the model.
     """
-    assert isinstance(config.prior_scale, Scale)  # as in `coupling`
-    leaves = "read" if config.reads == "noise" else "moved"
-    prior_scale = config.prior_scale.shared_by(1)
-    split = Split(leaves, config.split_prior, prior_scale, config.net_precision)
-    top = (LearnedPrior(),) if config.top_prior == "learned" else ()
+    top = () if config.top_prior == "standard" else (LearnedPrior(config.top_prior == "places"),)
     *levels, last = (_level(config, level) for level in range(config.levels))
     return MultiScale(
         levels=(*(Chain(*level) for level in levels), Chain(*last, *top)),
-        splits=(split,) * (config.levels - 1),
+        splits=(config.split(),) * (config.levels - 1),
     )
 
 
@@ -228,7 +237,7 @@ def _level(config: GlowConfig, number: int) -> tuple[Bijector, ...]:
         step += (Permutation(),)
 
     depth = config.depth_of(number)
-    level: tuple[Bijector, ...] = (Squeeze(), Repeat(Chain(*step), depth, config.memory))
+    level: tuple[Bijector, ...] = (config.squeeze(), Repeat(Chain(*step), depth, config.memory))
     if config.permutation == "level_end":
         level += (Permutation(),)
     return level

@@ -12,13 +12,19 @@ from flowjax_glow.config import GlowConfig
 from flowjax_glow.errors import expected
 from flowjax_glow.fields import build
 from flowjax_glow.glowip import GlowIPConfig
-from flowjax_glow.scales import SCALES, Exponential
+from flowjax_glow.ported import PortedGlowConfig
+from flowjax_glow.scales import SCALES, Exponential, OnePlusExponential
 
 #: Configurations by the name in their `type`; one without is a `GlowConfig`.
-CONFIGS: dict[str, type[GlowConfig]] = {kind.__name__: kind for kind in (GlowConfig, GlowIPConfig)}
+CONFIGS: dict[str, type[GlowConfig]] = {
+    kind.__name__: kind for kind in (GlowConfig, GlowIPConfig, PortedGlowConfig)
+}
 
 #: Scales by the name in their `type`.
-SCALE_TYPES = {type(scale).__name__: type(scale) for scale in (*SCALES.values(), Exponential())}
+SCALE_TYPES = {
+    type(scale).__name__: type(scale)
+    for scale in (*SCALES.values(), Exponential(), OnePlusExponential())
+}
 
 #: Fields of a configuration that hold a scale.
 _SCALES = ("scale", "prior_scale")

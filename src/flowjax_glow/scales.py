@@ -23,6 +23,7 @@ name             s                                           range of s
 ===============  ==========================================  ====================
 
 `Exponential`, ``s = exp(h)``, is the deviation of a learned prior and no remedy for anything.
+`OnePlusExponential`, ``s = 1 + exp(h - 2)``, is none either.
 """
 
 import dataclasses
@@ -47,6 +48,7 @@ __all__ = [
     "Bounded",
     "DepthScaled",
     "Exponential",
+    "OnePlusExponential",
     "Scale",
     "Sigmoid",
     "SigmoidScale",
@@ -458,6 +460,32 @@ class Exponential(Scale):
     @property
     def log_bounds(self) -> tuple[float, float]:
         return -math.inf, math.inf
+
+    @property
+    def log_slope(self) -> float:
+        return 1.0
+
+
+@dataclass(frozen=True)
+class OnePlusExponential(Scale):
+    """``s = 1 + exp(h - 2)``, a reciprocal sigmoid: normflows' ``scale_map="sigmoid_inv"``.
+
+    There generation multiplies by ``sigma(raw + 2)``, and h is minus raw.
+    """
+
+    def log(self, raw: Raw) -> Raw:
+        return -log_sigmoid(SIGMOID_SHIFT - raw)
+
+    def reciprocal(self, raw: Raw) -> Raw:
+        return jax.nn.sigmoid(SIGMOID_SHIFT - raw)
+
+    @property
+    def log_bounds(self) -> tuple[float, float]:
+        return 0.0, math.inf
+
+    @property
+    def reciprocal_slope(self) -> float:
+        return 0.25
 
     @property
     def log_slope(self) -> float:

@@ -45,7 +45,8 @@ KEY = jax.random.key(0)
         ),
         (
             lambda: fg.Split(prior="uniform"),
-            "Split.prior: expected one of standard, learned, got 'uniform'; choose one of these",
+            "Split.prior: expected one of standard, learned, places, got 'uniform'; "
+            "choose one of these",
         ),
         *(
             (

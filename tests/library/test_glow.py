@@ -40,8 +40,14 @@ def level_parts(flow, index):
         ({"depth": -1}, "GlowConfig.depth: expected a whole number above 0, got -1"),
         ({"width": 0}, "GlowConfig.width: expected a whole number above 0, got 0"),
         ({"reads": "both"}, "GlowConfig.reads: expected one of noise, signal, got 'both'; choose"),
-        ({"split_prior": "none"}, "GlowConfig.split_prior: expected one of standard, learned, got"),
-        ({"top_prior": "none"}, "GlowConfig.top_prior: expected one of standard, learned, got"),
+        (
+            {"split_prior": "none"},
+            "GlowConfig.split_prior: expected one of standard, learned, pla",
+        ),
+        (
+            {"top_prior": "none"},
+            "GlowConfig.top_prior: expected one of standard, learned, pla",
+        ),
         ({"mixing": "none"}, "GlowConfig.mixing: expected one of conv1x1, reverse, shuffle, got"),
         ({"conv1x1": "qr"}, "GlowConfig.conv1x1: expected one of dense, lu, got 'qr'"),
         (

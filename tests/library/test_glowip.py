@@ -9,6 +9,7 @@ import pytest
 import flowjax_glow as fg
 from flowjax_glow.glowip import AS_CONTROL, GlowIPConfig
 from flowjax_glow.nets import DEVIATION
+from flowjax_glow.ported import PortedGlowConfig
 from flowjax_glow.testing import perturbed, relative_error
 from tests.library.cases import images
 
@@ -51,6 +52,16 @@ def test_without_its_choices_it_is_a_glow(change):
 def test_every_choice_has_a_value_as_in_the_control():
     own = {field.name for field in dataclasses.fields(GlowIPConfig)}
     assert set(AS_CONTROL) == own - {field.name for field in dataclasses.fields(fg.GlowConfig)}
+
+
+def test_a_ported_one_differs_from_a_glow_in_what_it_is_told_alone():
+    told = {"actnorm_factor": 3.0, "split_prior": "learned"}
+    assert fg.glow(PortedGlowConfig(**SMALL, **told)) == fg.glow(
+        fg.GlowConfig(**SMALL, split_prior="learned")
+    )
+    flow = fg.glow(PortedGlowConfig(**SMALL, **told, squeeze_parts="strips", prior_edge=True))
+    assert {level.bijectors[0] for level in flow.levels} == {fg.Squeeze("strips")}
+    assert flow.splits == (fg.Split("read", "learned", edge=True),) * 2
 
 
 @pytest.mark.parametrize(

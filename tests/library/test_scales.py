@@ -335,6 +335,18 @@ def test_the_sides_of_an_asymmetric_clamp_are_soft_clamps_that_meet_smoothly():
     np.testing.assert_allclose(ends, 2 / math.pi, rtol=1e-5)
 
 
+def test_one_plus_exponential_is_a_reciprocal_sigmoid(dtype):
+    raw = jnp.linspace(-30, 30, 61, dtype=dtype)
+    scale = fg.scales.OnePlusExponential()
+    tolerance = {"rtol": 1e-6 if dtype == "float32" else 1e-14}
+    np.testing.assert_allclose(scale.value(raw), 1 + jnp.exp(raw - 2), **tolerance)
+    np.testing.assert_allclose(scale.reciprocal(raw), jax.nn.sigmoid(2 - raw), **tolerance)
+    assert scale.bounds[0] == 1 < float(scale.value(raw).min()) + 1e-6
+    slopes = jax.vmap(jax.grad(scale.reciprocal))(raw)
+    assert 0.24 < float(jnp.abs(slopes).max()) <= scale.reciprocal_slope
+    assert 0.99 < float(jax.vmap(jax.grad(scale.log))(raw).max()) <= scale.log_slope
+
+
 def test_scales_are_read_from_text():
     assert scale_from("sigmoid") == Sigmoid()
     assert scale_from("bounded:0.25,1") == Bounded(0.25, 1.0)

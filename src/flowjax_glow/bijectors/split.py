@@ -4,15 +4,19 @@ from dataclasses import dataclass, field
 from typing import Literal, cast, get_args
 
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from flowjax_glow.bijector import Bijector
-from flowjax_glow.channels import Vector, halves
+from flowjax_glow.channels import halves
 from flowjax_glow.convolution import Precision
 from flowjax_glow.errors import check_channels, check_choice, check_event, expected
 from flowjax_glow.nets import ZeroConv, ZeroDense
 from flowjax_glow.numerics import LOG_SCALE_FACTOR, constant_log_det, sum_events, zero_log_det
 from flowjax_glow.scales import Exponential, Scale
 from flowjax_glow.types import Event, Key, LogDet, Params
+
+#: Of what leaves: standard normal, learned from what stays, or learned for every place.
+Prior = Literal["standard", "learned", "places"]
 
 
 @dataclass(frozen=True)
@@ -22,25 +26,28 @@ class Split(Bijector):
     ``eps = (leaves - mean) / std``, with mean 0 and std 1 (`prior="standard"`), or both from the
     half that stays (`prior="learned"`): a net, zero at first, gives the mean and a raw number, of
     which `scale` makes std. It is a 3x3 convolution on images, a dense layer at every place of
-    other events. The log-det is ``-sum(log std)``. The inverse multiplies by
+    other events. With ``prior="places"`` mean and raw number are parameters, one each for every
+    number that leaves, whatever stays. The log-det is ``-sum(log std)``. The inverse multiplies by
     std, so an unbounded one can blow it up like a coupling; `Exponential` is openai/glow's.
 
     `leaves` names the half that leaves, of those that a coupling reads (the first) and moves (the
     second): this alone decides whether, in generation, the next coupling's net reads fresh noise
-    (`"read"`, the paper) or signal (`"moved"`, openai/glow). `precision` is that of the learned
-    prior's net, as of `CouplingNet`.
+    (`"read"`, the paper) or signal (`"moved"`, openai/glow). `precision` and `edge` are those of
+    the learned prior's net, as of `CouplingNet`; dense layers have no edge.
     Source: Dinh et al. 2016; the learned prior is Kingma & Dhariwal's public code's.
     """
 
     leaves: Literal["read", "moved"] = "read"
-    prior: Literal["standard", "learned"] = "standard"
+    prior: Prior = "standard"
     scale: Scale = field(default_factory=Exponential)
     precision: Precision = "highest"
+    edge: bool = False
 
     def __post_init__(self) -> None:
         check_choice("Split.leaves", self.leaves, ("read", "moved"))
-        check_choice("Split.prior", self.prior, ("standard", "learned"))
+        check_choice("Split.prior", self.prior, get_args(Prior))
         check_choice("Split.precision", self.precision, get_args(Precision))
+        check_choice("Split.edge", self.edge, (False, True))
         if not isinstance(self.scale, Scale):
             raise expected(
                 "Split.scale", "a Scale", got=repr(self.scale), advice="build one, as Exponential()"
@@ -51,6 +58,9 @@ class Split(Bijector):
         if self.prior == "standard":
             return ()
         stays, leaves = self._part(x)
+        if self.prior == "places":
+            zeros = jnp.zeros(leaves.shape[1:], x.dtype)
+            return {"mean": zeros, "raw": zeros}
         return self._net(stays, leaves).init(key, stays)["params"]
 
     def forward(self, params: Params, x: Event) -> tuple[tuple[Event, Event], LogDet]:
@@ -81,13 +91,19 @@ class Split(Bijector):
         return self.scale.log(self._prior(params, *z)[1])
 
     def _prior(self, params: Params, stays: Event, leaves: Event) -> tuple[Event, Event]:
+        if self.prior == "places":
+            _check_places("Split", leaves, params["mean"])
+            zeros = jnp.zeros_like(leaves)
+            return params["mean"] + zeros, params["raw"] + zeros
         channels = leaves.shape[-1]
         fields = cast(Event, self._net(stays, leaves).apply({"params": params}, stays))
         return fields[..., :channels], fields[..., channels:]
 
     def _net(self, stays: Event, leaves: Event) -> ZeroConv | ZeroDense:
-        net = ZeroConv if stays.ndim == 4 else ZeroDense
-        return net(2 * leaves.shape[-1], precision=self.precision)
+        channels = 2 * leaves.shape[-1]
+        if stays.ndim == 4:
+            return ZeroConv(channels, precision=self.precision, edge=self.edge)
+        return ZeroDense(channels, precision=self.precision)
 
     def _part(self, x: Event) -> tuple[Event, Event]:
         """The half that stays and the half that leaves."""
@@ -103,25 +119,53 @@ class Split(Bijector):
 class LearnedPrior(Bijector):
     """``z = (x - mean) exp(-3 log_std)`` per channel, zero at first: the learned prior of the top.
 
-    It is openai/glow's learned top prior, seen as a map to standard normal noise.
+    It is openai/glow's learned top prior, seen as a map to standard normal noise. With `places`
+    mean and log_std are those of every number of an event, not of a channel.
     """
+
+    places: bool = False
+
+    def __post_init__(self) -> None:
+        check_choice("LearnedPrior.places", self.places, (False, True))
 
     def init(self, key: Key, x: Event) -> Params:
         del key
         check_event("LearnedPrior", x)
-        zeros = jnp.zeros(x.shape[-1], x.dtype)
+        zeros = jnp.zeros(x.shape[1:] if self.places else x.shape[-1:], x.dtype)
         return {"mean": zeros, "log_std": zeros}
 
     def forward(self, params: Params, x: Event) -> tuple[Event, LogDet]:
-        check_channels("LearnedPrior", x, params["mean"].shape[-1])
+        self._check("LearnedPrior", params, x)
         log_std = self.log_std(params)
-        return (x - params["mean"]) * jnp.exp(-log_std), constant_log_det(x, -log_std.sum())
+        return (x - params["mean"]) * jnp.exp(-log_std), self._log_det(x, -log_std)
 
     def inverse(self, params: Params, z: Event) -> tuple[Event, LogDet]:
-        check_channels("LearnedPrior.inverse", z, params["mean"].shape[-1])
+        self._check("LearnedPrior.inverse", params, z)
         log_std = self.log_std(params)
-        return z * jnp.exp(log_std) + params["mean"], constant_log_det(z, log_std.sum())
+        return z * jnp.exp(log_std) + params["mean"], self._log_det(z, log_std)
 
-    def log_std(self, params: Params) -> Vector:
-        """``log std`` of every channel."""
+    def log_std(self, params: Params) -> Float[Array, "*places channels"]:
+        """``log std`` of every channel, or of every number."""
         return LOG_SCALE_FACTOR * params["log_std"]
+
+    def _check(self, where: str, params: Params, x: Event) -> None:
+        check_channels(where, x, params["mean"].shape[-1])
+        if self.places:
+            _check_places(where, x, params["mean"])
+
+    def _log_det(self, x: Event, logs: Float[Array, "*places channels"]) -> LogDet:
+        if self.places:
+            zeros = zero_log_det(x)
+            return zeros + logs.sum().astype(zeros.dtype)
+        return constant_log_det(x, logs.sum())
+
+
+def _check_places(where: str, x: Event, own: Float[Array, "*places channels"]) -> None:
+    """Raises unless events have the shape of parameters, one for every number."""
+    if x.shape[1:] != own.shape:
+        raise expected(
+            where,
+            f"events of shape {own.shape} as the parameters",
+            got=x.shape[1:],
+            advice="initialize the parameters with inputs of this shape",
+        )

@@ -13,6 +13,7 @@ from flowjax_glow.commands.explore import Explore
 from flowjax_glow.commands.export import Export
 from flowjax_glow.commands.figures import Figures
 from flowjax_glow.commands.gradients import Gradients
+from flowjax_glow.commands.importing import Import
 from flowjax_glow.commands.mixing import Mixing
 from flowjax_glow.commands.plan import PlanRun
 from flowjax_glow.commands.repair import Repair
@@ -32,6 +33,7 @@ COMMANDS: dict[str, type[Command]] = {
     "mixing": Mixing,
     "explore": Explore,
     "gradients": Gradients,
+    "import": Import,
     "export": Export,
     "track": Track,
     "plan": PlanRun,

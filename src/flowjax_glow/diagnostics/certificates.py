@@ -168,10 +168,15 @@ def _(bijector: Split, params: Params, box: Array) -> LogGain:
     """Of ``leaves = eps std(raw(stays)) + mean(stays)``, std as large as it gets on the box."""
     if bijector.prior == "standard":
         return jnp.asarray(0.0)
+    if bijector.prior == "places":
+        return jnp.log(jnp.maximum(1.0, bijector.scale.value(params["raw"]).max()))
     mean, raw = _halves_of_kernel(params, 2)
     fields = params["shift"] * jnp.exp(LOG_SCALE_FACTOR * params["log_scale"])
-    offset = fields[fields.size // 2 :]
-    reach = (jnp.abs(raw).sum((0, 1, 2)) * box + jnp.abs(offset)).max()
+    offset = jnp.abs(fields[fields.size // 2 :])
+    if "edge" in params:
+        edges = _halves_of_kernel({**params, "kernel": params["edge"]}, 2)[1]
+        offset += jnp.abs(edges).sum((0, 1, 2))
+    reach = (jnp.abs(raw).sum((0, 1, 2)) * box + offset).max()
     largest = bijector.scale.value(reach)  # every scale grows with its raw number
     through_scale = _times(bijector.scale.log_slope, box * largest * convolution_gain(raw))
     gain = jnp.maximum(1.0, largest) + through_scale

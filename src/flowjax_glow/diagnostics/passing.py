@@ -71,7 +71,7 @@ def moments(x: Float[Array, "..."]) -> Moments:
 
 
 def _extremes(bijector: Bijector, own: Params, z: Latents) -> tuple[Array, Array]:
-    if isinstance(bijector, Split) and bijector.prior == "learned":
+    if isinstance(bijector, Split) and bijector.prior != "standard":
         scales = -bijector.log_std(own, z)
     elif isinstance(bijector, LearnedPrior):
         scales = -bijector.log_std(own)

@@ -41,7 +41,7 @@ def repaired(
     if scale is not None:
         new = {"scale": scale_from(scale)}
     else:
-        prior = ("prior_scale",) if model.split_prior == "learned" else ()
+        prior = ("prior_scale",) if model.split_prior != "standard" else ()
         names = ("scale", "damped", *prior)
         new = {name: RECOMMENDED[name] for name in names}
     return replace(
