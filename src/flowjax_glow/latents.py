@@ -43,6 +43,7 @@ def interpolate(
         )
 
     def blend(a: Any, b: Any) -> Array:
+        a, b = jnp.asarray(a), jnp.asarray(b)
         one, other = (per_example(part.astype(a.dtype), a) for part in shares)
         return one * a + other * b
 
