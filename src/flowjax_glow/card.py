@@ -4,18 +4,21 @@ from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from typing import Any
 
+from flowjax_glow.config import GlowConfig
 from flowjax_glow.model_file import Header
+from flowjax_glow.real_nvp import RealNVPConfig
 
 _FRONT = """---
 library_name: flowjax_glow
-pipeline_tag: unconditional-image-generation
-tags:
+{task}tags:
 - flowjax_glow
 - normalizing-flow
-- glow
+- {family}
 - jax
 ---
 """
+
+_TASK = "pipeline_tag: unconditional-image-generation\n"
 
 _LOAD = """## How to load it
 
@@ -25,13 +28,19 @@ With the Python package `flowjax-glow`, version {version} or later:
 from flowjax_glow import Model
 
 model = Model.load("{file}")
-images = model.sample(16, key=0, temperature=0.7)  # uint8, (16, {sides})
-latents = model.encode(images)                     # and back: model.decode(latents)
-bits = model.bits_per_dim(images)                  # one number per image
+{uses}
 ```
 
 The file is in safetensors, without pickles; loading it runs no code of its author's.
 """
+
+_IMAGES = """images = model.sample(16, key=0, temperature=0.7)  # uint8, (16, {sides})
+latents = model.encode(images)                     # and back: model.decode(latents)
+bits = model.bits_per_dim(images)                  # one number per image"""
+
+_EVENTS = """events = model.sample(16, key=0)   # floats, (16, {sides})
+latents = model.encode(events)     # and back: model.decode(latents)
+nats = model.log_prob(events)      # one number per event"""
 
 
 def card(header: Header, parameters: int, file: str) -> str:
@@ -43,13 +52,16 @@ def card(header: Header, parameters: int, file: str) -> str:
         file: what the model's file is called.
     """
     config, verdict = header.config, header.verdict
-    height, width, channels = header.event_shape
+    shape = "x".join(map(str, header.event_shape))
+    sides = ", ".join(map(str, header.event_shape))
     dataset = _code(_told_of_training(header).get("dataset", "?"))
+    family = "RealNVP" if isinstance(config, RealNVPConfig) else "GLOW"
+    kind, uses = ("images", _IMAGES) if header.n_bits else ("events", _EVENTS)
     lines = [
-        f"# GLOW for {height}x{width}x{channels} images of {dataset}",
+        f"# {family} for {shape} {kind} of {dataset}",
         "",
-        "A normalizing flow: it gives images, exact likelihoods of images, and codes that decode "
-        "to the same images.",
+        f"A normalizing flow: it gives {kind}, exact likelihoods of {kind}, and codes that decode "
+        f"to the same {kind}.",
         "",
         "| | |",
         "|---|---|",
@@ -59,9 +71,7 @@ def card(header: Header, parameters: int, file: str) -> str:
         "",
         *(_told(verdict) if verdict else ["Nobody has asked: `flowjax-glow diagnose` does."]),
         "",
-        _LOAD.format(
-            version=version("flowjax-glow"), file=file, sides=f"{height}, {width}, {channels}"
-        ),
+        _LOAD.format(version=version("flowjax-glow"), file=file, uses=uses.format(sides=sides)),
         "## Configuration",
         "",
         "```",
@@ -69,14 +79,17 @@ def card(header: Header, parameters: int, file: str) -> str:
         "```",
         "",
     ]
-    return _FRONT + "\n" + "\n".join(lines)
+    front = _FRONT.format(task=_TASK if header.n_bits else "", family=family.lower())
+    return front + "\n" + "\n".join(lines)
 
 
 def _facts(header: Header, parameters: int) -> Iterator[tuple[str, str]]:
     """Rows of the table, as far as the record has them."""
     config, record = header.config, _told_of_training(header)
-    yield "images", f"{'x'.join(map(str, header.event_shape))}, {header.n_bits} bits"
-    yield "flow", f"{config.levels} levels of {config.depth} steps, width {config.width}"
+    shape = "x".join(map(str, header.event_shape))
+    yield ("images", f"{shape}, {header.n_bits} bits") if header.n_bits else ("events", shape)
+    levels = f"{config.levels} levels of " if isinstance(config, GlowConfig) else ""
+    yield "flow", f"{levels}{config.depth} steps, width {config.width}"
     yield "numbers in it", f"{parameters:,}"
     for name, title in _TITLES.items():
         if record.get(name) is not None:
@@ -84,6 +97,9 @@ def _facts(header: Header, parameters: int) -> Iterator[tuple[str, str]]:
     if isinstance(bits := record.get("bits_per_dim"), int | float):
         count = record.get("held_out_images")
         yield "bits/dim", f"{bits:.3f}" + (f", on {count} held-out images" if count else "")
+    if isinstance(nats := record.get("nats_per_dim"), int | float):
+        count = record.get("held_out_events")
+        yield "nats/dim", f"{nats:.3f}" + (f", on {count} held-out events" if count else "")
 
 
 def _told_of_training(header: Header) -> dict[str, Any]:

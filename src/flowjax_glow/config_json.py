@@ -6,18 +6,23 @@ among the classes of the tables below and nothing else.
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
-from flowjax_glow.config import GlowConfig
+from flowjax_glow.bijector import Bijector
+from flowjax_glow.config import GlowConfig, glow
 from flowjax_glow.errors import expected
 from flowjax_glow.fields import build
 from flowjax_glow.glowip import GlowIPConfig
 from flowjax_glow.ported import PortedGlowConfig
+from flowjax_glow.real_nvp import RealNVPConfig, realnvp
 from flowjax_glow.scales import SCALES, Exponential, OnePlusExponential
 
+#: What a flow of this library is built from.
+Config: TypeAlias = GlowConfig | RealNVPConfig
+
 #: Configurations by the name in their `type`; one without is a `GlowConfig`.
-CONFIGS: dict[str, type[GlowConfig]] = {
-    kind.__name__: kind for kind in (GlowConfig, GlowIPConfig, PortedGlowConfig)
+CONFIGS: dict[str, type[Config]] = {
+    kind.__name__: kind for kind in (GlowConfig, GlowIPConfig, PortedGlowConfig, RealNVPConfig)
 }
 
 #: Scales by the name in their `type`.
@@ -26,19 +31,24 @@ SCALE_TYPES = {
     for scale in (*SCALES.values(), Exponential(), OnePlusExponential())
 }
 
-#: Fields of a configuration that hold a scale.
+#: Fields of configurations that hold a scale.
 _SCALES = ("scale", "prior_scale")
 
 
-def config_to_json(config: GlowConfig) -> dict[str, Any]:
+def flow_of(config: Config) -> Bijector:
+    """The flow that a configuration says."""
+    return realnvp(config) if isinstance(config, RealNVPConfig) else glow(config)
+
+
+def config_to_json(config: Config) -> dict[str, Any]:
     """Plain JSON of a configuration, which `config_from_json` reads if its classes are ours."""
     fields = {"type": type(config).__name__, **dataclasses.asdict(config)}
-    for name in _SCALES:
-        fields[name] = {"type": type(getattr(config, name)).__name__, **fields[name]}
+    for name, scale in _scales(config).items():
+        fields[name] = {"type": type(scale).__name__, **fields[name]}
     return fields
 
 
-def config_from_json(fields: Mapping[str, Any], where: str = "model") -> GlowConfig:
+def config_from_json(fields: Mapping[str, Any], where: str = "model") -> Config:
     """The configuration that `config_to_json` wrote, perhaps before a field with a default came.
 
     Args:
@@ -60,10 +70,10 @@ def config_from_json(fields: Mapping[str, Any], where: str = "model") -> GlowCon
     return build(CONFIGS[name], fields, f"{where}.")
 
 
-def check_ours(where: str, config: GlowConfig) -> None:
+def check_ours(where: str, config: Config) -> None:
     """Raises unless a configuration and its scales are of the classes that a file may name."""
     parts = {"": (config, CONFIGS)} | {
-        f".{name}": (getattr(config, name), SCALE_TYPES) for name in _SCALES
+        f".{name}": (scale, SCALE_TYPES) for name, scale in _scales(config).items()
     }
     for place, (part, known) in parts.items():
         if known.get(type(part).__name__) is not type(part):
@@ -73,6 +83,11 @@ def check_ours(where: str, config: GlowConfig) -> None:
                 got=type(part).__name__,
                 advice="a file names classes of this library alone; keep the parameters yourself",
             )
+
+
+def _scales(config: Config) -> dict[str, Any]:
+    """The scales of a configuration by field."""
+    return {name: getattr(config, name) for name in _SCALES if hasattr(config, name)}
 
 
 def object_in(fields: Mapping[str, Any], name: str, where: str = "") -> Mapping[str, Any]:

@@ -16,8 +16,8 @@ from flowjax_glow.bijector import Bijector
 from flowjax_glow.effort import WELL
 from flowjax_glow.errors import check_count, expected
 from flowjax_glow.numerics import event_size, sum_events, zero_log_det
-from flowjax_glow.pixels import bin_midpoints, dequantize, to_pixels
-from flowjax_glow.types import Event, Key, Latents, LogDet, Params, Pixels
+from flowjax_glow.pixels import as_events, dequantize, to_pixels
+from flowjax_glow.types import Event, Examples, Key, Latents, LogDet, Params, Pixels
 
 
 def log_prob(flow: Bijector, params: Params, x: Event) -> LogDet:
@@ -126,14 +126,18 @@ def sample_latents(
     return jax.tree.unflatten(structure, noise)
 
 
-def encode(flow: Bijector, params: Params, images: Pixels, *, n_bits: int = 8) -> Latents:
-    """All latents of uint8 images, from the midpoints of their bins: no randomness."""
-    return flow.forward(params, bin_midpoints(images, n_bits=n_bits, dtype=images_dtype(params)))[0]
+def encode(flow: Bijector, params: Params, images: Examples, *, n_bits: int = 8) -> Latents:
+    """All latents of uint8 images, from the midpoints of their bins, or of float events."""
+    return flow.forward(params, as_events(images, n_bits=n_bits, dtype=images_dtype(params)))[0]
 
 
-def decode(flow: Bijector, params: Params, latents: Latents, *, n_bits: int = 8) -> Pixels:
-    """The uint8 images of latents; `decode` of `encode` gives them back, reduced to `n_bits`."""
-    return to_pixels(flow.inverse(params, latents)[0], n_bits=n_bits)
+def decode(flow: Bijector, params: Params, latents: Latents, *, n_bits: int | None = 8) -> Examples:
+    """The uint8 images of latents, or float events if `n_bits` is None.
+
+    `decode` of `encode` gives images back, reduced to `n_bits`, and floats up to rounding.
+    """
+    x = flow.inverse(params, latents)[0]
+    return x if n_bits is None else to_pixels(x, n_bits=n_bits)
 
 
 def sample_pixels(

@@ -71,8 +71,8 @@ def _functions(model: Model, structure: Any) -> dict[str, tuple[Callable[..., An
     names = tuple(named_leaves(jax.tree.unflatten(structure, range(structure.num_leaves))))
     return {
         "encode": (
-            lambda arrays, images: encode(flow, tree(arrays, names), images, n_bits=n_bits),
-            jax.ShapeDtypeStruct(shape, jnp.uint8),
+            lambda arrays, x: encode(flow, tree(arrays, names), x, n_bits=n_bits or 8),
+            x if n_bits is None else jax.ShapeDtypeStruct(shape, jnp.uint8),
         ),
         "decode": (lambda arrays, z: decode(flow, tree(arrays, names), z, n_bits=n_bits), latents),
         "log_prob": (lambda arrays, x: log_prob(flow, tree(arrays, names), x), x),

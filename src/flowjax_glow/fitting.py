@@ -1,5 +1,6 @@
-"""`fit`: a configuration and images in, a trained `Model` out; no run folder, no files."""
+"""`fit`: a configuration and data in, a trained `Model` out; no run folder, no files."""
 
+import math
 from contextlib import nullcontext
 from dataclasses import asdict, replace
 from functools import partial
@@ -9,16 +10,19 @@ import jax
 from jaxtyping import Array, Float
 
 from flowjax_glow.bijector import Bijector
-from flowjax_glow.config import GlowConfig, glow
+from flowjax_glow.config import GlowConfig
+from flowjax_glow.config_json import Config, flow_of
+from flowjax_glow.data.events import EventSource
 from flowjax_glow.data.indexed import held_out
 from flowjax_glow.data.source import Source
-from flowjax_glow.density import bits_per_dim
+from flowjax_glow.density import bits_per_dim, log_prob
 from flowjax_glow.effort import BRIEFLY
 from flowjax_glow.errors import check_choice, check_count, expected
 from flowjax_glow.model import Model
-from flowjax_glow.pixels import dequantize
+from flowjax_glow.numerics import event_size
+from flowjax_glow.pixels import as_events, dequantize
 from flowjax_glow.rebuild import with_memory
-from flowjax_glow.types import Key, Params, Pixels
+from flowjax_glow.types import Examples, Key, Params, PerExample
 
 #: Images in the batch that a training starts from.
 INIT_IMAGES = 256
@@ -31,8 +35,8 @@ HELD_OUT, HELD_OUT_KEY = 256, 1
 
 
 def fit(
-    config: GlowConfig,
-    source: Source,
+    config: Config,
+    source: Source | EventSource,
     *,
     steps: int = 2_000,
     batch: int = 32,
@@ -49,12 +53,14 @@ def fit(
     A `memory` of ``"invert"`` trains as ``"remat"`` here, since nothing watches over the drift.
 
     Args:
-        config: what is trained, as ``GlowConfig.recommended(source.shape)``.
-        source: of the images, as `flowjax_glow.data.load` gives it.
+        config: what is trained, as ``GlowConfig.recommended(source.shape)``, or for vectors
+            ``RealNVPConfig.recommended()``.
+        source: of images, as `flowjax_glow.data.load` gives it, or of float events: an
+            `EventSource`.
         steps: of training.
-        batch: images per step, a multiple of the number of devices.
+        batch: images or events per step, a multiple of the number of devices.
         learning_rate: after the warm-up.
-        n_bits: of the images, 1 to 8.
+        n_bits: of the images, 1 to 8; events have none.
         seed: of the initial parameters, the order of the images and their noise.
         averaged: whether the model has the moving average of the parameters, which is the better
             one as a rule, or the last ones.
@@ -70,57 +76,74 @@ def fit(
     for name, value in (("steps", steps), ("batch", batch)):
         check_count(f"fit.{name}", value)
     check_choice("fit.n_bits", n_bits, tuple(range(1, 9)))
-    if config.permutation == "every_batch":
+    if isinstance(config, GlowConfig) and config.permutation == "every_batch":
         raise expected(
             "fit",
             "permutations that stay",
             got=f"permutation={config.permutation!r}",
             advice="flowjax-glow train draws them anew for every batch",
         )
-    kept = held_out(source, usual=HELD_OUT)
+    bits = None if isinstance(source, EventSource) else n_bits
+    if isinstance(source, EventSource):
+        kept: Any = source.examples("test", min(HELD_OUT, source.count("test")))
+    else:
+        kept = held_out(source, usual=HELD_OUT)
     mesh, chosen = training.data_mesh(), training.OptimizerConfig.recommended(steps, learning_rate)
     optimizer = training.make_optimizer(chosen, steps)
-    flow, key = glow(config), jax.random.key(seed)
+    flow, key = flow_of(config), jax.random.key(seed)
     trained = with_memory(flow, "remat") if config.memory == "invert" else flow
 
-    def loss(params: Params, key: Key, images: Pixels) -> Float[Array, ""]:
-        return bits_per_dim(trained, params, key, images, n_bits=n_bits).mean()
+    def loss(params: Params, key: Key, examples: Examples) -> Float[Array, ""]:
+        return _loss(trained, params, key, examples, bits).mean()
 
-    def images_of(step: int) -> Any:
+    def batch_of(step: int) -> Any:
         return source.batch("train", seed=seed, step=step, size=batch)
 
     first = source.batch("train", seed=INIT_SEED + seed, step=0, size=INIT_IMAGES)
-    params = initial_params(flow, jax.random.fold_in(key, 0), first, n_bits)
+    params = initial_params(flow, jax.random.fold_in(key, 0), first, bits)
     state = training.initial_state(params, optimizer, jax.random.fold_in(key, 1))
     decay = training.fitting_decay(steps)
     step = training.make_train_step(loss, optimizer, mesh, ema_decay=decay)
-    with training.progress(steps, source.name) if show else nullcontext() as progress:
-        state = training.train(state, step, images_of, steps=steps, mesh=mesh, progress=progress)
+    units = ("bits/dim", "images") if bits else ("nats/dim", "events")
+    shown = training.progress(steps, source.name, units=units) if show else nullcontext()
+    with shown as progress:
+        state = training.train(state, step, batch_of, steps=steps, mesh=mesh, progress=progress)
     last = training.averaged_params(state) if averaged else state.params
     # from the host, so that the model lies on one device whatever trained it
-    model = Model(config, jax.device_get(last), source.shape, n_bits)
-    height, width, _ = source.shape
+    model = Model(config, jax.device_get(last), source.shape, bits)
     experiment = {
         "dataset": source.name,
-        "image_size": height if height == width else None,
+        "image_size": source.shape[0] if bits and source.shape[0] == source.shape[1] else None,
         "seed": seed,
         "steps": steps,
         "batch": batch,
         "optimizer": asdict(chosen),
     }
-    record = {
-        "experiment": experiment,
-        "step": steps,
-        "averaged": averaged,
-        "bits_per_dim": float(model.bits_per_dim(kept, HELD_OUT_KEY).mean()),
-        "held_out_images": len(kept),
-    }
+    record = {"experiment": experiment, "step": steps, "averaged": averaged}
+    if bits:
+        measured = model.bits_per_dim(kept, HELD_OUT_KEY).mean()
+        record |= {"bits_per_dim": float(measured), "held_out_images": len(kept)}
+    else:
+        measured = -model.log_prob(kept).mean() / math.prod(source.shape)
+        record |= {"nats_per_dim": float(measured), "held_out_events": len(kept)}
     return replace(model, record=record)
+
+
+def _loss(
+    flow: Bijector, params: Params, key: Key, examples: Examples, bits: int | None
+) -> PerExample:
+    """Bits/dim of images, nats/dim of float events."""
+    if bits is None:
+        x = as_events(examples)
+        return -log_prob(flow, params, x) / event_size(x)
+    return bits_per_dim(flow, params, key, examples, n_bits=bits)
 
 
 # It runs once, so compiling it fast matters more than running it fast.
 @partial(jax.jit, static_argnums=(0, 3), compiler_options=BRIEFLY)
-def initial_params(flow: Bijector, key: Key, images: Pixels, n_bits: int) -> Params:
-    """Parameters that start from uint8 images."""
+def initial_params(flow: Bijector, key: Key, examples: Examples, n_bits: int | None) -> Params:
+    """Parameters that start from uint8 images, or from float events if there are no bits."""
     init_key, noise_key = jax.random.split(key)
-    return flow.init(init_key, dequantize(noise_key, images, n_bits=n_bits))
+    if n_bits is None:
+        return flow.init(init_key, as_events(examples))
+    return flow.init(init_key, dequantize(noise_key, examples, n_bits=n_bits))

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 
 from flowjax_glow.bijector import Bijector
 from flowjax_glow.card import card
-from flowjax_glow.config import GlowConfig, glow
+from flowjax_glow.config_json import Config, flow_of
 from flowjax_glow.density import (
     bits_per_dim,
     check_no_pixels,
@@ -21,16 +21,18 @@ from flowjax_glow.density import (
     freeze,
     images_dtype,
     log_prob,
+    sample,
     sample_pixels,
 )
 from flowjax_glow.errors import check_choice, check_count, expected
 from flowjax_glow.model_file import Header, read_model_file, write_model_file
-from flowjax_glow.types import Key, Latents, Params, Pixels
+from flowjax_glow.types import Examples, Key, Latents, Params, Pixels
 
 #: Examples per compiled call.
 CHUNK = 64
 
 _log_prob = jax.jit(log_prob, static_argnums=0)
+_sample = jax.jit(sample, static_argnums=(0, 3))
 _bits_per_dim = jax.jit(bits_per_dim, static_argnums=0, static_argnames="n_bits")
 _encode = jax.jit(encode, static_argnums=0, static_argnames="n_bits")
 _decode = jax.jit(decode, static_argnums=0, static_argnames="n_bits")
@@ -38,7 +40,7 @@ _decode = jax.jit(decode, static_argnums=0, static_argnames="n_bits")
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """A flow with its parameters, the bits and the shape of its images, and how it was trained.
+    """A flow with its parameters, the shape of its images or events, and how it was trained.
 
     The methods mean what the functions of `flowjax_glow` of these names mean, take any number of
     images, and return NumPy arrays. Each compiles itself, once for all models of the same flow.
@@ -47,34 +49,38 @@ class Model:
     Parameters go to the device when the model is made, and what depends on them alone is computed
     once.
 
+    A model of float events, such as vectors, has no bits: `n_bits` is None, and `sample`, `encode`
+    and `decode` speak of floats where others speak of uint8 images.
+
     Attributes:
         definition: a configuration, or any other flow. One without a configuration cannot be saved.
         params: of the flow.
-        event_shape: of one image, (height, width, channels).
-        n_bits: of the images.
+        event_shape: of one image, (height, width, channels), or of one float event.
+        n_bits: of the images; None for float events.
         record: what is known of the training, as JSON; `fit` and `flowjax-glow export` write it.
         verdict: what `flowjax-glow diagnose` said of the inverse, as JSON; None if nobody asked.
 
     Raises:
-        ValueError: if `n_bits` is not 1 to 8, or `event_shape` no shape of an image.
+        ValueError: if `n_bits` is neither 1 to 8 nor None, or `event_shape` no shape of an image
+            or, without bits, of an event.
     """
 
-    definition: GlowConfig | Bijector
+    definition: Config | Bijector
     params: Params = field(repr=False)
     event_shape: tuple[int, ...]
-    n_bits: int = 8
+    n_bits: int | None = 8
     record: Mapping[str, Any] = field(default_factory=dict, repr=False)
     verdict: Mapping[str, Any] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        check_choice("Model.n_bits", self.n_bits, tuple(range(1, 9)))
+        check_choice("Model.n_bits", self.n_bits, (*range(1, 9), None))
         object.__setattr__(self, "event_shape", tuple(self.event_shape))
-        if len(self.event_shape) != 3:
+        if not self.event_shape or (self.n_bits is not None and len(self.event_shape) != 3):
             raise expected(
                 "Model.event_shape",
                 "(height, width, channels)",
                 got=self.event_shape,
-                advice="give the shape of one image",
+                advice="give the shape of one image, or n_bits=None for float events",
             )
         for side in self.event_shape:
             check_count("Model.event_shape", side)
@@ -84,29 +90,31 @@ class Model:
     def flow(self) -> Bijector:
         """The flow."""
         made = self.definition
-        return made if isinstance(made, Bijector) else glow(made)
+        return made if isinstance(made, Bijector) else flow_of(made)
 
     @property
-    def config(self) -> GlowConfig:
+    def config(self) -> Config:
         """What the flow is built from.
 
         Raises:
             ValueError: if it is not built from a configuration.
         """
-        if not isinstance(self.definition, GlowConfig):
+        if isinstance(self.definition, Bijector):
             raise expected(
                 "Model.config",
-                "a model that is built from a GlowConfig",
+                "a model that is built from a configuration of this library",
                 got=f"a {type(self.definition).__name__}",
                 advice="keep the parameters of a flow of your own yourself",
             )
         return self.definition
 
     def log_prob(self, x: Float[Array | np.ndarray, "batch ..."]) -> Float[np.ndarray, " batch"]:
-        """The log-likelihood of floats in [-0.5, 0.5), in nats, as `flowjax_glow.log_prob`.
+        """The log-likelihood of floats, in nats, as `flowjax_glow.log_prob`.
+
+        Images are floats in [-0.5, 0.5) here.
 
         Raises:
-            ValueError: if `x` has another shape than the model's images, or looks like pixels.
+            ValueError: if `x` has another shape than the model's events, or looks like pixels.
         """
         x = np.asarray(x)
         self._check_shape("Model.log_prob", x.shape)
@@ -121,21 +129,30 @@ class Model:
             key: of the noise within the bins, or a seed; chunk i draws from ``fold_in(key, i)``.
 
         Raises:
-            ValueError: if the images are not uint8, or have another shape than the model's.
+            ValueError: if the images are not uint8, or have another shape than the model's, or if
+                the model is of float events.
         """
-        self._check_images("Model.bits_per_dim", images)
+        bits = self.n_bits
+        if bits is None:
+            raise expected(
+                "Model.bits_per_dim",
+                "a model of images",
+                got="one of floats",
+                advice="use log_prob",
+            )
+        self._check_examples("Model.bits_per_dim", images)
         start = _as_key(key)
 
         def run(index: int, part: np.ndarray) -> Any:
             chunk_key = jax.random.fold_in(start, index)
-            return _bits_per_dim(self.flow, self._frozen, chunk_key, part, n_bits=self.n_bits)
+            return _bits_per_dim(self.flow, self._frozen, chunk_key, part, n_bits=bits)
 
         return _in_chunks(run, images)
 
     def sample(
         self, count: int, key: Key | int = 0, *, temperature: float | Sequence[float] = 1.0
-    ) -> Pixels:
-        """`count` uint8 images, as `flowjax_glow.sample_pixels`.
+    ) -> Examples:
+        """`count` uint8 images, as `flowjax_glow.sample_pixels`, or float events.
 
         Args:
             count: of images; with the same key more of them begin with the same ones.
@@ -146,32 +163,43 @@ class Model:
             ValueError: if `count` is not a whole number above 0.
         """
         check_count("Model.sample.count", count)
-        return sample_pixels(
-            self.flow,
-            self.params,
-            _as_key(key),
-            count,
-            self.event_shape,
-            temperature=temperature,
-            n_bits=self.n_bits,
-            chunk=min(CHUNK, _power_of_two(count)),
-        )
+        start, chunk = _as_key(key), min(CHUNK, _power_of_two(count))
+        if self.n_bits is not None:
+            return sample_pixels(
+                self.flow,
+                self.params,
+                start,
+                count,
+                self.event_shape,
+                temperature=temperature,
+                n_bits=self.n_bits,
+                chunk=chunk,
+            )
+        shape, heat = (chunk, *self.event_shape), np.asarray(temperature, np.float32)
+        parts = [
+            _sample(self.flow, self._frozen, jax.random.fold_in(start, i), shape, temperature=heat)
+            for i in range(-(-count // chunk))
+        ]
+        return np.concatenate(jax.device_get(parts))[:count]
 
-    def encode(self, images: Pixels) -> Latents:
-        """The latents of uint8 images, all levels, as `flowjax_glow.encode`.
+    def encode(self, examples: Examples) -> Latents:
+        """The latents of uint8 images or float events, all levels, as `flowjax_glow.encode`.
 
         Raises:
-            ValueError: if the images are not uint8, or have another shape than the model's.
+            ValueError: if they are not uint8, or not floats, as the model's are, or have another
+                shape.
         """
-        self._check_images("Model.encode", images)
+        self._check_examples("Model.encode", examples)
 
         def run(_: int, part: np.ndarray) -> Any:
-            return _encode(self.flow, self._frozen, part, n_bits=self.n_bits)
+            return _encode(self.flow, self._frozen, part, n_bits=self.n_bits or 8)
 
-        return _in_chunks(run, images)
+        return _in_chunks(run, examples)
 
-    def decode(self, latents: Latents) -> Pixels:
-        """The uint8 images of latents; of those of `encode` the images, reduced to the bits.
+    def decode(self, latents: Latents) -> Examples:
+        """The uint8 images or float events of latents.
+
+        Of those of `encode` they are the images, reduced to the bits, or the events.
 
         Raises:
             ValueError: if they are not as `encode` gives them.
@@ -230,24 +258,27 @@ class Model:
         images = jax.ShapeDtypeStruct(shape, dtype)
         return jax.eval_shape(self.flow.forward, self.params, images)[0]
 
-    def _check_images(self, where: str, images: Any) -> None:
-        if np.dtype(getattr(images, "dtype", object)) != np.uint8:
+    def _check_examples(self, where: str, examples: Any) -> None:
+        dtype = np.dtype(getattr(examples, "dtype", object))
+        if self.n_bits is None and not np.issubdtype(dtype, np.floating):
+            raise expected(where, "float events", got=dtype, advice="convert them to float32")
+        if self.n_bits is not None and dtype != np.uint8:
             raise expected(
                 where,
                 "uint8 images",
-                got=getattr(images, "dtype", type(images).__name__),
+                got=getattr(examples, "dtype", type(examples).__name__),
                 advice="scale them to 0 ... 255; for floats there is log_prob",
             )
-        self._check_shape(where, np.shape(images))
+        self._check_shape(where, np.shape(examples))
 
     def _check_shape(self, where: str, shape: Sequence[int]) -> None:
         if tuple(shape[1:]) != self.event_shape or not shape:
             sides = ", ".join(map(str, self.event_shape))
             raise expected(
                 where,
-                f"images of the model's shape, (batch, {sides})",
+                f"a batch of the model's shape, (batch, {sides})",
                 got=f"shape {tuple(shape)}",
-                advice="add the batch axis, x[None], for a single image; crop or resize others",
+                advice="add the batch axis, x[None], for a single one; crop or resize images",
             )
 
     def _check_latents(self, latents: Any) -> None:

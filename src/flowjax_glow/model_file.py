@@ -19,8 +19,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from flowjax_glow.bijector import Bijector
-from flowjax_glow.config import GlowConfig, glow
-from flowjax_glow.config_json import check_ours, config_from_json, config_to_json
+from flowjax_glow.config import GlowConfig
+from flowjax_glow.config_json import (
+    Config,
+    check_ours,
+    config_from_json,
+    config_to_json,
+    flow_of,
+)
 from flowjax_glow.errors import expected
 from flowjax_glow.files import from_strict, open_regular, strict, write_atomically
 from flowjax_glow.trainable import named_leaves
@@ -31,6 +37,9 @@ FORMAT = 1
 
 #: Entries of the file's metadata: all but the numbers as JSON, and the checksum of both.
 HEADER, CHECKSUM = "flowjax_glow", "sha256"
+
+#: Of an event, at most: beyond are no data, but files that want to be slow.
+MAX_AXES = 8
 
 #: Files of models are called so.
 SUFFIX = ".safetensors"
@@ -58,16 +67,16 @@ class Header:
 
     Attributes:
         config: what the flow is built from.
-        event_shape: of one image, (height, width, channels).
-        n_bits: of the images.
+        event_shape: of one image, (height, width, channels), or of one float event.
+        n_bits: of the images; None of float events.
         record: what is known of the training, as JSON.
         verdict: what `flowjax-glow diagnose` said of it, as JSON; None if nobody asked.
         library: the version of this library that wrote the file.
     """
 
-    config: GlowConfig
+    config: Config
     event_shape: tuple[int, ...]
-    n_bits: int
+    n_bits: int | None
     record: Mapping[str, Any]
     verdict: Mapping[str, Any] | None
     library: str = ""
@@ -103,7 +112,7 @@ def write_model_file(
     if difference := _difference(wanted, found):
         raise expected(
             "Model.save",
-            f"the parameters of the configuration for images of {header.event_shape}",
+            f"the parameters of the configuration for events of {header.event_shape}",
             got=difference,
             advice="save those that flow.init gives, trained or not, but not frozen ones",
         )
@@ -193,10 +202,11 @@ def _header(text: str) -> Header:
     for name, kinds in _KINDS.items():
         if not isinstance(fields.get(name), kinds):
             raise ValueError(f"a header with {name} {fields.get(name)!r:.40}")
-    if len(shape) != 3 or not all(type(side) is int and 0 < side < 2**31 for side in shape):
-        raise ValueError(f"a header with event_shape {shape!r:.80}")
-    if type(n_bits) is not int or not 1 <= n_bits <= 8:
+    if n_bits is not None and (type(n_bits) is not int or not 1 <= n_bits <= 8):
         raise ValueError(f"a header with n_bits {n_bits!r:.40}")
+    axes = (3,) if n_bits is not None else range(1, MAX_AXES + 1)
+    if len(shape) not in axes or not all(type(s) is int and 0 < s < 2**31 for s in shape):
+        raise ValueError(f"a header with event_shape {shape!r:.80}")
     return Header(
         config=config_from_json(fields["model"]),
         event_shape=tuple(shape),
@@ -219,10 +229,11 @@ _KINDS: dict[str, Any] = {
 
 def _wanted(header: Header, dtype: str) -> tuple[Params, dict[str, str]]:
     """The shapes of the parameters that a header describes, as a tree and by name."""
-    levels, sides = header.config.levels, header.event_shape[:2]
-    if levels >= min(sides).bit_length():  # before so many levels are built
-        raise ValueError(f"a flow of {levels} levels for images of {sides}")
-    shapes = abstract_params(glow(header.config), tuple(header.event_shape), dtype)
+    if isinstance(header.config, GlowConfig):
+        levels, sides = header.config.levels, header.event_shape[:-1]
+        if len(sides) != 2 or levels >= min(sides).bit_length():  # before so many are built
+            raise ValueError(f"a flow of {levels} levels for images of {sides}")
+    shapes = abstract_params(flow_of(header.config), tuple(header.event_shape), dtype)
     named = named_leaves(shapes)
     return shapes, {name: _form(leaf.shape, leaf.dtype) for name, leaf in named.items()}
 

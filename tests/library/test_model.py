@@ -94,7 +94,11 @@ def test_samples_are_those_of_the_function(model):
 @pytest.mark.parametrize(
     ("method", "given", "message"),
     [
-        ("encode", np.zeros((2, 8, 8, 1), np.uint8), r"images of the model's shape, \(batch, 8, 8"),
+        (
+            "encode",
+            np.zeros((2, 8, 8, 1), np.uint8),
+            r"a batch of the model's shape, \(batch, 8, 8",
+        ),
         ("bits_per_dim", np.zeros(SHAPE, np.uint8), r"got shape \(8, 8, 3\); add the batch axis"),
         ("bits_per_dim", np.zeros((1, *SHAPE), np.uint16), "expected uint8 images, got uint16; sc"),
         ("encode", [[1, 2]], "expected uint8 images, got list"),
@@ -195,7 +199,11 @@ class Own(Sigmoid):
 @pytest.mark.parametrize(
     ("definition", "shape", "message"),
     [
-        (fg.Squeeze(), SHAPE, "Model.config: expected a model that is built from a GlowConfig, go"),
+        (
+            fg.Squeeze(),
+            SHAPE,
+            "Model.config: expected a model that is built from a configuration of this library, go",
+        ),
         (Wide(levels=1, depth=1, width=4), SHAPE, "expected one of GlowConfig, .* got Wide; a fil"),
         (dataclasses.replace(CONFIG, scale=Own()), SHAPE, r"Model.save.scale: .* got Own; a file"),
         (CONFIG, (8, 8, 1), r"Model.save: expected the parameters .* got levels.* is F32\[1, 12"),

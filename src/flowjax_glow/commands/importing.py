@@ -96,7 +96,7 @@ def measured(model: Model, path: Path) -> Model:
     images = held_out(trained.source, usual=HELD_OUT)
     bits = float(model.bits_per_dim(images, HELD_OUT_KEY).mean())
     print(f"{bits:.3f} bits/dim on {len(images)} held-out images ({model.n_bits} bits)")
-    if not bits < model.n_bits:
+    if not bits < trained.experiment.n_bits:
         print(
             f"noise has {model.n_bits}: a wrong --bits, --range or --wiring, or other images, give "
             "such numbers",

@@ -174,8 +174,16 @@ def from_json(fields: Mapping[str, Any]) -> Experiment:
     Raises:
         ValueError: if a field is missing, unknown, or has a value that it cannot have.
     """
+    model = config_from_json(object_in(fields, "model"))
+    if not isinstance(model, GlowConfig):
+        raise expected(
+            "model.type",
+            "a flow on images",
+            got=type(model).__name__,
+            advice="flows on vectors are judged and sampled in Python (docs/models.md)",
+        )
     parts = {
-        "model": config_from_json(object_in(fields, "model")),
+        "model": model,
         "optimizer": build(OptimizerConfig, object_in(fields, "optimizer"), "optimizer."),
     }
     present = {_RENAMED.get(name, name): value for name, value in fields.items()}

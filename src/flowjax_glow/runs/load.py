@@ -185,6 +185,13 @@ def load_trained(path: Path) -> Trained:
 
 def _of_file(path: Path) -> Trained:
     model = Model.load(path)
+    if model.n_bits is None:
+        raise expected(
+            f"{path}",
+            "a model of images",
+            got=f"one of float events of shape {model.event_shape}",
+            advice="commands are about images: use Model.load and stability_report in Python",
+        )
     try:
         experiment = experiment_of(model)
     except (ValueError, OverflowError, TypeError) as error:

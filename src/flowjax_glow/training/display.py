@@ -60,8 +60,13 @@ class Progress:
     """
 
     def __init__(
-        self, total: int, screen: Screen, clock: Callable[[], float] = time.monotonic
+        self,
+        total: int,
+        screen: Screen,
+        clock: Callable[[], float] = time.monotonic,
+        units: tuple[str, str] = ("bits/dim", "images"),
     ) -> None:
+        self._loss_unit, self._examples = units
         self._total = total
         self._screen = screen
         self._clock = clock
@@ -80,7 +85,7 @@ class Progress:
             return
         self._shown = now
         try:
-            self._screen.show(step, f"{loss:.3f} bits/dim{self._speed(step, now)}")
+            self._screen.show(step, f"{loss:.3f} {self._loss_unit}{self._speed(step, now)}")
         except (OSError, ValueError):  # a broken pipe, a closed file
             self._screen = Screen()
 
@@ -91,23 +96,29 @@ class Progress:
             return ""
         elapsed = now - since
         left = elapsed / (step - first) * (self._total - step)
-        return f", {self._images / elapsed:.0f} images/s, {clock_time(left)} left"
+        return f", {self._images / elapsed:.0f} {self._examples}/s, {clock_time(left)} left"
 
 
 @contextmanager
-def progress(total: int, label: str, stream: Stream | None = None) -> Iterator[Progress]:
+def progress(
+    total: int,
+    label: str,
+    stream: Stream | None = None,
+    units: tuple[str, str] = ("bits/dim", "images"),
+) -> Iterator[Progress]:
     """Shows the progress of a run of `total` steps while the ``with`` statement lasts.
 
     Args:
       total: the number of steps of the whole run.
       label: the name of the run.
       stream: by default stderr.
+      units: of the loss, and of what a batch has.
 
     Yields:
       What `loop.train` reports its steps to.
     """
     with progress_board(stream) as board:
-        yield Progress(total, board.screen(total, label))
+        yield Progress(total, board.screen(total, label), units=units)
 
 
 @contextmanager

@@ -1,0 +1,127 @@
+"""Models of float events: trained, kept in a file, described, as those of images are."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from flowjax_glow import GlowConfig, Model, RealNVPConfig, fit, log_prob
+from flowjax_glow.data import DataError, EventSource
+from flowjax_glow.diagnostics import stability_report
+from flowjax_glow.runs.load import load_trained
+
+RANDOM = np.random.default_rng(0)
+DATA = (RANDOM.standard_normal((500, 5)) @ RANDOM.standard_normal((5, 5))).astype(np.float32)
+SOURCE = EventSource("correlated", DATA)
+
+
+@pytest.fixture(scope="module")
+def model():
+    config = RealNVPConfig.recommended(depth=2, width=8)
+    return fit(config, SOURCE, steps=60, batch=64, learning_rate=1e-2, show=False)
+
+
+def test_a_fit_on_vectors_learns_them(model):
+    start = fit(model.config, SOURCE, steps=1, batch=64, show=False)
+    assert model.n_bits is None
+    assert model.event_shape == (5,)
+    assert model.record["nats_per_dim"] < start.record["nats_per_dim"] - 0.1
+    held_out = SOURCE.examples("test", 50)
+    nats = -model.log_prob(held_out)
+    np.testing.assert_allclose(
+        nats, -log_prob(model.flow, model.params, jnp.asarray(held_out)), rtol=1e-5
+    )
+    np.testing.assert_allclose(nats.mean() / 5, model.record["nats_per_dim"], rtol=1e-5)
+    assert model.record["held_out_events"] == 50
+
+
+def test_vectors_come_back_and_are_drawn(model):
+    x = SOURCE.examples("test", 7)
+    back = model.decode(model.encode(x))
+    assert back.dtype == np.float32
+    np.testing.assert_allclose(back, x, atol=1e-4)
+    few, many = model.sample(3, key=1), model.sample(100, key=1)
+    assert (few.shape, many.shape, many.dtype) == ((3, 5), (100, 5), np.float32)
+    np.testing.assert_array_equal(model.sample(70, key=1), many[:70])
+    assert np.abs(model.sample(50, temperature=0.1)).mean() < np.abs(many).mean()
+    assert stability_report(model.flow, model.params, x, tier="fast").verdict == "trustworthy"
+
+
+def test_a_model_of_vectors_is_kept_in_a_file_and_described(model, tmp_path):
+    model.save(tmp_path / "m.safetensors")
+    again = Model.load(tmp_path / "m.safetensors")
+    assert again.config == model.config
+    np.testing.assert_array_equal(again.sample(9, key=2), model.sample(9, key=2))
+    told = again.card()
+    assert "# RealNVP for 5 events of `correlated`" in told
+    assert "floats, (16, 5)" in told
+    assert "unconditional-image-generation" not in told
+    with pytest.raises(ValueError, match=r"a model of images, got one of float events of shape"):
+        load_trained(tmp_path / "m.safetensors")
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_words_of_images_are_refused(model):
+    with pytest.raises(ValueError, match=r"Model.bits_per_dim: expected a model of images, got"):
+        model.bits_per_dim(np.zeros((1, 5), np.uint8))
+    with pytest.raises(ValueError, match=r"Model.encode: expected float events, got uint8;"):
+        model.encode(np.zeros((1, 5), np.uint8))
+    with pytest.raises(ValueError, match=r"Model.event_shape: .* or n_bits=None for float events"):
+        dataclasses.replace(model, n_bits=8)
+
+
+def test_images_as_floats_make_a_model_too(tmp_path):
+    source = EventSource("floats", RANDOM.normal(size=(40, 4, 4, 2)).astype(np.float32))
+    made = fit(GlowConfig(levels=1, depth=1, width=4), source, steps=1, batch=8, show=False)
+    made.save(tmp_path / "m.safetensors")
+    x = source.examples("test", 4)
+    back = Model.load(tmp_path / "m.safetensors").decode(made.encode(x))
+    np.testing.assert_allclose(back, x, atol=1e-4)
+    levels = dataclasses.replace(made, definition=GlowConfig(levels=3, depth=1, width=4))
+    with pytest.raises(ValueError, match="a flow of 3 levels for images of"):
+        levels.save(tmp_path / "other.safetensors")
+
+
+def test_every_epoch_has_each_event_once():
+    source = EventSource("numbered", np.arange(20.0)[:, None], np.zeros((3, 1)))
+    epochs = [
+        np.concatenate([source.batch("train", seed=1, step=4 * e + i, size=5) for i in range(4)])
+        for e in range(2)
+    ]
+    for epoch in epochs:
+        np.testing.assert_array_equal(np.sort(epoch[:, 0]), np.arange(20))
+    assert (epochs[0] != epochs[1]).any()
+    np.testing.assert_array_equal(source.examples("train", 9)[:4], source.examples("train", 4))
+
+
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [
+        (np.zeros((0, 3)), None),
+        (np.zeros((1, 3)), None),
+        (np.full((9, 3), np.nan), None),
+        (np.zeros((9, 3)), np.zeros((9, 2))),
+    ],
+)
+def test_events_that_are_none_are_refused(train, test):
+    with pytest.raises(DataError, match="bad: expected finite events of one shape"):
+        EventSource("bad", train, test)
+
+
+def test_programs_of_a_model_of_vectors_give_what_it_gives(model, tmp_path):
+    pytest.importorskip("flatbuffers")
+    from safetensors import safe_open
+
+    from flowjax_glow.export import export_programs
+
+    export_programs(model, tmp_path / "p.safetensors")
+    with safe_open(tmp_path / "p.safetensors", framework="numpy") as file:
+        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    programs = {name: arrays.pop(f"program.{name}") for name in ("encode", "decode", "log_prob")}
+    x = SOURCE.examples("test", 6)
+    call = lambda name, given: jax.export.deserialize(programs[name].tobytes()).call(arrays, given)  # noqa: E731
+    np.testing.assert_allclose(call("encode", x), model.encode(x), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(call("decode", model.encode(x)), x, atol=1e-4)
+    np.testing.assert_allclose(call("log_prob", x), model.log_prob(x), rtol=1e-5)
