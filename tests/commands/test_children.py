@@ -170,7 +170,8 @@ def test_a_child_ends_with_its_parent_after_a_save_and_goes_on_to_the_bit(tmp_pa
 
 def test_a_signal_to_the_sweep_reaches_its_runs_which_save(tmp_path):
     output = tmp_path / "out"
-    command = ["--preset=smoke", "--variant=control", "--steps=100000", f"--output={output}"]
+    sizes = ("--set=model.levels=1", "--steps=100000")
+    command = ["--preset=smoke", "--variant=control", *sizes, f"--output={output}"]
     with subprocess.Popen(
         [sys.executable, "-m", "experiments.sweep", *command],
         stderr=subprocess.PIPE,

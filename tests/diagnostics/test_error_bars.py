@@ -37,12 +37,12 @@ def test_a_factor_widens_every_bar():
 
 def test_what_overflows_is_told_apart_from_what_float32_loses():
     flow, params = model()
-    z = sample_latents(flow, params, jax.random.key(4), (3, *SHAPE))
+    z = sample_latents(flow, params, jax.random.key(4), (4, *SHAPE))
     first, *rest = z
     for size, overflows in ((1e38, False), (np.inf, True)):
         far = (first.at[1].multiply(size), *rest)
         decoded = decode_with_error(flow, params, far)
-        lost = np.array([False, True, False])
+        lost = np.array([False, True, False, False])
         np.testing.assert_array_equal(np.isinf(decoded.error), lost)
         np.testing.assert_array_equal(decoded.overflows, lost & overflows)
         assert decoded.out_of_range[1] > 0.5
