@@ -49,7 +49,8 @@ def soak(reads: int, place: Path, steps: int = 400) -> Readers:
                 break  # the rest is not training
             if count % EVERY == 0 and told.commands < reads / EVERY:
                 told.commands += 1
-                if wrong := ended(start(partial(flowjax_glow, SAMPLE), folder)):
+                sample = [*SAMPLE, f"--seed={told.commands}"]  # no file is written over
+                if wrong := ended(start(partial(flowjax_glow, sample), folder)):
                     told.faults.append(f"sample: exit code {wrong}")
             with warnings.catch_warnings():
                 warnings.simplefilter("error")
