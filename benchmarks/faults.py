@@ -16,6 +16,7 @@ import numpy as np
 
 from flowjax_glow import bijectors
 from flowjax_glow.bijector import Bijector
+from flowjax_glow.bijectors import Split
 from flowjax_glow.channels import Affine, ChannelAffine
 from flowjax_glow.combinators import Chain, MultiScale, Repeat
 from flowjax_glow.diagnostics.blame import Kind
@@ -243,9 +244,14 @@ class Planting:
         return self._change(level, step, "ActNorm", **values)
 
     def prior_without_bound(self) -> str:
-        """Of one channel: std is exp of 8 to 20 times a channel of what stays, or of 8 to 20."""
+        """Of one channel: std is exp of 8 to 20 times a channel of what stays, or of 8 to 20.
+
+        At the top, or at a split whose scale has no bound.
+        """
         steep = self._random.uniform(8, 20)
-        index = int(self._random.integers(len(self.params["levels"])))
+        bounds = [split.scale.log_bounds for split in self.flow.splits if isinstance(split, Split)]
+        unbounded = [index for index, pair in enumerate(bounds) if not np.isfinite(pair).all()]
+        index = int(self._random.choice([*unbounded, len(bounds)]))
         if index == len(self.params["splits"]):  # the top
             (*rest, own) = self.params["levels"][-1]
             channel = self._random.integers(len(own["log_std"]))
