@@ -5,8 +5,8 @@
 RUN is a run folder or a sweep folder. The plants take turns over the runs and over the kinds that a
 model can have; every fifth is two at once. One is named if the report blames its layer, for its
 kind. What lies behind a fault may be hidden by it, so if one of two is missed, the model is judged
-again without the other. First every run is judged without a plant. With --rescaled every step of a model is given
-other units inside, which must change nothing. docs/diagnose.md has the results.
+again without the other. First every run is judged without a plant. With --rescaled every step of a
+model is given other units inside, which must change nothing. docs/diagnose.md has the results.
 """
 
 import argparse
@@ -112,8 +112,8 @@ def trial(
 ) -> Trial:
     """Judges a model with its faults; if it misses one of two, without the other, too."""
 
-    def found(report: StabilityReport) -> set[Plant]:
-        return {Plant(suspect.kind, suspect.layer) for suspect in report.suspects}
+    def found(report: StabilityReport) -> set[tuple[str, str | None]]:
+        return {(suspect.kind, suspect.layer) for suspect in report.suspects}
 
     report = subject.report(planted[-1][1], options.images, options.samples)
     faults = {plant: NAMED if plant in found(report) else MISSED for plant, _ in planted}
