@@ -1,5 +1,6 @@
 """``flowjax-glow train --distributed``: two processes, one run folder, one voice."""
 
+import contextlib
 import os
 import re
 import signal
@@ -27,27 +28,40 @@ PATIENCE = 300
 
 
 def launch(config, output, *further, devices=1):
-    """Two processes under way."""
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        port = unused.getsockname()[1]
+    """Two processes under way, as SLURM starts them: it alone tells each which it is."""
     flags = re.sub(r"(device_count)=\d+", rf"\1={devices}", os.environ["XLA_FLAGS"])
     command = [
         *(sys.executable, "-m", "flowjax_glow", "train", "--distributed"),
         *(f"--config={config}", f"--output={output}", *further),
-        *(f"--coordinator=127.0.0.1:{port}", "--processes=2"),
     ]
     environment = {**os.environ, "XLA_FLAGS": flags, "PYTHONPATH": os.pathsep.join(sys.path)}
+    job = {
+        "SLURM_JOB_ID": str(free_port() - SLURM_PORTS),
+        "SLURM_STEP_NODELIST": "localhost",
+        "SLURM_NTASKS": "2",
+    }
     return [
         subprocess.Popen(
-            [*command, f"--process={index}"],
-            env=environment,
+            command,
+            env={**environment, **job, "SLURM_PROCID": index, "SLURM_LOCALID": index},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
-        for index in range(2)
+        for index in "01"
     ]
+
+
+#: JAX takes the port that is as much above this one as the job's number.
+SLURM_PORTS = 65536 - 4096
+
+
+def free_port():
+    for port in range(SLURM_PORTS + os.getpid() % 4000, 65536):
+        with socket.socket() as tried, contextlib.suppress(OSError):
+            tried.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no port is free")
 
 
 def ended(processes):
@@ -112,6 +126,13 @@ def test_options_that_lack_others_are_told(tmp_path, monkeypatch, options, messa
     monkeypatch.setattr(jax.distributed, "initialize", nobody)  # as outside of any such job
     code, output = invoke("train", "--data=digits", f"--output={tmp_path}", *options)
     assert (code, message in output) == (2, True), output
+
+
+def test_what_no_job_tells_is_said_on_the_command_line(monkeypatch):
+    given = []
+    monkeypatch.setattr(jax.distributed, "initialize", lambda *told, **_: given.append(told))
+    distributed.join("127.0.0.1:8080", 2, 1)
+    assert given == [("127.0.0.1:8080", 2, 1)]
 
 
 def nobody(*arguments, **options):
