@@ -33,6 +33,7 @@ from flowjax_glow.model import Model
 from flowjax_glow.nets import MLP, CouplingNet, NetFunctions
 from flowjax_glow.numerics import constant_log_det, sum_events, zero_log_det
 from flowjax_glow.pixels import bin_midpoints, dequantize, to_pixels
+from flowjax_glow.ported import PortedGlowConfig
 from flowjax_glow.real_nvp import RealNVPConfig, realnvp
 from flowjax_glow.rebuild import with_memory, with_net_dtype, with_net_precision
 from flowjax_glow.scales import (
@@ -83,6 +84,7 @@ __all__ = [
     "MultiScale",
     "NetFunctions",
     "Permutation",
+    "PortedGlowConfig",
     "RealNVPConfig",
     "Repeat",
     "Reverse",

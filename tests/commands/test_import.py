@@ -1,14 +1,17 @@
 """`flowjax-glow import`, and what commands do with the model that comes out."""
 
 import dataclasses
+from typing import get_args
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from flowjax_glow.commands.importing import Import
 from flowjax_glow.config import RECOMMENDED, glow
 from flowjax_glow.density import bits_per_dim
+from flowjax_glow.interop import LAYOUTS
 from flowjax_glow.model import Model
 from flowjax_glow.ported import PortedGlowConfig
 from flowjax_glow.runs import repairing
@@ -33,6 +36,11 @@ def imported(tmp_path_factory):
     )
     assert code == 0, text
     return text, folder / "state.safetensors"
+
+
+def test_every_layout_is_offered():
+    (field,) = (field for field in dataclasses.fields(Import) if field.name == "layout")
+    assert get_args(field.type) == tuple(LAYOUTS)
 
 
 def test_a_state_becomes_a_model_file_with_its_data_and_their_bits(imported):

@@ -9,7 +9,7 @@ import pytest
 
 from flowjax_glow import SCALES, GlowConfig, bin_midpoints, sample_latents
 from flowjax_glow.bijector import Bijector
-from flowjax_glow.bijectors import ActNorm, AffineCoupling, InvertibleConv
+from flowjax_glow.bijectors import ActNorm, AffineCoupling, InvertibleConv, Split
 from flowjax_glow.combinators import Chain
 from flowjax_glow.diagnostics import (
     attack,
@@ -34,7 +34,7 @@ from flowjax_glow.diagnostics.attack import (
     _into_cube,
     _search,
 )
-from flowjax_glow.diagnostics.certificates import convolution_gain
+from flowjax_glow.diagnostics.certificates import convolution_gain, log_inverse_gain
 from flowjax_glow.diagnostics.chunks import in_chunks
 from flowjax_glow.diagnostics.layers import MAX_ROUNDS, TOLERANCE
 from flowjax_glow.diagnostics.linear import (
@@ -351,6 +351,20 @@ def test_a_coupling_that_gives_zeros_has_the_certificate_of_its_scale(form):
     z = jax.random.normal(jax.random.key(0), (1, 4, 4, 4))
     params = coupling.init(jax.random.key(1), z)
     np.testing.assert_allclose(certificate(coupling, params, z).log_gain, [np.log(2)], rtol=1e-6)
+
+
+@pytest.mark.parametrize("split", [Split(prior="places"), Split(prior="learned", edge=True)])
+def test_the_certificate_of_a_prior_is_above_its_dense_jacobian(split):
+    x = jax.random.normal(jax.random.key(0), (1, 4, 4, 4))
+    params = perturbed(split.init(jax.random.key(1), x), amount=0.1)
+    if split.edge:  # at the border the deviation is e^3 and more
+        params["edge"] = params["edge"].at[..., 2:].add(1.0)
+    z, _ = split.forward(params, x)
+    dense = jax.jacrev(lambda z: split.inverse(params, z)[0])(z)
+    rows = np.concatenate([np.asarray(part).reshape(x.size, -1) for part in dense], axis=1)
+    box = jnp.stack([jnp.abs(part).max() for part in (x, *z)]).max()
+    bound = float(log_inverse_gain(split, params, box))
+    assert 0 < np.log(np.linalg.norm(rows, 2)) < bound + 1e-6 < 20
 
 
 def test_unbounded_scales_have_no_certificate():

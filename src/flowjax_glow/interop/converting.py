@@ -185,8 +185,9 @@ class Converting:
             "edge": layout.border != "zeros",
             "prior_edge": layout.border != "zeros" and any("edge" in s for s in params["splits"]),
         }
-        own = {} if additive else self.wiring.fields
-        return PortedGlowConfig(**fields | {n: v for n, v in own.items() if n != "mixing"})
+        told_above = ("mixing", "last_slip") if additive else ("mixing",)  # a slip is of scales
+        own = {name: v for name, v in self.wiring.fields.items() if name not in told_above}
+        return PortedGlowConfig(**fields | own)
 
 
 def _kind_of_top(top: Named) -> str:

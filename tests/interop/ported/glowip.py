@@ -16,7 +16,7 @@ from tests.interop.ported.common import (
 )
 
 
-def glowip_state(seed=0):
+def glowip_state(seed=0, *, affine=True):
     """The last level has one step."""
     drawing = Drawing(np.random.default_rng(seed), {})
     put = drawing.put
@@ -29,11 +29,12 @@ def glowip_state(seed=0):
                 for i in (1, 2):
                     put(f"{at}.coupling.net.actnorm{i}.{name}", 1, WIDTH, 1, 1)
             drawing.matrix(f"{at}.invconv.W", c, 1, 1)
-            shapes = ((WIDTH, c // 2, 3), (WIDTH, WIDTH, 1), (c, WIDTH, 3))
+            out = c if affine else c // 2
+            shapes = ((WIDTH, c // 2, 3), (WIDTH, WIDTH, 1), (out, WIDTH, 3))
             for i, (out, inside, size) in enumerate(shapes, 1):
                 put(f"{at}.coupling.net.conv{i}.weight", out, inside, size, size)
                 put(f"{at}.coupling.net.conv{i}.bias", out)
-            put(f"{at}.coupling.net.logs", c, 1, 1)
+            put(f"{at}.coupling.net.logs", out, 1, 1)
     return drawing.state
 
 
@@ -58,8 +59,10 @@ def glowip(squeeze, last_bias, state, x):
                 h = np.maximum((h + state[f"{norm}.b"]) * np.exp(state[f"{norm}.logs"]), 0)
             h = convolved(h, state[f"{net}.conv3.weight"])
             h = (h + per_channel(state[f"{net}.conv3.bias"])) * np.exp(3 * state[f"{net}.logs"])
-            s = sigmoid(h[:, 0::2] + 2) + (last_bias if last else 0.0)
-            x = np.concatenate([s * a + h[:, 1::2], b], axis=1)
+            s, t = np.ones_like(a), h
+            if h.shape[1] > a.shape[1]:
+                s, t = sigmoid(h[:, 0::2] + 2) + (last_bias if last else 0.0), h[:, 1::2]
+            x = np.concatenate([s * a + t, b], axis=1)
             log_prob += np.log(s).sum((1, 2, 3))
         if not last:
             x, noise = np.split(x, 2, axis=1)

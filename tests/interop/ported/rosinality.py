@@ -19,7 +19,7 @@ from tests.interop.ported.common import (
 )
 
 
-def rosinality_state(seed=0):
+def rosinality_state(seed=0, *, affine=True):
     """The first step has a negative scale; the last level is in LU form, as there without --lu."""
     drawing = Drawing(np.random.default_rng(seed), {})
     put, state = drawing.put, drawing.state
@@ -42,9 +42,10 @@ def rosinality_state(seed=0):
             put(f"{at}.coupling.net.0.bias", WIDTH)
             put(f"{at}.coupling.net.2.weight", WIDTH, WIDTH, 1, 1, deviation=0.4)
             put(f"{at}.coupling.net.2.bias", WIDTH)
-            put(f"{at}.coupling.net.4.conv.weight", c, WIDTH, 3, 3)
-            put(f"{at}.coupling.net.4.conv.bias", c)
-            put(f"{at}.coupling.net.4.scale", 1, c, 1, 1)
+            out = c if affine else c // 2
+            put(f"{at}.coupling.net.4.conv.weight", out, WIDTH, 3, 3)
+            put(f"{at}.coupling.net.4.conv.bias", out)
+            put(f"{at}.coupling.net.4.scale", 1, out, 1, 1)
         stays, leaves = (c, c) if last else (c // 2, c // 2)
         put(f"blocks.{level}.prior.conv.weight", 2 * leaves, stays, 3, 3)
         put(f"blocks.{level}.prior.conv.bias", 2 * leaves)
@@ -80,8 +81,10 @@ def rosinality(state, x):
                 h = convolved(h, state[f"{at}.coupling.net.{i}.weight"])
                 h = np.maximum(h + per_channel(state[f"{at}.coupling.net.{i}.bias"]), 0)
             h = zero_conv(f"{at}.coupling.net.4.conv", h, f"{at}.coupling.net.4.scale")
-            log_s, t = np.split(h, 2, axis=1)
-            s = sigmoid(log_s + 2)
+            s, t = np.ones_like(b), h
+            if h.shape[1] > b.shape[1]:
+                log_s, t = np.split(h, 2, axis=1)
+                s = sigmoid(log_s + 2)
             x = np.concatenate([a, (b + t) * s], axis=1)
             log_prob += np.log(s).sum((1, 2, 3))
         prior = f"blocks.{level}.prior"
