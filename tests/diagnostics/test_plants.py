@@ -71,11 +71,11 @@ def test_conditions_are_those_of_any_units():
     np.testing.assert_allclose(other.condition[matrices], found.condition[matrices], rtol=1e-2)
 
 
-def way(steps, off=None, foreseen=None):
-    """What images are to the couplings of one level."""
+def way(steps, off=None, foreseen=None, last="Permutation"):
+    """What images are to the couplings of one level, each with a sub-layer called `last` behind."""
     names, offs, correlations = [], [], []
     for step in range(steps):
-        kinds = ("ActNorm", "InvertibleConv", "AffineCoupling", "Permutation")
+        kinds = ("ActNorm", "InvertibleConv", "AffineCoupling", last)
         names += [f"level0/step{step}/{kind}" for kind in kinds]
         offs += [np.nan, np.nan, (off or {}).get(step, 1.4), np.nan]
         correlations += [np.nan, np.nan, (foreseen or {}).get(step, 0.4), np.nan]
@@ -92,6 +92,10 @@ def test_a_lost_permutation_is_the_last_before_nets_know_nothing():
     (only,) = lost(way(12, foreseen=dict.fromkeys(range(5, 12), 0.02)))
     assert only.layer == "level0/step4/Permutation"
     assert only.reason.startswith("from level0/step5/AffineCoupling on nets do not foresee ")
+
+
+def test_nets_may_foresee_less_where_nothing_can_be_lost():
+    assert not list(lost(way(12, foreseen=dict.fromkeys(range(5, 12), 0.02), last="Reverse")))
 
 
 def test_an_actnorm_has_started_anew_where_images_jump():

@@ -3,7 +3,8 @@
 Two things are seen of it, both at couplings. What reaches them has channels of mean square near 1,
 and from one coupling to the next about as near. And their nets foresee a part of what they move:
 the shift is correlated with it, by 0.1 to 0.7 in trained models. Channels in another order are
-foreseen no more, from the first coupling behind on.
+foreseen no more, from the first coupling behind on. That counts where something lies between whose
+state is drawn once and not trained; elsewhere nets may foresee less for reasons of their own.
 """
 
 from collections.abc import Iterator, Sequence
@@ -37,6 +38,9 @@ FORESEEN = 0.1
 
 _WINDOW = 4
 
+#: Sub-layers with state that is drawn once and never trained, which code may forget to save.
+FIXED = ("Permutation", "InvertibleConvLU")
+
 
 @dataclass(frozen=True, eq=False)
 class OnTheWay(Result):
@@ -60,7 +64,7 @@ class Lost(NamedTuple):
     """Where state seems lost.
 
     Attributes:
-        layer: an actnorm, a permutation, or the coupling itself.
+        layer: an actnorm, something fixed, or the coupling itself.
         behind: sub-layers before it that would explain it if they were broken.
         reason: what tells so.
     """
@@ -93,20 +97,18 @@ def lost(seen: OnTheWay) -> Iterator[Lost]:
             f"at {names[place]} the mean squares of channels are off 1 by {short(ratio)} times as "
             "much as at the coupling before: state was lost"
         )
-        yield Lost(_between(names, before, place, "ActNorm"), names[before:place], reason)
+        between = (name for name in names[before + 1 : place] if name.endswith("ActNorm"))
+        yield Lost(next(between, names[place]), names[before:place], reason)
     for before, place, was, now in _falls(seen.foreseen):
+        fixed = [name for name in names[before + 1 : place] if name.endswith(FIXED)]
+        if not fixed:
+            continue  # all that lies between was trained: nets differ, but nothing can be lost
         reason = (
             f"from {names[place]} on nets do not foresee what they move any more: the correlation "
             f"falls from {short(was)} to {short(now)}; state was lost"
         )
-        yield Lost(_between(names, before, place, "Permutation"), names[: before + 1], reason)
+        yield Lost(fixed[0], names[: before + 1], reason)
         return  # none behind knows any more
-
-
-def _between(names: Sequence[str], before: int, place: int, kind: str) -> str:
-    """The sub-layer of a kind between two couplings; where there is none, the second."""
-    between = names[before + 1 : place]
-    return next((name for name in between if name.endswith(kind)), names[place])
 
 
 def _jumps(names: Sequence[str], off: np.ndarray) -> Iterator[tuple[int, int, float]]:
