@@ -31,6 +31,9 @@ RATES = (3e-4, 1e-3, 3e-3)
 CHOOSING = (100, 101)
 SEEDS = (0, 1, 2, 3, 4)
 
+#: From here on a table gives powers of ten.
+HUGE = 1e4
+
 Measure = Callable[[str, Setting, Vectors, Sequence[float], Sequence[int]], list[Measured]]
 
 
@@ -76,8 +79,14 @@ def table(cells: Sequence[dict[str, Any]]) -> str:
 
 
 def _span(values: Sequence[float], form: str) -> str:
-    mean = format(float(np.mean(values)), form)
-    return f"{mean} ({min(values):{form}} .. {max(values):{form}})"
+    """The mean, the least and the largest; those of many digits as powers of ten."""
+    if not np.isfinite(values).any():
+        return "not finite"
+    mean, least, largest = (
+        format(value, form if abs(value) < HUGE else ".0e")
+        for value in (float(np.mean(values)), min(values), max(values))
+    )
+    return f"{mean} ({least} .. {largest})"
 
 
 def _percent(values: Sequence[float]) -> str:
