@@ -17,14 +17,14 @@ from flowjax_glow.commands.children import Job, Machine, machine, run_in_childre
 from flowjax_glow.commands.errors import SOME_RUNS_FAILED
 from flowjax_glow.commands.shard import Shard
 from flowjax_glow.errors import check_count, expected
-from flowjax_glow.files import read_json, write_json
+from flowjax_glow.files import write_json
 from flowjax_glow.runs.cost.estimate import estimate
 from flowjax_glow.runs.cost.time import ON_A_CORE, Devices, matmul_peak
 from flowjax_glow.runs.experiment import Experiment, read_config
 from flowjax_glow.runs.folder import check_same, claimed, is_finished, set_aside
 from flowjax_glow.runs.images import check_builds, check_size, fit_to_data, image_shape, source_of
 from flowjax_glow.runs.presets import PRESETS
-from flowjax_glow.runs.results import load_sweep
+from flowjax_glow.runs.results import load_sweep, run_names
 
 
 def plan(control: Experiment, variants: list[str], seeds: list[int]) -> list[Experiment]:
@@ -174,8 +174,7 @@ class Sweep:
                 check_same(folder, same)
 
     def _earlier_runs(self) -> list[str]:
-        index = read_json(self.folder / "sweep.json")
-        return index["runs"] if index else []
+        return run_names(self.folder / "sweep.json")
 
     def _write_index(self) -> None:
         """Lists the runs of the folder, those of earlier sweeps included."""

@@ -190,6 +190,13 @@ def test_a_run_without_a_checkpoint_is_refused(trained, tmp_path):
         load_trained(tmp_path)
 
 
+@pytest.mark.parametrize("name", ["../elsewhere", "/etc", "", 3])
+def test_a_sweep_names_folders_beside_it_alone(tmp_path, name):
+    (tmp_path / "sweep.json").write_text(json.dumps({"runs": [name]}))
+    code, output = invoke("sample", tmp_path)
+    assert (code, "sweep.json: expected `runs` to be names, got" in output) == (2, True), output
+
+
 def test_runs_of_a_sweep_without_a_checkpoint_are_named_and_left_out(trained, tmp_path, capsys):
     empty = tmp_path / "biased-seed0"
     empty.mkdir()

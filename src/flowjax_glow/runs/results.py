@@ -134,7 +134,7 @@ def run_folders(folder: Path) -> list[Path]:
     index = folder / "sweep.json"
     if not index.is_file():
         raise _neither(folder)
-    runs = [folder / name for name in _run_names(index)]
+    runs = [folder / name for name in run_names(index)]
     return [run for run in runs if (run / "config.json").is_file()]
 
 
@@ -171,10 +171,14 @@ def load_run(folder: Path) -> Run:
     )
 
 
-def _run_names(index: Path) -> list[str]:
-    """The runs that a sweep.json lists."""
+def run_names(index: Path) -> list[str]:
+    """The runs that a sweep.json lists, folders beside it; none if there is no such file.
+
+    Raises:
+        ValueError: if the file is damaged, or names what lies elsewhere.
+    """
     names = (read_json(index, {"runs": list}) or {"runs": []})["runs"]
-    if not all(isinstance(name, str) for name in names):
+    if not all(isinstance(name, str) and Path(name).name == name for name in names):
         raise expected(
             f"{index}", "`runs` to be names", got=repr(names)[:80], advice="restore the file"
         )
