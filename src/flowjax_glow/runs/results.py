@@ -178,7 +178,7 @@ def run_names(index: Path) -> list[str]:
         ValueError: if the file is damaged, or names what lies elsewhere.
     """
     names = (read_json(index, {"runs": list}) or {"runs": []})["runs"]
-    if not all(isinstance(name, str) and Path(name).name == name for name in names):
+    if not all(isinstance(name, str) and name and Path(name).name == name for name in names):
         raise expected(
             f"{index}", "`runs` to be names", got=repr(names)[:80], advice="restore the file"
         )
