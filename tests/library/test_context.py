@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import flowjax_glow as fg
-from flowjax_glow.diagnostics import certificate
+from flowjax_glow.diagnostics import certificate, redraw_permutations, stability_report
 from flowjax_glow.testing import perturbed, relative_error
 from tests.library.cases import STEP, WITH_CONTEXT, images, small_glow, small_realnvp
 
@@ -112,6 +112,15 @@ def test_pixels_are_those_of_their_labels(classes):
     np.testing.assert_array_equal(back(there(mixed, labels), labels), mixed)
     bits = jax.jit(lambda c: fg.bits_per_dim(flow, params, key, mixed, context=c))
     assert (bits(labels) != bits(jnp.ones_like(labels))).any()
+
+
+def test_diagnostics_look_at_a_flow_at_one_label(classes):
+    """A report, and permutations drawn anew, of parameters that hold a label."""
+    flow, params, x = classes
+    given = flow.given(params, 2)
+    assert stability_report(flow, given, x, samples=4, tier="fast").verdict
+    redrawn = redraw_permutations(flow, given, jax.random.key(0))
+    assert jax.tree.structure(redrawn) == jax.tree.structure(given)
 
 
 @pytest.mark.parametrize(
