@@ -87,7 +87,7 @@ class _Added(Scale):
 
 
 @dataclass(frozen=True)
-class AffineCoupling(_Signed, bijectors.AffineCoupling):
+class AffineCoupling(_Signed, bijectors.AffineCoupling):  # pyright: ignore[reportIncompatibleMethodOverride]
     """A coupling with ``log s + a``, a by place and channel; images may be smaller than a."""
 
     def _fields(self, params: Params, read: Image, moved: Image) -> tuple[Image, Any]:

@@ -18,7 +18,7 @@ ROWS = (
     {"types", "errors"},
     {"files", "effort", "fields"},
     {"numerics", "pixels", "plotting", "arrays"},
-    {"convolution", "trainable"},
+    {"context", "convolution", "trainable"},
     {"scales", "nets", "bijector", "elimination"},
     {"channels", "combinator"},
     {"bijectors"},

@@ -17,8 +17,10 @@ from flowjax_glow.bijectors import (
 from flowjax_glow.combinator import Combinator, Maps
 from flowjax_glow.combinators import Chain, Invert, MultiScale, Repeat
 from flowjax_glow.config import GlowConfig, glow
+from flowjax_glow.context import Given, give
 from flowjax_glow.density import (
     bits_per_dim,
+    class_probabilities,
     decode,
     encode,
     log_prob,
@@ -35,7 +37,7 @@ from flowjax_glow.numerics import constant_log_det, sum_events, zero_log_det
 from flowjax_glow.pixels import bin_midpoints, dequantize, to_pixels
 from flowjax_glow.ported import PortedGlowConfig
 from flowjax_glow.real_nvp import RealNVPConfig, realnvp
-from flowjax_glow.rebuild import with_memory, with_net_dtype, with_net_precision
+from flowjax_glow.rebuild import with_context, with_memory, with_net_dtype, with_net_precision
 from flowjax_glow.scales import (
     SCALES,
     Additive,
@@ -73,6 +75,7 @@ __all__ = [
     "CouplingNet",
     "DepthScaled",
     "Exponential",
+    "Given",
     "GlowConfig",
     "GlowIPConfig",
     "Invert",
@@ -98,12 +101,14 @@ __all__ = [
     "TwoSigmoid",
     "bin_midpoints",
     "bits_per_dim",
+    "class_probabilities",
     "constant_log_det",
     "decode",
     "dequantize",
     "encode",
     "fit",
     "flatten_records",
+    "give",
     "glow",
     "interpolate",
     "judge",
@@ -117,6 +122,7 @@ __all__ = [
     "to_pixels",
     "walk_forward",
     "walk_inverse",
+    "with_context",
     "with_memory",
     "with_net_dtype",
     "with_net_precision",

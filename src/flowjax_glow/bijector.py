@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 
 import jax
 
+from flowjax_glow.context import Context, Rows, as_rows
 from flowjax_glow.trainable import merge, trainable
 from flowjax_glow.types import Event, Key, Latents, LogDet, Params
 
@@ -36,7 +37,9 @@ class Bijector(ABC):
        what `forward` multiplies by at the point that it maps to `z`; so it takes part in the
        diagnostics of scales.
     6. Define `freeze` and `pull_back` anew only where they can be had for less.
-    7. Hold it to the laws, on parameters off their start: there and back, both log-dets against
+    7. One that depends on a context says of which shape in `context_shape`, and puts it into its
+       parameters in `condition`: see there.
+    8. Hold it to the laws, on parameters off their start: there and back, both log-dets against
        each other, and against ``jnp.linalg.slogdet`` of a Jacobian by `jax.jacobian`.
 
     >>> from dataclasses import dataclass
@@ -60,6 +63,11 @@ class Bijector(ABC):
         """What walks and tables call it: its class, or that of the map that it stands for."""
         return type(self).__name__
 
+    @property
+    def context_shape(self) -> tuple[int, ...] | None:
+        """The shape of one context that it depends on; None if it depends on none."""
+        return None
+
     @abstractmethod
     def init(self, key: Key, x: Event) -> Params:
         """Parameters for inputs shaped like `x`, a real batch: some starts read its values."""
@@ -72,9 +80,39 @@ class Bijector(ABC):
     def inverse(self, params: Params, z: Latents) -> tuple[Event, LogDet]:
         """``x`` and ``log|det dx/dz|``."""
 
-    def log_det(self, params: Params, x: Event) -> LogDet:
+    def log_det(self, params: Params, x: Event, context: Context | None = None) -> LogDet:
         """``log|det dz/dx|``; under `jax.jit` the unused ``z`` costs nothing."""
-        return self.forward(params, x)[1]
+        return self.forward(self.given(params, context), x)[1]
+
+    def given(self, params: Params, context: Context | None) -> Params:
+        """Parameters that hold a context, which all that takes parameters takes.
+
+        ``flow.forward(flow.given(params, context), x)`` is the map at that context. The gradient
+        with respect to the context is that with respect to these parameters, pulled back through
+        this function. Another context takes the place of one that they hold.
+
+        Args:
+            context: floats `(rows, *context_shape)`, or labels `(rows,)` in place of one-hot
+                vectors, with a row per example or one for all; a whole number is the label of all.
+                None leaves the parameters as they are.
+
+        Raises:
+            ValueError: if nothing here depends on a context, or it is of another shape.
+        """
+        if context is None:
+            return params
+        where = f"{self.layer_name}.given"
+        return self.condition(params, as_rows(where, self.context_shape, context))
+
+    def condition(self, params: Params, context: Rows) -> Params:
+        """What `given` returns, of a context that was looked at: floats `(rows, *context_shape)`.
+
+        A bijector that depends on a context defines it anew, most simply as ``context.give(params,
+        context)``, and its `forward` and `inverse` find the context in their parameters. Weights
+        that read a context start at zero: then `init` need not know it.
+        """
+        del context
+        return params
 
     def freeze(self, params: Params) -> Params:
         """Parameters for inference: with all that depends on them alone computed and kept.

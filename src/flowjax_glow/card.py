@@ -34,13 +34,13 @@ model = Model.load("{file}")
 The file is in safetensors, without pickles; loading it runs no code of its author's.
 """
 
-_IMAGES = """images = model.sample(16, key=0, temperature=0.7)  # uint8, (16, {sides})
-latents = model.encode(images)                     # and back: model.decode(latents)
-bits = model.bits_per_dim(images)                  # one number per image"""
+_IMAGES = """images = model.sample(16, key=0, temperature=0.7{label})  # uint8, (16, {sides})
+latents = model.encode(images{label})                     # and back: model.decode(latents{label})
+bits = model.bits_per_dim(images{label})                  # one number per image"""
 
-_EVENTS = """events = model.sample(16, key=0)   # floats, (16, {sides})
-latents = model.encode(events)     # and back: model.decode(latents)
-nats = model.log_prob(events)      # one number per event"""
+_EVENTS = """events = model.sample(16, key=0{label})   # floats, (16, {sides})
+latents = model.encode(events{label})     # and back: model.decode(latents{label})
+nats = model.log_prob(events{label})      # one number per event"""
 
 
 def card(header: Header, parameters: int, file: str) -> str:
@@ -57,6 +57,7 @@ def card(header: Header, parameters: int, file: str) -> str:
     dataset = _code(_told_of_training(header).get("dataset", "?"))
     family = "RealNVP" if isinstance(config, RealNVPConfig) else "GLOW"
     kind, uses = ("images", _IMAGES) if header.n_bits else ("events", _EVENTS)
+    uses = uses.format(sides=sides, label=", context=0" if config.classes else "")
     lines = [
         f"# {family} for {shape} {kind} of {dataset}",
         "",
@@ -71,7 +72,7 @@ def card(header: Header, parameters: int, file: str) -> str:
         "",
         *(_told(verdict) if verdict else ["Nobody has asked: `flowjax-glow diagnose` does."]),
         "",
-        _LOAD.format(version=version("flowjax-glow"), file=file, uses=uses.format(sides=sides)),
+        _LOAD.format(version=version("flowjax-glow"), file=file, uses=uses),
         "## Configuration",
         "",
         "```",

@@ -6,6 +6,8 @@ from typing import Any
 import jax
 
 from flowjax_glow.bijector import Bijector
+from flowjax_glow.context import Context, Rows, zeros
+from flowjax_glow.errors import expected
 from flowjax_glow.types import Latents, LogDet, Params, Tree
 
 
@@ -42,6 +44,15 @@ class _Plain(Maps):
 
 #: Children as they are.
 PLAIN: Maps = _Plain()
+
+
+def started(bijector: Bijector, params: Params) -> Params:
+    """Parameters that `init` has made, given zeros if the bijector depends on a context.
+
+    A combinator's `init` applies each child at these, so that the next one sees what it will see.
+    """
+    shape = bijector.context_shape
+    return params if shape is None else bijector.condition(params, zeros(shape))
 
 
 class Combinator(Bijector):
@@ -115,11 +126,33 @@ class Combinator(Bijector):
     ) -> tuple[Latents, LogDet, Tree]:
         """``x``, ``log|det dx/dz|`` and the records of the children, which `maps` applies."""
 
-    def forward(self, params: Params, x: Latents) -> tuple[Latents, LogDet]:
-        return self.forward_through(params, x, PLAIN)[:2]
+    def forward(
+        self, params: Params, x: Latents, context: Context | None = None
+    ) -> tuple[Latents, LogDet]:
+        return self.forward_through(self.given(params, context), x, PLAIN)[:2]
 
-    def inverse(self, params: Params, z: Latents) -> tuple[Latents, LogDet]:
-        return self.inverse_through(params, z, PLAIN)[:2]
+    def inverse(
+        self, params: Params, z: Latents, context: Context | None = None
+    ) -> tuple[Latents, LogDet]:
+        return self.inverse_through(self.given(params, context), z, PLAIN)[:2]
+
+    @property
+    def context_shape(self) -> tuple[int, ...] | None:
+        shapes = {child.context_shape for child in jax.tree.leaves(self.children)} - {None}
+        if len(shapes) > 1:
+            raise expected(
+                self.layer_name,
+                "bijectors that depend on contexts of one shape",
+                got=", ".join(map(str, sorted(shapes, key=str))),
+                advice="join what they need in one context",
+            )
+        return next(iter(shapes), None)
+
+    def condition(self, params: Params, context: Rows) -> Params:
+        def own(child: Bijector, params: Params) -> Params:
+            return child.condition(params, context)
+
+        return jax.tree.map(own, self.children, params)
 
     def freeze(self, params: Params) -> Params:
         return jax.tree.map(lambda child, own: child.freeze(own), self.children, params)

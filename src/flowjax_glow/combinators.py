@@ -3,19 +3,24 @@
 import itertools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any, Literal, get_args
 
 import jax
+import jax.numpy as jnp
 
 from flowjax_glow.bijector import Bijector
 from flowjax_glow.channels import ChannelAffine, Folded
-from flowjax_glow.combinator import PLAIN, Combinator, Maps
+from flowjax_glow.combinator import PLAIN, Combinator, Maps, started
+from flowjax_glow.context import Context, Given, Rows, give
 from flowjax_glow.errors import check_choice, check_count, expected
 from flowjax_glow.numerics import vary_alike, zero_log_det
+from flowjax_glow.trainable import merge, trainable
 from flowjax_glow.types import Event, Key, Latents, LogDet, Params, Tree
 
 Memory = Literal["store", "remat", "invert"]
+
+#: A bijector applied to its parameters and a value: the result, its log-det and a record.
+Apply = Callable[[Bijector, Params, Latents], tuple[Latents, LogDet, Any]]
 
 
 @dataclass(frozen=True, init=False)
@@ -35,7 +40,7 @@ class Chain(Combinator):
         params = []
         for bijector, own_key in zip(self.bijectors, jax.random.split(key, len(self.bijectors))):
             params.append(bijector.init(own_key, x))
-            x, _ = bijector.forward(params[-1], x)
+            x, _ = bijector.forward(started(bijector, params[-1]), x)
         return tuple(params)
 
     @property
@@ -57,11 +62,16 @@ class Chain(Combinator):
         x, log_det, records = _in_a_row(rows, z, maps.inverse)
         return x, log_det, records[::-1]
 
-    def forward(self, params: Params, x: Event) -> tuple[Latents, LogDet]:
-        return _in_a_row(self._folded(params), x, PLAIN.forward)[:2]
+    def forward(
+        self, params: Params, x: Event, context: Context | None = None
+    ) -> tuple[Latents, LogDet]:
+        return _in_a_row(self._folded(self.given(params, context)), x, PLAIN.forward)[:2]
 
-    def inverse(self, params: Params, z: Latents) -> tuple[Event, LogDet]:
-        return _in_a_row(reversed(self._folded(params)), z, PLAIN.inverse)[:2]
+    def inverse(
+        self, params: Params, z: Latents, context: Context | None = None
+    ) -> tuple[Event, LogDet]:
+        rows = reversed(self._folded(self.given(params, context)))
+        return _in_a_row(rows, z, PLAIN.inverse)[:2]
 
     def pull_back(
         self, params: Params, z: Latents, z_bar: Latents, log_det_bar: LogDet
@@ -104,7 +114,7 @@ def _paired(
 def _in_a_row(
     rows: Iterable[tuple[Bijector, Params]],
     x: Latents,
-    apply: Callable[[Bijector, Params, Latents], tuple[Latents, LogDet, Any]],
+    apply: Apply,
 ) -> tuple[Latents, LogDet, tuple[Any, ...]]:
     total, records = zero_log_det(jax.tree.leaves(x)[0]), []
     for bijector, own in rows:
@@ -164,7 +174,7 @@ class Repeat(Combinator):
     def init(self, key: Key, x: Event) -> Params:
         def body(x: Event, own_key: Key) -> tuple[Event, Params]:
             params = self.step.init(own_key, x)
-            return self.step.forward(params, x)[0], params
+            return self.step.forward(started(self.step, params), x)[0], params
 
         return jax.lax.scan(body, x, jax.random.split(key, self.depth))[1]
 
@@ -176,47 +186,85 @@ class Repeat(Combinator):
         return replace(self, step=children)
 
     def parts(self, tree: Tree) -> list[tuple[str, Bijector, Tree]]:
+        layers, own = _layers(self.step, tree)
+
         def part(index: int) -> Tree:
-            return jax.tree.map(lambda leaf: leaf[index], tree)
+            return own(jax.tree.map(lambda leaf: leaf[index], layers))
 
         return [(f"step{index}/", self.step, part(index)) for index in range(self.depth)]
 
     def forward_through(
         self, params: Params, x: Latents, maps: Maps
     ) -> tuple[Latents, LogDet, Tree]:
-        return scan_maps(partial(maps.forward, self.step), params, x, depth=self.depth)
+        return self._scan(maps.forward, params, x)
 
     def inverse_through(
         self, params: Params, z: Latents, maps: Maps
     ) -> tuple[Latents, LogDet, Tree]:
-        apply = partial(maps.inverse, self.step)
-        return scan_maps(apply, params, z, depth=self.depth, reverse=True)
+        return self._scan(maps.inverse, params, z, reverse=True)
 
-    def forward(self, params: Params, x: Event) -> tuple[Event, LogDet]:
-        params = self.freeze(params)
+    def forward(
+        self, params: Params, x: Event, context: Context | None = None
+    ) -> tuple[Event, LogDet]:
+        params = self.freeze(self.given(params, context))
         if self.memory == "invert":
             return _forgetful_scan(self.step, self.depth, vary_alike(params, x), x)
-        return scan_maps(self._remember(PLAIN.forward), params, x, depth=self.depth)[:2]
+        return self._scan(self._remember(PLAIN.forward), params, x)[:2]
 
-    def inverse(self, params: Params, z: Event) -> tuple[Event, LogDet]:
-        apply = self._remember(PLAIN.inverse)
-        frozen = self.freeze(params)
-        return scan_maps(apply, frozen, z, depth=self.depth, reverse=True)[:2]
+    def inverse(
+        self, params: Params, z: Event, context: Context | None = None
+    ) -> tuple[Event, LogDet]:
+        params = self.freeze(self.given(params, context))
+        return self._scan(self._remember(PLAIN.inverse), params, z, reverse=True)[:2]
+
+    def condition(self, params: Params, context: Rows) -> Params:
+        """All steps share one context, which each is given inside of the scan."""
+        return params if self.context_shape is None else give(params, context)
 
     def freeze(self, params: Params) -> Params:
+        if isinstance(params, Given):
+            return give(self.freeze(params.params), params.context)
         return jax.vmap(self.step.freeze, axis_size=self.depth)(params)
 
-    def _remember(self, apply: Callable[..., Any]) -> Callable[..., Any]:
+    def _scan(
+        self, apply: Apply, params: Params, start: Latents, *, reverse: bool = False
+    ) -> tuple[Latents, LogDet, Tree]:
+        return _scan_steps(self.step, self.depth, apply, params, start, reverse=reverse)
+
+    def _remember(self, apply: Apply) -> Apply:
         """`apply` of a step, with what its backward pass finds."""
-        apply = partial(apply, self.step)
         if self.memory == "store":
             return apply
         # prevent_cse only guards against a hoisting that cannot happen inside a scan
-        return jax.checkpoint(apply, prevent_cse=False)
+        return jax.checkpoint(apply, prevent_cse=False, static_argnums=0)
+
+
+def _layers(step: Bijector, params: Params) -> tuple[Params, Callable[[Params], Params]]:
+    """Stacked parameters of steps, and what makes those of one step of a layer of them."""
+    if isinstance(params, Given):
+        return params.params, lambda layer: step.condition(layer, params.context)
+    return params, lambda layer: layer
+
+
+def _scan_steps(
+    step: Bijector,
+    depth: int,
+    apply: Apply,
+    params: Params,
+    start: Latents,
+    *,
+    reverse: bool = False,
+) -> tuple[Latents, LogDet, Tree]:
+    layers, own = _layers(step, params)
+
+    def one(layer: Params, x: Latents) -> tuple[Latents, LogDet, Any]:
+        return apply(step, own(layer), x)
+
+    return scan_maps(one, layers, start, depth=depth, reverse=reverse)
 
 
 def _scan_forward(step: Bijector, depth: int, params: Params, x: Event) -> tuple[Event, LogDet]:
-    return scan_maps(partial(PLAIN.forward, step), params, x, depth=depth)[:2]
+    return _scan_steps(step, depth, PLAIN.forward, params, x)[:2]
 
 
 def _keep_the_result(
@@ -230,6 +278,8 @@ def _walk_back(
     step: Bijector, depth: int, kept: tuple[Params, Event], bars: tuple[Event, LogDet]
 ) -> tuple[Params, Event]:
     (params, z), (z_bar, log_det_bar) = kept, bars
+    if isinstance(params, Given):
+        return _walk_back_given(step, depth, params, z, z_bar, log_det_bar)
 
     def body(carry: tuple[Event, Event], layer: Params) -> tuple[tuple[Event, Event], Params]:
         x, layer_bar, x_bar = step.pull_back(layer, *carry, log_det_bar)
@@ -237,6 +287,32 @@ def _walk_back(
 
     carry, params_bar = jax.lax.scan(body, (z, z_bar), params, length=depth, reverse=True)
     return params_bar, carry[1]
+
+
+def _walk_back_given(
+    step: Bijector, depth: int, params: Given, z: Event, z_bar: Event, log_det_bar: LogDet
+) -> tuple[Given, Event]:
+    """`_walk_back` with a context, whose gradient is the sum of what the steps say."""
+
+    def body(
+        carry: tuple[Event, Event, Rows], layer: Params
+    ) -> tuple[tuple[Event, Event, Rows], Params]:
+        z, z_bar, context_bar = carry
+
+        def own(values: Params, context: Rows) -> Params:
+            return trainable(step.condition(merge(layer, values), context))
+
+        _, pull = jax.vjp(own, trainable(layer), params.context)
+        given = step.condition(layer, params.context)
+        x, given_bar, x_bar = step.pull_back(given, z, z_bar, log_det_bar)
+        layer_bar, more = pull(given_bar)
+        return (x, x_bar, context_bar + more), layer_bar
+
+    start = (z, z_bar, vary_alike(jnp.zeros_like(params.context), z))
+    (_, x_bar, context_bar), layers_bar = jax.lax.scan(
+        body, start, params.params, length=depth, reverse=True
+    )
+    return Given(layers_bar, context_bar), x_bar
 
 
 #: A scan of ``step.forward`` whose backward pass starts from nothing but its result.
@@ -270,9 +346,9 @@ class MultiScale(Combinator):
         levels, splits = [], []
         for level, split in zip(self.levels[:-1], self.splits, strict=True):
             levels.append(level.init(next(keys), x))
-            x, _ = level.forward(levels[-1], x)
+            x, _ = level.forward(started(level, levels[-1]), x)
             splits.append(split.init(next(keys), x))
-            (x, _), _ = split.forward(splits[-1], x)
+            (x, _), _ = split.forward(started(split, splits[-1]), x)
         levels.append(self.levels[-1].init(next(keys), x))
         return {"levels": tuple(levels), "splits": tuple(splits)}
 

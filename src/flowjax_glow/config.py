@@ -21,6 +21,7 @@ from flowjax_glow.combinators import Chain, Memory, MultiScale, Repeat
 from flowjax_glow.convolution import Precision
 from flowjax_glow.errors import check_choice, check_count, check_positive, expected
 from flowjax_glow.nets import CouplingNet
+from flowjax_glow.rebuild import with_context
 from flowjax_glow.scales import SCALES, DepthScaled, Exponential, Scale, Sigmoid
 
 #: What the outputs of coupling nets are divided by: nothing, the depth, or its square root.
@@ -76,6 +77,9 @@ class GlowConfig:
         net_actnorm: whether hidden layers of the coupling nets end in an actnorm, as in
             openai/glow, or in a bias.
         shift_limit: of the couplings' shifts, as `AffineCoupling.shift_limit`.
+        classes: 0, or the number of class labels that the flow is conditioned on. The coupling nets
+            read them, and a learned `top_prior` has a mean and deviation per class (openai/glow).
+            `with_context` conditions on vectors and images.
     """
 
     levels: int = 3
@@ -95,6 +99,7 @@ class GlowConfig:
     damped: Damping = False
     net_actnorm: bool = True
     shift_limit: float | None = None
+    classes: int = 0
 
     @classmethod
     def recommended(cls, shape: Sequence[int], **changes: Any) -> "GlowConfig":
@@ -154,6 +159,8 @@ class GlowConfig:
         check_choice("GlowConfig.net_actnorm", self.net_actnorm, (False, True))
         if self.shift_limit is not None:
             check_positive("GlowConfig.shift_limit", self.shift_limit)
+        if self.classes:
+            check_count("GlowConfig.classes", self.classes)
         for name in ("scale", "prior_scale"):
             object.__setattr__(self, name, as_scale(f"GlowConfig.{name}", getattr(self, name)))
 
@@ -221,14 +228,15 @@ def glow(config: GlowConfig) -> MultiScale:
     """GLOW (Kingma & Dhariwal 2018) as `config` says, from images in [-0.5, 0.5) to latents.
 
     Latents are a tuple, finest level first: ``(height/2, width/2, 2c)`` from the first split, and
-    so on; each is standard normal under the model.
+    so on; each is standard normal under the model, given the label if the flow has `classes`.
     """
     top = () if config.top_prior == "standard" else (LearnedPrior(config.top_prior == "places"),)
     *levels, last = (_level(config, level) for level in range(config.levels))
-    return MultiScale(
+    flow = MultiScale(
         levels=(*(Chain(*level) for level in levels), Chain(*last, *top)),
         splits=(config.split(),) * (config.levels - 1),
     )
+    return with_context(flow, (config.classes,)) if config.classes else flow
 
 
 def _level(config: GlowConfig, number: int) -> tuple[Bijector, ...]:

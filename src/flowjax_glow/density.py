@@ -13,6 +13,7 @@ from jax.core import Tracer
 from jaxtyping import Array, Bool, Float
 
 from flowjax_glow.bijector import Bijector
+from flowjax_glow.context import Context, Rows, as_rows
 from flowjax_glow.effort import WELL
 from flowjax_glow.errors import check_count, expected
 from flowjax_glow.numerics import event_size, sum_events, zero_log_det
@@ -20,14 +21,16 @@ from flowjax_glow.pixels import as_events, dequantize, to_pixels
 from flowjax_glow.types import Event, Examples, Key, Latents, LogDet, Params, Pixels
 
 
-def log_prob(flow: Bijector, params: Params, x: Event) -> LogDet:
+def log_prob(flow: Bijector, params: Params, x: Event, context: Context | None = None) -> LogDet:
     """``log N(z; 0, I) + log|det dz/dx|`` with ``z = flow(x)``, in nats, `(batch,)`.
+
+    With a context, as `Bijector.given` takes it, it is ``log p(x | context)``.
 
     Raises:
         ValueError: if `x` looks like pixels of 0 to 255, which is seen outside of `jax.jit`.
     """
     check_no_pixels("log_prob", x)
-    z, log_det = flow.forward(params, x)
+    z, log_det = flow.forward(flow.given(params, context), x)
     return standard_normal_log_prob(z) + log_det
 
 
@@ -60,16 +63,52 @@ def standard_normal_log_prob(z: Latents) -> LogDet:
 
 
 def bits_per_dim(
-    flow: Bijector, params: Params, key: Key, images: Pixels, *, n_bits: int = 8
+    flow: Bijector,
+    params: Params,
+    key: Key,
+    images: Pixels,
+    *,
+    n_bits: int = 8,
+    context: Context | None = None,
 ) -> LogDet:
     """An upper bound on the bits per dimension of uint8 images, one number per image.
 
     The images are reduced to `n_bits` and dequantized uniformly: ``-(log p(x) - D log n_bins) /
-    (D log 2)`` nats turned into bits (Theis et al. 2016). A NaN stays a NaN.
+    (D log 2)`` nats turned into bits (Theis et al. 2016). A NaN stays a NaN. `context` is as of
+    `log_prob`.
     """
     x = dequantize(key, images, n_bits=n_bits, dtype=images_dtype(params))
-    nats_per_dim = -log_prob(flow, params, x) / event_size(x)
+    nats_per_dim = -log_prob(flow, params, x, context) / event_size(x)
     return nats_per_dim / math.log(2) + n_bits
+
+
+def class_probabilities(
+    flow: Bijector, params: Params, x: Event, prior: Float[Array, " classes"] | None = None
+) -> Float[Array, "batch classes"]:
+    """``p(y | x)`` by Bayes' rule, of every class y that a flow is conditioned on.
+
+    It is the softmax of ``log p(x | y) + log p(y)``: the flow runs once per class.
+
+    Args:
+        prior: ``p(y)``; None for classes that are alike.
+
+    Raises:
+        ValueError: if the flow is conditioned on no labels, or there is another number of priors.
+    """
+    where, shape = "class_probabilities", flow.context_shape
+    if shape is None or len(shape) != 1:
+        raise expected(
+            where,
+            "a flow that is conditioned on class labels",
+            got="one without a context" if shape is None else f"contexts of shape {shape}",
+            advice="build it with classes=",
+        )
+    if prior is not None and prior.shape != shape:
+        raise expected(where, f"{shape[0]} priors", got=prior.shape, advice="pass one per class")
+    labels = jnp.eye(shape[0])
+    given = jax.lax.map(lambda label: log_prob(flow, params, x, label[None]), labels)
+    joint = given.T if prior is None else given.T + jnp.log(prior).astype(given.dtype)
+    return jax.nn.softmax(joint, axis=1)
 
 
 def sample(
@@ -80,6 +119,7 @@ def sample(
     *,
     temperature: float | Sequence[float] | Float[Array, "..."] = 1.0,
     dtype: Any = None,
+    context: Context | None = None,
 ) -> Event:
     """Events ``flow^-1(temperature * eps)`` with standard normal ``eps``.
 
@@ -87,10 +127,12 @@ def sample(
         shape: of the batch, `(batch, height, width, channels)` for images.
         temperature: one number, or one per latent, finest level first.
         dtype: of the events; None for float64 with parameters of float64, else float32.
+        context: what they are conditioned on, as `Bijector.given` takes it.
 
     Returns:
         floats; of images mostly within [-0.5, 0.5), and `to_pixels` turns them into uint8.
     """
+    params = flow.given(params, context)
     return flow.inverse(
         params, sample_latents(flow, params, key, shape, temperature=temperature, dtype=dtype)
     )[0]
@@ -126,17 +168,33 @@ def sample_latents(
     return jax.tree.unflatten(structure, noise)
 
 
-def encode(flow: Bijector, params: Params, images: Examples, *, n_bits: int = 8) -> Latents:
+def encode(
+    flow: Bijector,
+    params: Params,
+    images: Examples,
+    *,
+    n_bits: int = 8,
+    context: Context | None = None,
+) -> Latents:
     """All latents of uint8 images, from the midpoints of their bins, or of float events."""
-    return flow.forward(params, as_events(images, n_bits=n_bits, dtype=images_dtype(params)))[0]
+    x = as_events(images, n_bits=n_bits, dtype=images_dtype(params))
+    return flow.forward(flow.given(params, context), x)[0]
 
 
-def decode(flow: Bijector, params: Params, latents: Latents, *, n_bits: int | None = 8) -> Examples:
+def decode(
+    flow: Bijector,
+    params: Params,
+    latents: Latents,
+    *,
+    n_bits: int | None = 8,
+    context: Context | None = None,
+) -> Examples:
     """The uint8 images of latents, or float events if `n_bits` is None.
 
-    `decode` of `encode` gives images back, reduced to `n_bits`, and floats up to rounding.
+    `decode` of `encode` gives images back, reduced to `n_bits`, and floats up to rounding. At
+    another context it gives the images that have these latents there.
     """
-    x = flow.inverse(params, latents)[0]
+    x = flow.inverse(flow.given(params, context), latents)[0]
     return x if n_bits is None else to_pixels(x, n_bits=n_bits)
 
 
@@ -151,6 +209,7 @@ def sample_pixels(
     n_bits: int = 8,
     chunk: int = 64,
     on_chunk: Callable[[int], Any] | None = None,
+    context: Context | None = None,
 ) -> Pixels:
     """`count` uint8 images of a flow, `(count, height, width, channels)`, on the host.
 
@@ -164,9 +223,12 @@ def sample_pixels(
         temperature: as of `sample`.
         chunk: images per compiled call; what lies beyond `count` is thrown away.
         on_chunk: called with the number of images done, for a progress bar.
+        context: what they are conditioned on, as `Bijector.given` takes it: a row or label per
+            image, or one for all.
 
     Raises:
-        ValueError: if `count` or `chunk` is not a whole number above 0.
+        ValueError: if `count` or `chunk` is not a whole number above 0, or the context has other
+            rows.
     """
     images, finite = sample_pixels_and_finite(
         flow,
@@ -178,6 +240,7 @@ def sample_pixels(
         n_bits=n_bits,
         chunk=chunk,
         on_chunk=on_chunk,
+        context=context,
     )
     lost = count - int(np.all(finite, axis=(1, 2)).sum())
     if lost:
@@ -206,6 +269,7 @@ def sample_pixels_and_finite(
     n_bits: int = 8,
     chunk: int = 64,
     on_chunk: Callable[[int], Any] | None = None,
+    context: Context | None = None,
 ) -> tuple[Pixels, Bool[np.ndarray, "count height width"]]:
     """What `sample_pixels` gives, without a warning, and which pixels are finite in all channels.
 
@@ -213,13 +277,15 @@ def sample_pixels_and_finite(
     """
     check_count("sample_pixels.count", count)
     check_count("sample_pixels.chunk", chunk)
+    rows = None if context is None else rows_of("sample_pixels", flow, context, count)
     frozen = freeze(flow, params)
     temperatures = jnp.asarray(temperature, jnp.float32)
     batch = (chunk, *shape)
     waiting: tuple[jax.Array, jax.Array] | None = None
     done: list[tuple[np.ndarray, np.ndarray]] = []
     for index in range(-(-count // chunk)):
-        made = _chunk(flow, batch, n_bits, frozen, jax.random.fold_in(key, index), temperatures)
+        own_key, own = jax.random.fold_in(key, index), chunk_of(rows, index, chunk)
+        made = _chunk(flow, batch, n_bits, frozen, own_key, temperatures, own)
         if waiting is not None:
             done.append(jax.device_get(waiting))
             _tell(on_chunk, len(done) * chunk)
@@ -238,12 +304,38 @@ def _chunk(
     params: Params,
     key: Key,
     temperature: jax.Array,
+    context: Rows | None,
 ) -> tuple[Pixels, Bool[Array, "batch height width"]]:
     """Images, and which of their pixels are finite."""
-    x = sample(flow, params, key, shape, temperature=temperature)
+    x = sample(flow, params, key, shape, temperature=temperature, context=context)
     return to_pixels(x, n_bits=n_bits), jnp.isfinite(x).all(axis=-1)
 
 
 def _tell(on_chunk: Callable[[int], Any] | None, images: int) -> None:
     if on_chunk is not None:
         on_chunk(images)
+
+
+def rows_of(where: str, flow: Bijector, context: Context, count: int) -> Rows:
+    """A context of a flow as floats, `(count, *context_shape)`, or with one row for all.
+
+    Raises:
+        ValueError: if the flow takes none, or it has another shape or other rows.
+    """
+    rows = as_rows(f"{where}.context", flow.context_shape, context)
+    if len(rows) not in (1, count):
+        raise expected(
+            f"{where}.context",
+            f"one row, or {count} as there are examples",
+            got=len(rows),
+            advice="pass a label or a row for each",
+        )
+    return rows
+
+
+def chunk_of(rows: Rows | None, index: int, chunk: int) -> Rows | None:
+    """The rows of a chunk, the last one repeated where some lack; one row for all stays one."""
+    if rows is None or len(rows) == 1:
+        return rows
+    own = rows[index * chunk : (index + 1) * chunk]
+    return jnp.concatenate([own, jnp.repeat(own[-1:], chunk - len(own), axis=0)])

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from flowjax_glow.combinator import started
 from flowjax_glow.density import decode, encode, freeze, images_dtype, log_prob
 from flowjax_glow.errors import expected
 from flowjax_glow.files import write_atomically
@@ -34,8 +35,10 @@ def export_programs(model: Model, path: str | os.PathLike[str], *, overwrite: bo
     """Writes the programs `encode`, `decode` and `log_prob` of a model, and its numbers, in a file.
 
     Each takes the numbers, a mapping of all arrays of the file but the programs, and then what the
-    method of that name takes, in batches of any size. The file is one of safetensors. Programs are
-    those of `jax.export`, which promises to read them for half a year or longer.
+    method of that name takes, in batches of any size. Of a flow that depends on a context, that is
+    last: floats with a row per example, one-hot vectors in place of labels. The file is one of
+    safetensors. Programs are those of `jax.export`, which promises to read them for half a year or
+    longer.
 
     Raises:
         ValueError: if there is a file and it must not be overwritten, or flatbuffers is missing.
@@ -49,43 +52,60 @@ def export_programs(model: Model, path: str | os.PathLike[str], *, overwrite: bo
     frozen = jax.device_get(freeze(model.flow, model.params))
     arrays = {name: np.asarray(leaf, order="C") for name, leaf in named_leaves(frozen).items()}
     programs = {
-        f"{PROGRAM}{name}": np.frombuffer(_serialized(function, arrays, given), np.uint8)
-        for name, (function, given) in _functions(model, jax.tree.structure(frozen)).items()
+        f"{PROGRAM}{name}": np.frombuffer(_serialized(function, arrays, *given), np.uint8)
+        for name, (function, *given) in _functions(model, jax.tree.structure(frozen)).items()
     }
     about = {"event_shape": model.event_shape, "n_bits": model.n_bits, "platforms": PLATFORMS}
     metadata = {"flowjax_glow_programs": json.dumps(about)}
     write_atomically(path, save({**arrays, **programs}, metadata=metadata))
 
 
-def _functions(model: Model, structure: Any) -> dict[str, tuple[Callable[..., Any], Any]]:
-    """Functions of named arrays and a batch, and the shapes of that batch, whose size is open."""
+def _functions(model: Model, structure: Any) -> dict[str, tuple[Any, ...]]:
+    """Functions of named arrays and a batch, and the shapes of that batch, whose size is open.
+
+    The context of a flow that depends on one comes last.
+    """
     flow, n_bits = with_memory(model.flow, "store"), model.n_bits
     (batch,) = jax.export.symbolic_shape("batch")
     shape, dtype = (batch, *model.event_shape), images_dtype(model.params)
     x = jax.ShapeDtypeStruct(shape, dtype)
-    latents = jax.eval_shape(flow.forward, model.params, x)[0]
+    latents = jax.eval_shape(flow.forward, started(flow, model.params), x)[0]
+    rows = flow.context_shape
+    last = () if rows is None else (jax.ShapeDtypeStruct((batch, *rows), dtype),)
 
-    def tree(arrays: Mapping[str, Any], names: tuple[str, ...]) -> Any:
-        return jax.tree.unflatten(structure, [arrays[name] for name in names])
+    def tree(arrays: Mapping[str, Any], names: tuple[str, ...], *context: Any) -> Any:
+        params = jax.tree.unflatten(structure, [arrays[name] for name in names])
+        return flow.given(params, *context) if context else params
 
     names = tuple(named_leaves(jax.tree.unflatten(structure, range(structure.num_leaves))))
     return {
         "encode": (
-            lambda arrays, x: encode(flow, tree(arrays, names), x, n_bits=n_bits or 8),
+            lambda arrays, x, *given: encode(
+                flow, tree(arrays, names, *given), x, n_bits=n_bits or 8
+            ),
             x if n_bits is None else jax.ShapeDtypeStruct(shape, jnp.uint8),
+            *last,
         ),
-        "decode": (lambda arrays, z: decode(flow, tree(arrays, names), z, n_bits=n_bits), latents),
-        "log_prob": (lambda arrays, x: log_prob(flow, tree(arrays, names), x), x),
+        "decode": (
+            lambda arrays, z, *given: decode(flow, tree(arrays, names, *given), z, n_bits=n_bits),
+            latents,
+            *last,
+        ),
+        "log_prob": (
+            lambda arrays, x, *given: log_prob(flow, tree(arrays, names, *given), x),
+            x,
+            *last,
+        ),
     }
 
 
 def _serialized(
-    function: Callable[..., Any], arrays: Mapping[str, np.ndarray], given: Any
+    function: Callable[..., Any], arrays: Mapping[str, np.ndarray], *given: Any
 ) -> bytes:
     shapes = {
         name: jax.ShapeDtypeStruct(array.shape, array.dtype) for name, array in arrays.items()
     }
-    program = jax.export.export(jax.jit(function), platforms=PLATFORMS)(shapes, given)
+    program = jax.export.export(jax.jit(function), platforms=PLATFORMS)(shapes, *given)
     try:
         return bytes(program.serialize())
     except ImportError as error:

@@ -56,7 +56,7 @@ def fit(
         config: what is trained, as ``GlowConfig.recommended(source.shape)``, or for vectors
             ``RealNVPConfig.recommended()``.
         source: of images, as `flowjax_glow.data.load` gives it, or of float events: an
-            `EventSource`.
+            `EventSource`. A configuration with `classes` needs images of as many.
         steps: of training.
         batch: images or events per step, a multiple of the number of devices.
         learning_rate: after the warm-up.
@@ -88,16 +88,23 @@ def fit(
         kept: Any = source.examples("test", min(HELD_OUT, source.count("test")))
     else:
         kept = held_out(source, usual=HELD_OUT)
+    labelled = config.classes > 0
+    kept_labels = _labels_of(config, source, len(kept)) if labelled else None
     mesh, chosen = training.data_mesh(), training.OptimizerConfig.recommended(steps, learning_rate)
     optimizer = training.make_optimizer(chosen, steps)
     flow, key = flow_of(config), jax.random.key(seed)
     trained = with_memory(flow, "remat") if config.memory == "invert" else flow
 
-    def loss(params: Params, key: Key, examples: Examples) -> Float[Array, ""]:
-        return _loss(trained, params, key, examples, bits).mean()
+    def loss(params: Params, key: Key, batch: Any) -> Float[Array, ""]:
+        examples, labels = batch if labelled else (batch, None)
+        return _loss(trained, trained.given(params, labels), key, examples, bits).mean()
+
+    draw: Any = source.batch
+    if labelled and not isinstance(source, EventSource):
+        draw = source.labelled_batch
 
     def batch_of(step: int) -> Any:
-        return source.batch("train", seed=seed, step=step, size=batch)
+        return draw("train", seed=seed, step=step, size=batch)
 
     first = source.batch("train", seed=INIT_SEED + seed, step=0, size=INIT_IMAGES)
     params = initial_params(flow, jax.random.fold_in(key, 0), first, bits)
@@ -121,12 +128,29 @@ def fit(
     }
     record = {"experiment": experiment, "step": steps, "averaged": averaged}
     if bits:
-        measured = model.bits_per_dim(kept, HELD_OUT_KEY).mean()
+        measured = model.bits_per_dim(kept, HELD_OUT_KEY, kept_labels).mean()
         record |= {"bits_per_dim": float(measured), "held_out_images": len(kept)}
     else:
         measured = -model.log_prob(kept).mean() / math.prod(source.shape)
         record |= {"nats_per_dim": float(measured), "held_out_events": len(kept)}
     return replace(model, record=record)
+
+
+def _labels_of(config: Config, source: Source | EventSource, count: int) -> Any:
+    """The labels of the first held-out images.
+
+    Raises:
+        ValueError: if the data have other classes than the configuration, or none.
+    """
+    classes = () if isinstance(source, EventSource) else source.classes
+    if isinstance(source, EventSource) or len(classes) != config.classes:
+        raise expected(
+            "fit",
+            f"images of {config.classes} classes, as in the configuration",
+            got=f"{len(classes) or 'no'} classes in {source.name}",
+            advice="set classes to the number of those of the data, or to 0",
+        )
+    return source.labelled_examples("test", count)[1]
 
 
 def _loss(

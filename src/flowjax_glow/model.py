@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import jax
@@ -12,20 +12,26 @@ from jaxtyping import Array, Float
 
 from flowjax_glow.bijector import Bijector
 from flowjax_glow.card import card
+from flowjax_glow.combinator import started
 from flowjax_glow.config_json import Config, flow_of
+from flowjax_glow.context import Context
 from flowjax_glow.density import (
     bits_per_dim,
     check_no_pixels,
+    chunk_of,
+    class_probabilities,
     decode,
     encode,
     freeze,
     images_dtype,
     log_prob,
+    rows_of,
     sample,
     sample_pixels,
 )
 from flowjax_glow.errors import check_choice, check_count, expected
 from flowjax_glow.model_file import Header, read_model_file, write_model_file
+from flowjax_glow.pixels import as_events, dequantize
 from flowjax_glow.types import Examples, Key, Latents, Params, Pixels
 
 #: Examples per compiled call.
@@ -38,6 +44,16 @@ _encode = jax.jit(encode, static_argnums=0, static_argnames="n_bits")
 _decode = jax.jit(decode, static_argnums=0, static_argnames="n_bits")
 
 
+@partial(jax.jit, static_argnums=(0, 4))
+def _class_probabilities(
+    flow: Bijector, params: Params, key: Key, examples: Examples, n_bits: int | None
+) -> Float[Array, "batch classes"]:
+    if n_bits is None:
+        return class_probabilities(flow, params, as_events(examples))
+    x = dequantize(key, examples, n_bits=n_bits, dtype=images_dtype(params))
+    return class_probabilities(flow, params, x)
+
+
 @dataclass(frozen=True, eq=False)
 class Model:
     """A flow with its parameters, the shape of its images or events, and how it was trained.
@@ -47,7 +63,8 @@ class Model:
     Images pass in chunks of 64, and what is left over is padded to a power of two with copies of
     its last image, so there are at most eight programs, one of them for no images at all.
     Parameters go to the device when the model is made, and what depends on them alone is computed
-    once.
+    once. A `context`, of a flow that depends on one, is as `Bijector.given` takes it: a label or a
+    row for each image, or one for all.
 
     A model of float events, such as vectors, has no bits: `n_bits` is None, and `sample`, `encode`
     and `decode` speak of floats where others speak of uint8 images.
@@ -108,7 +125,9 @@ class Model:
             )
         return self.definition
 
-    def log_prob(self, x: Float[Array | np.ndarray, "batch ..."]) -> Float[np.ndarray, " batch"]:
+    def log_prob(
+        self, x: Float[Array | np.ndarray, "batch ..."], context: Context | None = None
+    ) -> Float[np.ndarray, " batch"]:
         """The log-likelihood of floats, in nats, as `flowjax_glow.log_prob`.
 
         Images are floats in [-0.5, 0.5) here.
@@ -119,9 +138,12 @@ class Model:
         x = np.asarray(x)
         self._check_shape("Model.log_prob", x.shape)
         check_no_pixels("Model.log_prob", x)
-        return _in_chunks(lambda _, part: _log_prob(self.flow, self._frozen, part), x)
+        batch = x, self._rows("Model.log_prob", context, len(x))
+        return _in_chunks(lambda _, part: _log_prob(self.flow, self._frozen, *part), batch)
 
-    def bits_per_dim(self, images: Pixels, key: Key | int = 0) -> Float[np.ndarray, " batch"]:
+    def bits_per_dim(
+        self, images: Pixels, key: Key | int = 0, context: Context | None = None
+    ) -> Float[np.ndarray, " batch"]:
         """The bits/dim of uint8 images, as `flowjax_glow.bits_per_dim`; their mean is the loss.
 
         Args:
@@ -141,16 +163,48 @@ class Model:
                 advice="use log_prob",
             )
         self._check_examples("Model.bits_per_dim", images)
-        start = _as_key(key)
+        start, rows = _as_key(key), self._rows("Model.bits_per_dim", context, len(images))
+
+        def run(index: int, batch: Any) -> Any:
+            (part, own), chunk_key = batch, jax.random.fold_in(start, index)
+            return _bits_per_dim(self.flow, self._frozen, chunk_key, part, n_bits=bits, context=own)
+
+        return _in_chunks(run, (images, rows))
+
+    def class_probabilities(
+        self, examples: Examples, key: Key | int = 0, *, draws: int = 8
+    ) -> Float[np.ndarray, "batch classes"]:
+        """``p(y | example)`` of every class, as `flowjax_glow.class_probabilities`.
+
+        Args:
+            examples: as `encode` takes them.
+            key: of the noise within the bins of images, or a seed.
+            draws: of that noise, over which the probabilities are averaged; events have none.
+
+        Raises:
+            ValueError: as `encode`, and if the flow is conditioned on no labels.
+        """
+        self._check_examples("Model.class_probabilities", examples)
+        check_count("Model.class_probabilities.draws", draws)
+        start, draws = _as_key(key), draws if self.n_bits else 1
 
         def run(index: int, part: np.ndarray) -> Any:
-            chunk_key = jax.random.fold_in(start, index)
-            return _bits_per_dim(self.flow, self._frozen, chunk_key, part, n_bits=bits)
+            keys = jax.random.split(jax.random.fold_in(start, index), draws)
+            found = [
+                _class_probabilities(self.flow, self._frozen, own, part, self.n_bits)
+                for own in keys
+            ]
+            return sum(found) / draws
 
-        return _in_chunks(run, images)
+        return _in_chunks(run, examples)
 
     def sample(
-        self, count: int, key: Key | int = 0, *, temperature: float | Sequence[float] = 1.0
+        self,
+        count: int,
+        key: Key | int = 0,
+        *,
+        temperature: float | Sequence[float] = 1.0,
+        context: Context | None = None,
     ) -> Examples:
         """`count` uint8 images, as `flowjax_glow.sample_pixels`, or float events.
 
@@ -158,12 +212,14 @@ class Model:
             count: of images; with the same key more of them begin with the same ones.
             key: of the noise, or a seed.
             temperature: of the noise: one number, or one per latent, finest level first.
+            context: of each image, or one for all, such as the label 3.
 
         Raises:
             ValueError: if `count` is not a whole number above 0.
         """
         check_count("Model.sample.count", count)
         start, chunk = _as_key(key), min(CHUNK, _power_of_two(count))
+        rows = self._rows("Model.sample", context, count)
         if self.n_bits is not None:
             return sample_pixels(
                 self.flow,
@@ -174,15 +230,24 @@ class Model:
                 temperature=temperature,
                 n_bits=self.n_bits,
                 chunk=chunk,
+                context=rows,
             )
         shape, heat = (chunk, *self.event_shape), np.asarray(temperature, np.float32)
+        given = None if rows is None else jax.numpy.asarray(rows)
         parts = [
-            _sample(self.flow, self._frozen, jax.random.fold_in(start, i), shape, temperature=heat)
+            _sample(
+                self.flow,
+                self._frozen,
+                jax.random.fold_in(start, i),
+                shape,
+                temperature=heat,
+                context=chunk_of(given, i, chunk),
+            )
             for i in range(-(-count // chunk))
         ]
         return np.concatenate(jax.device_get(parts))[:count]
 
-    def encode(self, examples: Examples) -> Latents:
+    def encode(self, examples: Examples, context: Context | None = None) -> Latents:
         """The latents of uint8 images or float events, all levels, as `flowjax_glow.encode`.
 
         Raises:
@@ -191,12 +256,13 @@ class Model:
         """
         self._check_examples("Model.encode", examples)
 
-        def run(_: int, part: np.ndarray) -> Any:
-            return _encode(self.flow, self._frozen, part, n_bits=self.n_bits or 8)
+        def run(_: int, batch: Any) -> Any:
+            part, own = batch
+            return _encode(self.flow, self._frozen, part, n_bits=self.n_bits or 8, context=own)
 
-        return _in_chunks(run, examples)
+        return _in_chunks(run, (examples, self._rows("Model.encode", context, len(examples))))
 
-    def decode(self, latents: Latents) -> Examples:
+    def decode(self, latents: Latents, context: Context | None = None) -> Examples:
         """The uint8 images or float events of latents.
 
         Of those of `encode` they are the images, reduced to the bits, or the events.
@@ -206,10 +272,12 @@ class Model:
         """
         self._check_latents(latents)
 
-        def run(_: int, part: Any) -> Any:
-            return _decode(self.flow, self._frozen, part, n_bits=self.n_bits)
+        def run(_: int, batch: Any) -> Any:
+            part, own = batch
+            return _decode(self.flow, self._frozen, part, n_bits=self.n_bits, context=own)
 
-        return _in_chunks(run, latents)
+        count = len(jax.tree.leaves(latents)[0])
+        return _in_chunks(run, (latents, self._rows("Model.decode", context, count)))
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Writes everything into one file, as a whole or not at all (docs/models.md).
@@ -256,7 +324,26 @@ class Model:
         """The shapes of the latents of one image."""
         shape, dtype = (1, *self.event_shape), images_dtype(self.params)
         images = jax.ShapeDtypeStruct(shape, dtype)
-        return jax.eval_shape(self.flow.forward, self.params, images)[0]
+        return jax.eval_shape(self.flow.forward, started(self.flow, self.params), images)[0]
+
+    def _rows(self, where: str, context: Context | None, count: int) -> np.ndarray | None:
+        """A context as floats, a row for each of `count` images; None of a flow that takes none.
+
+        Raises:
+            ValueError: if there is none and the flow depends on one, or it is no such context.
+        """
+        shape = self.flow.context_shape
+        if context is None and shape is None:
+            return None
+        if context is None:
+            raise expected(
+                f"{where}.context",
+                "a context, as the flow depends on one",
+                got="none",
+                advice="pass context=, such as the label of each image",
+            )
+        rows = np.asarray(rows_of(where, self.flow, context, count))
+        return np.broadcast_to(rows, (count, *rows.shape[1:]))
 
     def _check_examples(self, where: str, examples: Any) -> None:
         dtype = np.dtype(getattr(examples, "dtype", object))

@@ -11,6 +11,7 @@ from flowjax_glow.convolution import Precision
 from flowjax_glow.errors import check_choice, check_count
 from flowjax_glow.nets import MLP
 from flowjax_glow.nets.dense import Activation
+from flowjax_glow.rebuild import with_context
 from flowjax_glow.scales import Scale, TanhExponential
 
 Mixing = Literal["reverse", "shuffle", "linear"]
@@ -35,6 +36,8 @@ class RealNVPConfig:
         actnorm: whether each step begins with one.
         memory: what the backward pass keeps, see `Repeat`.
         net_precision: of the products in the nets on accelerators, as `GlowConfig.net_precision`.
+        classes: 0, or the number of class labels that the nets read; `with_context` conditions on
+            vectors.
 
     Raises:
         ValueError: if a field is none of the above.
@@ -50,6 +53,7 @@ class RealNVPConfig:
     actnorm: bool = True
     memory: Memory = "store"
     net_precision: Precision = "highest"
+    classes: int = 0
 
     @classmethod
     def recommended(cls, **changes: Any) -> "RealNVPConfig":
@@ -68,6 +72,8 @@ class RealNVPConfig:
     def __post_init__(self) -> None:
         for name in ("depth", "width", "hidden"):
             check_count(f"RealNVPConfig.{name}", getattr(self, name))
+        if self.classes:
+            check_count("RealNVPConfig.classes", self.classes)
         choices = {
             "activation": get_args(Activation),
             "damped": get_args(Damping),
@@ -101,7 +107,8 @@ def realnvp(config: RealNVPConfig) -> Repeat:
     coupling = AffineCoupling(net, config.scale.shared_by(config.depth))
     actnorm: tuple[Bijector, ...] = (ActNorm(),) if config.actnorm else ()
     step = Chain(*actnorm, _mixing(config.mixing), coupling)
-    return Repeat(step, config.depth, config.memory)
+    flow = Repeat(step, config.depth, config.memory)
+    return with_context(flow, (config.classes,)) if config.classes else flow
 
 
 def _mixing(mixing: Mixing) -> Bijector:

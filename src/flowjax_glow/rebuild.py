@@ -1,6 +1,7 @@
 """The same flow with another memory policy, dtype or precision of its nets; params fit all alike.
 
-They look into every combinator; other bijectors stay as they are.
+`with_context` alone adds parameters. They look into every combinator; other bijectors stay as they
+are.
 """
 
 from collections.abc import Callable
@@ -10,11 +11,13 @@ from typing import Literal, TypeVar, cast
 import jax
 
 from flowjax_glow.bijector import Bijector
-from flowjax_glow.bijectors import AffineCoupling, Split
+from flowjax_glow.bijectors import AffineCoupling, LearnedPrior, Split
 from flowjax_glow.combinator import Combinator
 from flowjax_glow.combinators import Memory, Repeat
+from flowjax_glow.context import check_context_shape
 from flowjax_glow.convolution import Precision
-from flowjax_glow.nets import CouplingNet
+from flowjax_glow.errors import expected
+from flowjax_glow.nets import MLP, CouplingNet
 
 Flow = TypeVar("Flow", bound=Bijector)
 
@@ -56,6 +59,46 @@ def with_net_precision(flow: Flow, precision: Precision) -> Flow:
         return bijector
 
     return cast(Flow, _rebuilt(flow, change))
+
+
+def with_context(flow: Flow, shape: tuple[int, ...]) -> Flow:
+    """`flow` with every `CouplingNet`, `MLP` and `LearnedPrior` in it reading a context of `shape`.
+
+    Its parameters are those of `flow` and some more, which start at zero, so that with one key both
+    start as the same map.
+
+    >>> from flowjax_glow import GlowConfig, glow
+    >>> flow = with_context(glow(GlowConfig(levels=1, depth=2, width=8)), (16, 16, 3))
+    >>> flow.context_shape
+    (16, 16, 3)
+
+    Args:
+        shape: of one context: `(features,)`, class labels among them, or `(height, width,
+            channels)`, whose sides are those of the events times a whole number. An image is read
+            by the nets alone, not by a `LearnedPrior`.
+
+    Raises:
+        ValueError: if it is no such shape, or nothing in the flow can read a context.
+    """
+    check_context_shape("with_context.shape", shape)
+
+    def change(bijector: Bijector) -> Bijector:
+        match bijector:
+            case AffineCoupling(net=CouplingNet() | MLP() as net):
+                return replace(bijector, net=net.clone(context_shape=shape))
+            case LearnedPrior() if len(shape) == 1:
+                return replace(bijector, context_features=shape[0])
+        return bijector
+
+    found = cast(Flow, _rebuilt(flow, change))
+    if found.context_shape is None:
+        raise expected(
+            "with_context",
+            "a flow with couplings of CouplingNet or MLP, or a learned prior",
+            got=f"a {flow.layer_name} without",
+            advice="give a net of your own a context_shape",
+        )
+    return found
 
 
 def _rebuilt(flow: Bijector, change: Callable[[Bijector], Bijector]) -> Bijector:

@@ -17,6 +17,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 from flowjax_glow.bijector import Bijector
 from flowjax_glow.combinator import Combinator, Maps
 from flowjax_glow.combinators import Invert
+from flowjax_glow.context import Context
 from flowjax_glow.types import Event, Latents, LogDet, Params, Tree
 
 Record = TypeVar("Record")
@@ -47,26 +48,35 @@ def log_scale(bijector: Bijector, params: Params, z: Latents) -> Event | None:
 
 
 def walk_inverse(
-    flow: Bijector, params: Params, z: Latents, visit: Visitor[Any]
+    flow: Bijector,
+    params: Params,
+    z: Latents,
+    visit: Visitor[Any],
+    context: Context | None = None,
 ) -> tuple[Latents, LogDet, Tree]:
     """`flow.inverse`, calling `visit` after every bijector inside: ``(x, log_det, records)``.
 
     With a visitor that returns what was found the first two are ``flow.inverse(params, z)`` up to
     rounding, which folding changes and a stretching flow amplifies. The log-det is that of the
     maps, without what the visitor changed. Works under `jax.jit`. `Combinator` says how one of your
-    own takes part.
+    own takes part. A `context`, as `Bijector.given` takes it, is in the parameters that the visitor
+    gets.
     """
-    return _Walk(visit, Invert, _itself).inverse(flow, params, z)
+    return _Walk(visit, Invert, _itself).inverse(flow, flow.given(params, context), z)
 
 
 def walk_forward(
-    flow: Bijector, params: Params, x: Latents, visit: Visitor[Any]
+    flow: Bijector,
+    params: Params,
+    x: Latents,
+    visit: Visitor[Any],
+    context: Context | None = None,
 ) -> tuple[Latents, LogDet, Tree]:
     """`flow.forward`, calling `visit` after every bijector inside: ``(z, log_det, records)``.
 
     As `walk_inverse`, the other way.
     """
-    return _Walk(visit, _itself, Invert).forward(flow, params, x)
+    return _Walk(visit, _itself, Invert).forward(flow, flow.given(params, context), x)
 
 
 def _itself(bijector: Bijector) -> Bijector:

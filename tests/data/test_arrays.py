@@ -7,7 +7,7 @@ import pytest
 
 from flowjax_glow import data
 from flowjax_glow.data import indexed
-from flowjax_glow.data.digits import digits
+from flowjax_glow.data.digits import _table, digits
 from tests.data.samples import random_images, write_npz
 
 
@@ -29,7 +29,7 @@ def test_a_missing_scikit_learn_names_the_command(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     message = r"digits: expected the package sklearn, got none installed; run: pip install 'flow"
     with pytest.raises(data.DataError, match=message):
-        digits.__wrapped__()
+        _table.__wrapped__()
 
 
 def test_gray_arrays_get_a_channel(tmp_path):

@@ -35,6 +35,14 @@ LINEAR = fg.NetFunctions(
     apply=lambda weight, x, channels: x @ weight,
 )
 
+WITH_CONTEXT = fg.NetFunctions(
+    init=lambda key, x, n: jax.random.normal(key, (x.shape[-1] + 2, n), x.dtype) / 8,
+    apply=lambda weight, x, n, context: (
+        jnp.concatenate([x, jnp.broadcast_to(context.astype(x.dtype), (len(x), 2))], -1) @ weight
+    ),
+    context_shape=(2,),
+)
+
 CASES: dict[str, tuple[fg.Bijector, tuple[int, ...]]] = {
     "actnorm": (fg.ActNorm(), IMAGE),
     "actnorm-factor-1": (fg.ActNorm(1.0), IMAGE),
@@ -115,6 +123,18 @@ CASES: dict[str, tuple[fg.Bijector, tuple[int, ...]]] = {
         GRAY,
     ),
     "glow-one-level": (small_glow(levels=1, scale="soft-clamp"), GRAY),
+    "coupling-image-context": (fg.with_context(coupling(fg.Biased()), (8, 12, 2)), IMAGE),
+    "coupling-functions-context": (fg.AffineCoupling(WITH_CONTEXT, fg.Bounded()), VECTOR),
+    "learned-prior-classes": (fg.LearnedPrior(context_features=3), IMAGE),
+    "realnvp-classes": (small_realnvp(classes=2, mixing="linear"), SEQUENCE),
+    "invert-repeat-context": (
+        fg.Invert(fg.Repeat(fg.with_context(STEP, (4,)), 2, "remat")),
+        IMAGE,
+    ),
+    "glow-classes-invert": (
+        small_glow(classes=3, top_prior="learned", split_prior="learned", memory="invert"),
+        GRAY,
+    ),
     # With kernels from N(0, 0.01^2) the perturbation would be three times the net, and the inverse
     # of an unbounded s explode.
     "glowip-invert": (
@@ -144,4 +164,12 @@ def images(shape: tuple[int, ...], dtype: str, seed: int = 0) -> jax.Array:
 def build(name: str, dtype: str) -> Case:
     """A row ready to be tested: perturbed parameters and a batch."""
     bijector, shape = CASES[name]
-    return prepare(bijector, images(shape, dtype))
+    return prepare(bijector, images(shape, dtype), context=context_of(bijector, shape[0]))
+
+
+def context_of(bijector: fg.Bijector, rows: int) -> jax.Array | None:
+    """Labels or an image for each of `rows` examples; None for a bijector that takes none."""
+    shape = bijector.context_shape
+    if shape is None:
+        return None
+    return jnp.arange(rows) % shape[0] if len(shape) == 1 else images((rows, *shape), "float32")

@@ -17,6 +17,7 @@ FLOWS = {
     "chain": STEP,
     "repeat-invert": fg.Repeat(STEP, 2, "invert"),
     "glow": small_glow(split_prior="learned", top_prior="learned"),
+    "context-invert": fg.with_context(fg.Repeat(STEP, 2, "invert"), (3,)),
 }
 
 
@@ -27,19 +28,21 @@ def test_gradients_are_those_of_one_device(name):
     params = perturbed(jax.jit(flow.init)(jax.random.key(1), x))
     mesh = jax.make_mesh((2,), ("data",), axis_types=(AxisType.Auto,), devices=jax.devices()[:2])
 
-    def loss(params, x):
-        return -fg.log_prob(flow, params, x).sum()
+    context = None if flow.context_shape is None else jnp.array([0, 1, 2, 1])
 
-    def on_each(params, x):
-        value, gradient = jax.value_and_grad(loss)(params, x)  # summed: params do not vary
+    def loss(params, x, context):
+        return -fg.log_prob(flow, params, x, context).sum()
+
+    def on_each(params, x, context):
+        value, gradient = jax.value_and_grad(loss)(params, x, context)  # summed: params do not vary
         return jax.lax.psum(value, "data"), gradient
 
     replicated = PartitionSpec()
     each = jax.shard_map(
-        on_each, mesh=mesh, in_specs=(replicated, SPLIT), out_specs=(replicated, replicated)
+        on_each, mesh=mesh, in_specs=(replicated, SPLIT, SPLIT), out_specs=(replicated, replicated)
     )
-    value, gradient = jax.jit(jax.value_and_grad(loss))(params, x)
-    same_value, same_gradient = jax.jit(each)(params, x)
+    value, gradient = jax.jit(jax.value_and_grad(loss))(params, x, context)
+    same_value, same_gradient = jax.jit(each)(params, x, context)
     np.testing.assert_allclose(same_value, value, rtol=1e-5)
     for leaf, same in zip(jax.tree.leaves(gradient), jax.tree.leaves(same_gradient), strict=True):
         scale = np.abs(leaf).max() + 1e-6

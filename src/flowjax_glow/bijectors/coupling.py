@@ -8,8 +8,9 @@ import jax.numpy as jnp
 
 from flowjax_glow.bijector import Bijector
 from flowjax_glow.channels import halves
+from flowjax_glow.context import Context, Rows, give
 from flowjax_glow.errors import check_choice, check_event, check_positive
-from flowjax_glow.nets import CouplingNet, Net, apply_net, init_net
+from flowjax_glow.nets import CouplingNet, Net, apply_net, context_shape_of, init_net
 from flowjax_glow.numerics import per_example, sum_events
 from flowjax_glow.scales import Scale, Sigmoid
 from flowjax_glow.trainable import merge, trainable
@@ -36,7 +37,8 @@ class AffineCoupling(Bijector):
     half in both directions; it may be any function, since only the scale is ever inverted.
 
     `net` is a Flax module called as ``net(read, channels_out)``, `CouplingNet` for images or `MLP`
-    for vectors, or a pair of functions, `NetFunctions`; its first ``moved`` channels are the shift
+    for vectors, or a pair of functions, `NetFunctions`; one with a `context_shape` also reads a
+    context. Its first ``moved`` channels are the shift
     and its last ones go to `scale`. Source: Dinh et al. 2016; Kingma & Dhariwal 2018.
 
     With a `shift_limit` c the shift is ``c tanh(t / c)`` instead, so that it stays in (-c, c).
@@ -62,13 +64,26 @@ class AffineCoupling(Bijector):
         read, moved = halves(x)
         return init_net(self.net, key, read, self._channels_out(moved))
 
-    def forward(self, params: Params, x: Event) -> tuple[Event, LogDet]:
+    @property
+    def context_shape(self) -> tuple[int, ...] | None:
+        return context_shape_of(self.net)
+
+    def condition(self, params: Params, context: Rows) -> Params:
+        return params if self.context_shape is None else give(params, context)
+
+    def forward(
+        self, params: Params, x: Event, context: Context | None = None
+    ) -> tuple[Event, LogDet]:
+        params = self.given(params, context)
         read, moved = halves(x)
         shift, raw = self._fields(params, read, moved)
         moved = self._do(moved, shift, self.scale.value(raw))
         return jnp.concatenate([read, moved], axis=-1), sum_events(self.scale.log(raw))
 
-    def inverse(self, params: Params, z: Event) -> tuple[Event, LogDet]:
+    def inverse(
+        self, params: Params, z: Event, context: Context | None = None
+    ) -> tuple[Event, LogDet]:
+        params = self.given(params, context)
         read, moved = halves(z)
         shift, raw = self._fields(params, read, moved)
         moved = self.undo(moved, shift, self.scale.reciprocal(raw))
@@ -113,13 +128,15 @@ class AffineCoupling(Bijector):
             return (moved - shift) * reciprocal
         return moved * reciprocal - shift
 
-    def log_scale(self, params: Params, z: Event) -> Event:
+    def log_scale(self, params: Params, z: Event, context: Context | None = None) -> Event:
         """``log s`` of the moved half, from either end of the coupling: both have the read half."""
-        return self.shift_and_log_scale(params, z)[1]
+        return self.shift_and_log_scale(params, z, context)[1]
 
-    def shift_and_log_scale(self, params: Params, z: Event) -> tuple[Event, Event]:
+    def shift_and_log_scale(
+        self, params: Params, z: Event, context: Context | None = None
+    ) -> tuple[Event, Event]:
         """``shift`` and ``log s``, each in the shape of the moved half, from either end."""
-        shift, raw = self._fields(params, *halves(z))
+        shift, raw = self._fields(self.given(params, context), *halves(z))
         return shift, self.scale.log(raw)
 
     def _fields(self, params: Params, read: Event, moved: Event) -> tuple[Event, Event]:

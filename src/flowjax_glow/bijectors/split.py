@@ -8,10 +8,25 @@ from jaxtyping import Array, Float
 
 from flowjax_glow.bijector import Bijector
 from flowjax_glow.channels import halves
+from flowjax_glow.context import (
+    Context,
+    Given,
+    Rows,
+    at_places,
+    give,
+    held_by,
+    without,
+)
 from flowjax_glow.convolution import Precision
-from flowjax_glow.errors import check_channels, check_choice, check_event, expected
+from flowjax_glow.errors import check_channels, check_choice, check_count, check_event, expected
 from flowjax_glow.nets import ZeroConv, ZeroDense
-from flowjax_glow.numerics import LOG_SCALE_FACTOR, constant_log_det, sum_events, zero_log_det
+from flowjax_glow.numerics import (
+    LOG_SCALE_FACTOR,
+    PRECISION,
+    constant_log_det,
+    sum_events,
+    zero_log_det,
+)
 from flowjax_glow.scales import Exponential, Scale
 from flowjax_glow.types import Event, Key, LogDet, Params
 
@@ -121,39 +136,81 @@ class LearnedPrior(Bijector):
 
     It is openai/glow's learned top prior, seen as a map to standard normal noise. With `places`
     mean and log_std are those of every number of an event, not of a channel.
+
+    With `context_features` a context of so many is read: ``mean + c W_mean`` and ``log_std + c
+    W_log_std`` stand in their places, both W zero at first. Of class labels that is openai/glow's
+    conditional prior, a mean and a deviation per class and channel.
+
+    Raises:
+        ValueError: if `places` is neither, or `context_features` no whole number above 0 or None.
     """
 
     places: bool = False
+    context_features: int | None = None
 
     def __post_init__(self) -> None:
         check_choice("LearnedPrior.places", self.places, (False, True))
+        if self.context_features is not None:
+            check_count("LearnedPrior.context_features", self.context_features)
+
+    @property
+    def context_shape(self) -> tuple[int, ...] | None:
+        return None if self.context_features is None else (self.context_features,)
 
     def init(self, key: Key, x: Event) -> Params:
         del key
         check_event("LearnedPrior", x)
         zeros = jnp.zeros(x.shape[1:] if self.places else x.shape[-1:], x.dtype)
-        return {"mean": zeros, "log_std": zeros}
+        params = {"mean": zeros, "log_std": zeros}
+        if self.context_features is None:
+            return params
+        rows = jnp.zeros((self.context_features, *zeros.shape), x.dtype)
+        return {**params, "context": {"mean": rows, "log_std": rows}}
 
-    def forward(self, params: Params, x: Event) -> tuple[Event, LogDet]:
-        self._check("LearnedPrior", params, x)
-        log_std = self.log_std(params)
-        return (x - params["mean"]) * jnp.exp(-log_std), self._log_det(x, -log_std)
+    def condition(self, params: Params, context: Rows) -> Params:
+        return params if self.context_shape is None else give(params, context)
 
-    def inverse(self, params: Params, z: Event) -> tuple[Event, LogDet]:
-        self._check("LearnedPrior.inverse", params, z)
-        log_std = self.log_std(params)
-        return z * jnp.exp(log_std) + params["mean"], self._log_det(z, log_std)
+    def forward(
+        self, params: Params, x: Event, context: Context | None = None
+    ) -> tuple[Event, LogDet]:
+        params = self.given(params, context)
+        mean, log_std = self._fields("LearnedPrior", params, x)
+        return (x - mean) * jnp.exp(-log_std), self._log_det(x, -log_std)
 
-    def log_std(self, params: Params) -> Float[Array, "*places channels"]:
-        """``log std`` of every channel, or of every number."""
-        return LOG_SCALE_FACTOR * params["log_std"]
+    def inverse(
+        self, params: Params, z: Event, context: Context | None = None
+    ) -> tuple[Event, LogDet]:
+        params = self.given(params, context)
+        mean, log_std = self._fields("LearnedPrior.inverse", params, z)
+        return z * jnp.exp(log_std) + mean, self._log_det(z, log_std)
 
-    def _check(self, where: str, params: Params, x: Event) -> None:
-        check_channels(where, x, params["mean"].shape[-1])
+    def log_std(self, params: Params) -> Float[Array, "*_ channels"]:
+        """``log std`` of every channel, or of every number; with a context of every row of it."""
+        return LOG_SCALE_FACTOR * self._field(params, "log_std")
+
+    def _fields(self, where: str, params: Params, x: Event) -> tuple[Array, Array]:
+        """Mean and log std, which broadcast against `x`."""
+        own = without(params)["mean"]
+        check_channels(where, x, own.shape[-1])
         if self.places:
-            _check_places(where, x, params["mean"])
+            _check_places(where, x, own)
+        mean, log_std = self._field(params, "mean"), self.log_std(params)
+        if self.context_shape is None:
+            return mean, log_std
+        held_by(where, params, x)
+        return at_places(where, mean, x), at_places(where, log_std, x)
 
-    def _log_det(self, x: Event, logs: Float[Array, "*places channels"]) -> LogDet:
+    def _field(self, params: Params, name: str) -> Float[Array, "*_ channels"]:
+        own = without(params)
+        if not isinstance(params, Given) or self.context_shape is None:
+            return own[name]
+        weights = own["context"][name]
+        context = params.context.astype(weights.dtype)
+        return own[name] + jnp.tensordot(context, weights, 1, precision=PRECISION)
+
+    def _log_det(self, x: Event, logs: Float[Array, "*_ channels"]) -> LogDet:
+        if self.context_shape is not None:
+            return sum_events(jnp.broadcast_to(logs, x.shape))
         if self.places:
             zeros = zero_log_det(x)
             return zeros + logs.sum().astype(zeros.dtype)

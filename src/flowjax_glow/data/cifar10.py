@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+import numpy.typing as npt
 
 from flowjax_glow.data.errors import DataError
 from flowjax_glow.data.indexed import ArraySource, array_source
@@ -17,9 +18,14 @@ from flowjax_glow.data.source import Images
 PAGE = "https://www.cs.toronto.edu/~kriz/cifar.html"
 SIDE = 32
 PIXELS = 3 * SIDE * SIDE  # stored channel by channel, row by row
-CLASSES = 10
+NAMES = (
+    *("airplane", "automobile", "bird", "cat", "deer"),
+    *("dog", "frog", "horse", "ship", "truck"),
+)
+CLASSES = len(NAMES)
 PARTS = (*(f"data_batch_{part}" for part in range(1, 6)), "test_batch")
 Files = Mapping[str, bytes]
+Part = tuple[Images, npt.NDArray[np.integer]]  # images and labels
 
 
 def load_cifar10(name: str, path: str, size: int | None) -> ArraySource:
@@ -33,11 +39,16 @@ def load_cifar10(name: str, path: str, size: int | None) -> ArraySource:
     files = read_files(name, Path(path).expanduser())
     suffix, parse = version_of(name, files)
     parts = [parse(f"{name}/{part}{suffix}", files[part + suffix]) for part in PARTS]
-    images = {"train": np.concatenate(parts[:-1]), "test": parts[-1]}
-    return array_source(name, {split: square(array, size, name) for split, array in images.items()})
+    images, labels = (list(column) for column in zip(*parts, strict=True))
+    joined = {"train": slice(-1), "test": slice(-1, None)}
+    squares = {
+        split: square(np.concatenate(images[own]), size, name) for split, own in joined.items()
+    }
+    known = {split: np.concatenate(labels[own]) for split, own in joined.items()}
+    return array_source(name, squares, known, NAMES)
 
 
-def version_of(name: str, files: Files) -> tuple[str, Callable[[str, bytes], Images]]:
+def version_of(name: str, files: Files) -> tuple[str, Callable[[str, bytes], Part]]:
     """The file suffix and the parser of the version that is complete; binary wins over pickles."""
     versions = {".bin": parse_binary, "": parse_python}
     missing = {
@@ -88,8 +99,8 @@ def extract(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
     return stream.read() if stream else b""
 
 
-def parse_binary(where: str, contents: bytes) -> Images:
-    """Records of one label byte and 3072 pixel bytes, as uint8 (count, 32, 32, 3)."""
+def parse_binary(where: str, contents: bytes) -> Part:
+    """Records of one label byte and 3072 pixel bytes: uint8 (count, 32, 32, 3) and labels."""
     record = 1 + PIXELS
     if not contents or len(contents) % record:
         raise DataError(
@@ -97,19 +108,25 @@ def parse_binary(where: str, contents: bytes) -> Images:
             "download the archive again"
         )
     records = np.frombuffer(contents, np.uint8).reshape(-1, record)
-    wrong = np.flatnonzero(records[:, 0] >= CLASSES)
+    return channels_last(records[:, 1:]), check_labels(where, records[:, 0])
+
+
+def check_labels(where: str, labels: npt.NDArray[np.integer]) -> npt.NDArray[np.integer]:
+    """The labels, or `DataError` if one is out of range."""
+    wrong = np.flatnonzero((labels < 0) | (labels >= CLASSES))
     if wrong.size:
         raise DataError(
-            f"{where}: expected labels 0 to {CLASSES - 1}, got {records[wrong[0], 0]} in record "
+            f"{where}: expected labels 0 to {CLASSES - 1}, got {labels[wrong[0]]} in record "
             f"{wrong[0]}; download the archive again"
         )
-    return channels_last(records[:, 1:])
+    return labels
 
 
-def parse_python(where: str, contents: bytes) -> Images:
-    """A pickled dictionary with `data`, uint8 (count, 3072), as uint8 (count, 32, 32, 3)."""
+def parse_python(where: str, contents: bytes) -> Part:
+    """A pickled dictionary with `data`, uint8 (count, 3072), and `labels`, a list of numbers."""
     table = load_plain(where, contents)
-    pixels = table.get(b"data") if isinstance(table, dict) else None
+    table = table if isinstance(table, dict) else {}
+    pixels, labels = table.get(b"data"), table.get(b"labels")
     if (
         not isinstance(pixels, np.ndarray)
         or pixels.dtype != np.uint8
@@ -119,7 +136,16 @@ def parse_python(where: str, contents: bytes) -> Images:
             f"{where}: expected `data` of uint8 (count, {PIXELS}), got {describe(pixels)}; "
             "download the archive again"
         )
-    return channels_last(pixels)
+    if (
+        not isinstance(labels, list)
+        or len(labels) != len(pixels)
+        or not all(type(label) is int for label in labels)
+    ):
+        raise DataError(
+            f"{where}: expected `labels`, a list of {len(pixels)} whole numbers, got "
+            f"{describe(labels)}; download the archive again"
+        )
+    return channels_last(pixels), check_labels(where, np.array(labels, np.int64))
 
 
 def describe(value: object) -> str:

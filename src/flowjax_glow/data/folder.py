@@ -16,7 +16,7 @@ from flowjax_glow.data.decode import SUFFIXES, decode, load_formats
 from flowjax_glow.data.errors import DataError, optional_module
 from flowjax_glow.data.indexed import HELD_OUT, IndexedSource, Indices
 from flowjax_glow.data.listing import NAMED, list_images, some
-from flowjax_glow.data.source import SPLITS, Images
+from flowjax_glow.data.source import SPLITS, Images, Labels
 from flowjax_glow.data.threads import in_threads
 
 BY_NAME = "their names"
@@ -51,18 +51,28 @@ class FolderSource(IndexedSource):
         return len(self.files[split])
 
     def read(self, split: str, indices: Indices) -> Images:
+        return np.stack([image for image, _ in self._usable(split, indices)])
+
+    def read_labelled(self, split: str, indices: Indices) -> tuple[Images, Labels]:
+        images, files = zip(*self._usable(split, indices), strict=True)
+        classes = [self.classes.index(class_of(file, self.rule)) for file in files]
+        return np.stack(images), np.array(classes, np.int32)
+
+    def _usable(self, split: str, indices: Indices) -> list[tuple[npt.NDArray[np.uint8], str]]:
+        """Images and the files that they are from."""
         load_formats()  # before threads need them
         known = len(self.skipped)
-        images = in_threads(partial(self._first_usable, split), indices.tolist())
+        found = in_threads(partial(self._first_usable, split), indices.tolist())
         self._warn(sorted(list(self.skipped.items())[known:]))  # threads found them in any order
-        return np.stack(images)
+        return found
 
-    def _first_usable(self, split: str, index: int) -> npt.NDArray[np.uint8]:
+    def _first_usable(self, split: str, index: int) -> tuple[npt.NDArray[np.uint8], str]:
         files = self.files[split]
         for ahead in range(len(files)):
-            image = self._image(files[(index + ahead) % len(files)])
+            chosen = files[(index + ahead) % len(files)]
+            image = self._image(chosen)
             if image is not None:
-                return image
+                return image, chosen
         file = files[index]
         raise DataError(
             f"{self.name}: expected a usable image in {split}, got {len(files)} files without one; "
@@ -92,7 +102,9 @@ def load_folder(name: str, path: str, size: int | None, *, strict: bool = False)
 
     All image files below the folder count, hidden files and folders aside; links are followed. A
     folder with images in `train/` and in `test/` (or `validation/`, `val/`, `valid/`) has its own
-    split, and what lies outside of the two is left out. Elsewhere about one file in ten, chosen by
+    split, and what lies outside of the two is left out. Where every image lies in a folder, and
+    there are two or more at the top (of `train/` and of `test/` each), these are the classes, in
+    the order of their names. Elsewhere about one file in ten, chosen by
     a hash of its path inside the folder, is a test image, so files added later move no other file.
 
     With `strict`, the source `strict-folder:PATH`, a file that cannot be used is an error when a
@@ -127,7 +139,21 @@ def load_folder(name: str, path: str, size: int | None, *, strict: bool = False)
     files, rule, left_out = split_files(listing.pictures)
     if told := " and ".join(filter(None, [listing.passed_over(), left_out])):
         tell(f"{name}: passed over {told}")
-    return FolderSource(name, (size, size, 3), root, files, rule, strict)
+    classes = classes_of([file for split in SPLITS for file in files[split]], rule)
+    return FolderSource(name, (size, size, 3), root, files, rule, strict, classes=classes)
+
+
+def classes_of(files: Sequence[str], rule: str) -> tuple[str, ...]:
+    """The names of the folders that hold the files, none if one is in no folder or all in one."""
+    found = {class_of(file, rule) for file in files}
+    return () if "" in found or len(found) < 2 else tuple(sorted(found))
+
+
+def class_of(file: str, rule: str) -> str:
+    """The folder at the top that a file lies in, below that of its split if there is one."""
+    inside = file if rule == BY_NAME else file.partition("/")[2]
+    top, slash, _ = inside.partition("/")
+    return top if slash else ""
 
 
 @functools.cache  # a command may open its data several times

@@ -2,14 +2,15 @@
 
 import abc
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from flowjax_glow.data.errors import DataError
-from flowjax_glow.data.source import SPLITS, Images, Source
+from flowjax_glow.data.source import SPLITS, Images, Labels, Source
 
 Indices = npt.NDArray[np.int64]
 
@@ -61,14 +62,31 @@ class IndexedSource(Source):
     def read(self, split: str, indices: Indices) -> Images:
         """The images of these numbers, uint8 (len(indices), height, width, channels)."""
 
+    def read_labelled(self, split: str, indices: Indices) -> tuple[Images, Labels]:
+        """The images of these numbers and their labels, of a source with classes."""
+        raise NotImplementedError
+
     def _batch(self, split: str, seed: int, step: int, size: int, rows: slice) -> Images:
+        return self.read(split, self._of_batch(split, seed, step, size, rows))
+
+    def _labelled_batch(
+        self, split: str, seed: int, step: int, size: int, rows: slice
+    ) -> tuple[Images, Labels]:
+        return self.read_labelled(split, self._of_batch(split, seed, step, size, rows))
+
+    def _of_batch(self, split: str, seed: int, step: int, size: int, rows: slice) -> Indices:
         total = self._at_least(split, 1)
         start, stop, _ = rows.indices(size)
-        return self.read(split, epoch_indices(total, seed, step * size + start, stop - start))
+        return epoch_indices(total, seed, step * size + start, stop - start)
 
     def _examples(self, split: str, count: int) -> Images:
-        total = self._at_least(split, count)
-        return self.read(split, permutation(total, EXAMPLES_SEED, 1)[:count])
+        return self.read(split, self._of_examples(split, count))
+
+    def _labelled_examples(self, split: str, count: int) -> tuple[Images, Labels]:
+        return self.read_labelled(split, self._of_examples(split, count))
+
+    def _of_examples(self, split: str, count: int) -> Indices:
+        return permutation(self._at_least(split, count), EXAMPLES_SEED, 1)[:count]
 
     def _at_least(self, split: str, count: int) -> int:
         total = self.count(split)
@@ -93,9 +111,13 @@ def held_out(source: Source, count: int | None = None, usual: int = 256) -> Imag
 
 @dataclass(frozen=True)
 class ArraySource(IndexedSource):
-    """A source held in memory: one uint8 array (count, height, width, channels) a split."""
+    """A source held in memory: one uint8 array (count, height, width, channels) a split.
+
+    With classes it has the labels of each split, int32 (count,).
+    """
 
     images: Mapping[str, Images] = field(repr=False, compare=False)
+    labels: Mapping[str, Labels] | None = field(default=None, repr=False, compare=False)
 
     def count(self, split: str) -> int:
         return len(self.images[split])
@@ -103,8 +125,42 @@ class ArraySource(IndexedSource):
     def read(self, split: str, indices: Indices) -> Images:
         return self.images[split][indices]
 
+    def read_labelled(self, split: str, indices: Indices) -> tuple[Images, Labels]:
+        assert self.labels is not None  # a source has classes or no labels
+        return self.read(split, indices), self.labels[split][indices]
 
-def array_source(name: str, images: Mapping[str, Images]) -> ArraySource:
-    """An `ArraySource` whose shape is that of the arrays."""
+
+def array_source(
+    name: str,
+    images: Mapping[str, Images],
+    labels: Mapping[str, npt.NDArray[Any]] | None = None,
+    classes: Sequence[str] | None = None,
+) -> ArraySource:
+    """An `ArraySource` whose shape is that of the arrays.
+
+    Args:
+      labels: of every image, if they have any.
+      classes: the names of the classes; None to number them up to the largest label.
+
+    Raises:
+      DataError: unless there is a label of 0 or more, and of a class with a name, for each image.
+    """
     height, width, channels = images["train"].shape[1:]
-    return ArraySource(name, (height, width, channels), images)
+    shape = (height, width, channels)
+    if labels is None:
+        return ArraySource(name, shape, images)
+    for split, own in labels.items():
+        whole = np.issubdtype(own.dtype, np.integer)
+        if not whole or own.shape != images[split].shape[:1] or own.min(initial=0) < 0:
+            raise DataError(
+                f"{name}: expected {len(images[split])} labels of 0 or more in {split}, got "
+                f"{own.dtype} of shape {own.shape}; number the classes from 0"
+            )
+    count = 1 + max(int(own.max(initial=0)) for own in labels.values())
+    names = tuple(classes or map(str, range(count)))
+    if count > len(names):
+        raise DataError(
+            f"{name}: expected labels of 0 to {len(names) - 1}, got {count - 1}; name all classes"
+        )
+    known = {split: own.astype(np.int32) for split, own in labels.items()}
+    return ArraySource(name, shape, images, known, classes=names)

@@ -1,5 +1,7 @@
 """`npz:PATH`: arrays of one's own, `images` and perhaps `test_images`."""
 
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,10 @@ from flowjax_glow.data.errors import DataError
 from flowjax_glow.data.indexed import ArraySource, array_source, held_out_split
 from flowjax_glow.data.levels import to_bytes
 from flowjax_glow.data.resize import square
-from flowjax_glow.data.source import Images
+from flowjax_glow.data.source import SPLITS, Images
+
+IMAGES = ("images", "test_images")
+LABELS = ("labels", "test_labels")
 
 
 def load_npz(name: str, path: str, size: int | None) -> ArraySource:
@@ -17,23 +22,41 @@ def load_npz(name: str, path: str, size: int | None) -> ArraySource:
 
     The file holds `images`, uint8 or uint16, (count, height, width, channels) or (count, height,
     width), with 1 or 3 channels, and may hold `test_images` of the same image shape; without
-    them the last tenth of a fixed shuffle is the test split. uint16 is scaled to uint8.
+    them the last tenth of a fixed shuffle is the test split. uint16 is scaled to uint8. Arrays
+    `labels`, and `test_labels` beside `test_images`, of whole numbers from 0 are the labels; a
+    `labels` of another kind is left alone, as all other arrays are.
 
     Raises:
       DataError: for a missing or broken file, a wrong array, or a size above that of the images.
     """
     arrays = read_arrays(name, Path(path).expanduser())
     images = {
-        key: square(check_images(f"{name}[{key}]", array), size, name)
-        for key, array in arrays.items()
+        key: square(check_images(f"{name}[{key}]", arrays[key]), size, name)
+        for key in IMAGES
+        if key in arrays
     }
-    return array_source(name, split_arrays(name, images))
+    parts = split_arrays(name, images)
+    return array_source(name, parts, split_labels(arrays))
+
+
+def split_labels(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray] | None:
+    """The labels of train and test, parted as the images are; None unless all have some."""
+    alone = "test_images" not in arrays
+    found = [arrays[key] for key in LABELS[: 1 if alone else 2] if key in arrays]
+    whole = [own for own in found if np.issubdtype(own.dtype, np.integer)]
+    if len(whole) < (1 if alone else 2):
+        return None
+    if alone and whole[0].shape == arrays["images"].shape[:1]:
+        return {split: whole[0][rows] for split, rows in held_out_split(len(whole[0])).items()}
+    return dict(zip(SPLITS, (*whole, *whole)))
 
 
 def read_arrays(name: str, path: Path) -> dict[str, np.ndarray]:
-    """The arrays `images` and, where the file has it, `test_images`; others are left alone."""
+    """The arrays of `IMAGES` and `LABELS` that the file has; others are left alone."""
     try:
-        arrays = read_npz(path, ("images", "test_images"))
+        arrays = read_npz(path, IMAGES)
+        with suppress(ArraysError):  # objects, say, which are no labels of ours
+            arrays |= read_npz(path, LABELS)
         if "images" not in arrays:
             raise DataError(
                 f"{name}: expected an array `images`, got {array_names(path)}; "

@@ -14,7 +14,7 @@ from flowjax_glow.data.errors import DataError, optional_module
 from flowjax_glow.data.indexed import HELD_OUT, ArraySource, IndexedSource, Indices, array_source
 from flowjax_glow.data.levels import to_bytes
 from flowjax_glow.data.resize import center_crop, square
-from flowjax_glow.data.source import Images
+from flowjax_glow.data.source import Images, Labels
 
 
 @dataclass(frozen=True)
@@ -39,11 +39,16 @@ class PreparedSource(IndexedSource):
         return len(self.records[split])
 
     def read(self, split: str, indices: Indices) -> Images:
-        records = self.records[split]
+        return self._images([self.records[split][int(i)] for i in indices])
+
+    def read_labelled(self, split: str, indices: Indices) -> tuple[Images, Labels]:
+        records = [self.records[split][int(i)] for i in indices]
+        return self._images(records), np.array([record["label"] for record in records], np.int32)
+
+    def _images(self, records: Sequence[Mapping[str, Any]]) -> Images:
         height, width, _ = self.shape
         side = height if height == width else None  # other shapes are the data set's own
-        images = [cut(self.name, records[int(i)]["image"], self.crop, side) for i in indices]
-        return np.stack(images)
+        return np.stack([cut(self.name, record["image"], self.crop, side) for record in records])
 
 
 def load_prepared(name: str, data_set: str, size: int | None) -> IndexedSource:
@@ -66,7 +71,7 @@ def load_prepared(name: str, data_set: str, size: int | None) -> IndexedSource:
     splits = split_names(name, list(builder.info.splits))
     if has_random_access(builder):
         records = {split: builder.as_data_source(part) for split, part in splits.items()}
-        return PreparedSource(name, shape, records, crop)
+        return PreparedSource(name, shape, records, crop, classes=class_names(builder))
     return whole_source(name, builder, splits, crop, side)
 
 
@@ -90,6 +95,11 @@ def find_builder(name: str, data_set: str) -> Any:
             f"{name}: expected NAME, NAME/config or NAME:1.0.0, got {str(error).splitlines()[0]}; "
             "look the name up at https://www.tensorflow.org/datasets/catalog"
         ) from error
+
+
+def class_names(builder: Any) -> tuple[str, ...]:
+    """Those of a feature `label` that says which class an image is of; none without one."""
+    return tuple(getattr(dict(builder.info.features).get("label"), "names", None) or ())
 
 
 def data_dir() -> str:
@@ -169,16 +179,13 @@ def whole_source(
             "which only TensorFlow reads; run: pip install 'flowjax_glow[experiments,tensorflow]'"
         )
     data = optional_module("tensorflow_datasets", name)
-    images = {
-        split: np.stack(
-            [
-                cut(name, record["image"], crop, side)
-                for record in data.as_numpy(builder.as_dataset(split=part, shuffle_files=False))
-            ]
-        )
-        for split, part in splits.items()
-    }
-    return array_source(name, images)
+    images, labels, classes = {}, {}, class_names(builder)
+    for split, part in splits.items():
+        records = data.as_numpy(builder.as_dataset(split=part, shuffle_files=False))
+        rows = [(cut(name, r["image"], crop, side), r["label"] if classes else 0) for r in records]
+        images[split] = np.stack([image for image, _ in rows])
+        labels[split] = np.array([label for _, label in rows], np.int32)
+    return array_source(name, images, labels if classes else None, classes)
 
 
 def cut(name: str, image: np.ndarray, crop: int | None, side: int | None) -> Images:

@@ -1,7 +1,7 @@
 """What every data set offers: seeded batches by step, and a fixed evaluation set."""
 
 import abc
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -9,6 +9,7 @@ import numpy.typing as npt
 from flowjax_glow.data.errors import DataError
 
 Images = npt.NDArray[np.uint8]  # (batch, height, width, channels), 0..255
+Labels = npt.NDArray[np.int32]  # (batch,), the numbers of classes, from 0
 
 SPLITS = ("train", "test")
 
@@ -20,10 +21,13 @@ class Source(abc.ABC):
     Attributes:
       name: as given on the command line, for example "photos" or "npz:faces.npz".
       shape: (height, width, channels) of every image.
+      classes: the names of the classes, in the order of their labels; none where images have no
+        labels.
     """
 
     name: str
     shape: tuple[int, int, int]
+    classes: tuple[str, ...] = field(default=(), kw_only=True, repr=False)
 
     def batch(
         self, split: str, *, seed: int, step: int, size: int, hosts: int = 1, host: int = 0
@@ -45,10 +49,21 @@ class Source(abc.ABC):
         Raises:
           DataError: for an argument outside its range, an empty split or unreadable data.
         """
-        self._check_split(split)
-        self._check_batch(seed, step, size, hosts, host)
-        share = size // hosts
-        return self._batch(split, seed, step, size, slice(host * share, (host + 1) * share))
+        return self._batch(*self._checked(split, seed, step, size, hosts, host))
+
+    def labelled_batch(
+        self, split: str, *, seed: int, step: int, size: int, hosts: int = 1, host: int = 0
+    ) -> tuple[Images, Labels]:
+        """The images that `batch` returns of the same arguments, and their labels.
+
+        Returns:
+          the images, and int32 (size // hosts,).
+
+        Raises:
+          DataError: as `batch`, and where images have no labels.
+        """
+        self._check_classes()
+        return self._labelled_batch(*self._checked(split, seed, step, size, hosts, host))
 
     def examples(self, split: str, count: int) -> Images:
         """A fixed evaluation set: the same in every process, and a prefix of any longer one.
@@ -60,11 +75,19 @@ class Source(abc.ABC):
           DataError: when there are fewer than `count`, naming how many there are.
         """
         self._check_split(split)
-        if count < 1:
-            raise DataError(
-                f"{self.name}: expected a count of at least 1, got {count}; ask for more"
-            )
+        self._check_count(count)
         return self._examples(split, count)
+
+    def labelled_examples(self, split: str, count: int) -> tuple[Images, Labels]:
+        """The images that `examples` returns of the same arguments, and their labels.
+
+        Raises:
+          DataError: as `examples`, and where images have no labels.
+        """
+        self._check_classes()
+        self._check_split(split)
+        self._check_count(count)
+        return self._labelled_examples(split, count)
 
     def facts(self) -> dict[str, int | str]:
         """What a run that goes on must find again, as JSON: how many images, parted by what."""
@@ -77,6 +100,38 @@ class Source(abc.ABC):
     @abc.abstractmethod
     def _examples(self, split: str, count: int) -> Images:
         """The first `count` images of the evaluation set."""
+
+    def _labelled_batch(
+        self, split: str, seed: int, step: int, size: int, rows: slice
+    ) -> tuple[Images, Labels]:
+        """What `_batch` returns, and the labels; of a source with classes."""
+        raise NotImplementedError
+
+    def _labelled_examples(self, split: str, count: int) -> tuple[Images, Labels]:
+        """What `_examples` returns, and the labels; of a source with classes."""
+        raise NotImplementedError
+
+    def _checked(
+        self, split: str, seed: int, step: int, size: int, hosts: int, host: int
+    ) -> tuple[str, int, int, int, slice]:
+        """The arguments of `_batch`."""
+        self._check_split(split)
+        self._check_batch(seed, step, size, hosts, host)
+        share = size // hosts
+        return split, seed, step, size, slice(host * share, (host + 1) * share)
+
+    def _check_classes(self) -> None:
+        if not self.classes:
+            raise DataError(
+                f"{self.name}: expected images with labels, got images alone; choose a data set "
+                "with classes, or a folder with a folder for each class"
+            )
+
+    def _check_count(self, count: int) -> None:
+        if count < 1:
+            raise DataError(
+                f"{self.name}: expected a count of at least 1, got {count}; ask for more"
+            )
 
     def _check_split(self, split: str) -> None:
         if split not in SPLITS:

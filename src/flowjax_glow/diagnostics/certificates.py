@@ -48,6 +48,7 @@ from flowjax_glow.bijectors import (
 )
 from flowjax_glow.channels import ChannelAffine
 from flowjax_glow.combinators import Invert
+from flowjax_glow.context import without
 from flowjax_glow.diagnostics.table import Result
 from flowjax_glow.diagnostics.thresholds import LIMIT
 from flowjax_glow.nets import CouplingNet
@@ -154,7 +155,8 @@ def _(bijector: Invert, params: Params, box: Array) -> LogGain:
 
 @log_inverse_gain.register
 def _(bijector: AffineCoupling, params: Params, box: Array) -> LogGain:
-    shift, raw = net_gains(bijector.net, params, bijector.scale.raw_count)
+    # what a context adds to a hidden layer does not depend on the event, and adds nothing to a gain
+    shift, raw = net_gains(bijector.net, without(params), bijector.scale.raw_count)
     stretch = jnp.exp(-bijector.scale.log_bounds[0])
     if bijector.form == "scale-first":
         slope, shift = bijector.scale.log_slope, _times(stretch, shift)
@@ -185,8 +187,8 @@ def _(bijector: Split, params: Params, box: Array) -> LogGain:
 
 @log_inverse_gain.register
 def _(bijector: LearnedPrior, params: Params, box: Array) -> LogGain:
-    del bijector, box
-    return LOG_SCALE_FACTOR * params["log_std"].max()
+    del box
+    return bijector.log_std(params).max()
 
 
 @singledispatch

@@ -5,6 +5,7 @@ import jax
 from flowjax_glow.bijector import Bijector
 from flowjax_glow.bijectors import Permutation
 from flowjax_glow.combinator import Combinator
+from flowjax_glow.context import Given, give
 from flowjax_glow.types import Key, Params, Tree
 
 
@@ -25,6 +26,8 @@ def redraw_permutations(flow: Bijector, params: Params, key: Key) -> Params:
         >>> bool((lost["indices"] != params["indices"]).any())
         True
     """
+    if isinstance(params, Given):
+        return give(redraw_permutations(flow, params.params, key), params.context)
     if isinstance(flow, Permutation):
         indices = params["indices"]  # with an axis in front for every `Repeat` around
         drawn = jax.random.permutation(key, indices, axis=-1, independent=True)

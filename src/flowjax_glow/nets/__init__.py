@@ -2,7 +2,14 @@
 
 from flowjax_glow.nets.convolutional import DEVIATION, ConvActNorm, CouplingNet, ZeroConv, edge_map
 from flowjax_glow.nets.dense import MLP, ZeroDense
-from flowjax_glow.nets.net import Net, NetFunctions, apply_net, init_net, relu
+from flowjax_glow.nets.net import (
+    Net,
+    NetFunctions,
+    apply_net,
+    context_shape_of,
+    init_net,
+    relu,
+)
 
 __all__ = [
     "DEVIATION",
@@ -14,6 +21,7 @@ __all__ = [
     "ZeroConv",
     "ZeroDense",
     "apply_net",
+    "context_shape_of",
     "edge_map",
     "init_net",
     "relu",

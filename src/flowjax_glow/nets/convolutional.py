@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from flowjax_glow.context import Rows, at_places, check_context_shape
 from flowjax_glow.convolution import Kernel, Precision, convolve
 from flowjax_glow.errors import check_positive
 from flowjax_glow.nets.net import relu
@@ -139,6 +140,28 @@ class ZeroConv(nn.Module):
         return _scaled(product, x, kernel, shift + edges, scale)
 
 
+class ContextConv(nn.Module):
+    """What a context adds to a layer, nothing at first: a convolution whose kernel starts at zero.
+
+    It is 3x3 over images, which are squeezed to the height and width of `x`; of vectors it is a
+    dense layer, which adds the same at every place. `dtype` and `precision` are as of
+    `CouplingNet`.
+    """
+
+    channels_out: int
+    dtype: str | None = None
+    precision: Precision = "highest"
+
+    @nn.compact
+    def __call__(self, context: Rows, x: Image) -> Rows:
+        dtype = at_least_float32(x)
+        size = 1 if context.ndim == 2 else 3
+        seen = at_places("CouplingNet", context, x).astype(dtype)
+        shape = (size, size, seen.shape[-1], self.channels_out)
+        kernel = self.param("kernel", jax.nn.initializers.zeros, shape, dtype)
+        return _convolve_in(self.dtype, self.precision, seen, kernel)
+
+
 def _scaled(
     product: Product,
     x: Image,
@@ -178,6 +201,9 @@ class CouplingNet(nn.Module):
         precision: of its products on accelerators. With less than ``"highest"`` one direction
             alone is as good as ever, but a chain of couplings gives its input back less exactly
             than float32 (docs/accelerator.md).
+        context_shape: of one context, `(features,)`, or `(height, width, channels)` of images whose
+            sides are those of the events times a whole number; None for no context. What
+            `ContextConv` makes of it is added to the first hidden layer, before the ReLU.
 
     Raises:
         ValueError: if a deviation or the factor is not above 0 and finite.
@@ -192,8 +218,10 @@ class CouplingNet(nn.Module):
     edge: bool = False
     last_deviation: float | None = None
     precision: Precision = "highest"
+    context_shape: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
+        check_context_shape("CouplingNet.context_shape", self.context_shape)
         check_positive("CouplingNet.deviation", self.deviation)
         check_positive("CouplingNet.actnorm_factor", self.actnorm_factor)
         if self.last_deviation is not None:
@@ -201,12 +229,16 @@ class CouplingNet(nn.Module):
         super().__post_init__()
 
     @nn.compact
-    def __call__(self, x: Image, channels_out: int) -> Image:
+    def __call__(self, x: Image, channels_out: int, context: Rows | None = None) -> Image:
         """`(batch, height, width, channels)` to `(batch, height, width, channels_out)`."""
         ended = partial(ConvActNorm, factor=self.actnorm_factor) if self.actnorm else ConvBias
         shared = {"dtype": self.dtype, "precision": self.precision, "edge": self.edge}
         convolution = partial(ended, self.width, deviation=self.deviation, **shared)
-        h = relu(convolution(size=3, name="first")(x))
+        h = convolution(size=3, name="first")(x)
+        if context is not None:
+            own = ContextConv(self.width, self.dtype, self.precision, name="context")
+            h = h + own(context, x).astype(h.dtype)
+        h = relu(h)
         h = relu(convolution(size=1, name="second")(h))
         last = ZeroConv(
             channels_out, gain=self.gain, deviation=self.last_deviation, name="last", **shared

@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from flowjax_glow.context import Rows, at_places, check_context_shape
 from flowjax_glow.convolution import Precision
 from flowjax_glow.errors import check_choice, check_count
 from flowjax_glow.nets.net import relu
@@ -48,6 +49,8 @@ class MLP(nn.Module):
         activation: after each.
         gain: of the output, as `CouplingNet.gain`.
         precision: of the products on accelerators, as `CouplingNet.precision`.
+        context_shape: of one context, `(features,)`, or with the places of the events in front;
+            None for no context. A dense layer that starts at zero adds it to the first one.
 
     Raises:
         ValueError: if width or hidden is not a whole number above 0, or the activation unknown.
@@ -58,18 +61,34 @@ class MLP(nn.Module):
     activation: Activation = "relu"
     gain: float = 1.0
     precision: Precision = "highest"
+    context_shape: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
+        check_context_shape("MLP.context_shape", self.context_shape)
         check_count("MLP.width", self.width)
         check_count("MLP.hidden", self.hidden)
         check_choice("MLP.activation", self.activation, get_args(Activation))
         super().__post_init__()
 
     @nn.compact
-    def __call__(self, x: Event, channels_out: int) -> Event:
+    def __call__(self, x: Event, channels_out: int, context: Rows | None = None) -> Event:
         """`(batch, ..., channels)` to `(batch, ..., channels_out)`."""
         h, dtype = x, at_least_float32(x)
-        for _ in range(self.hidden):
+        for number in range(self.hidden):
             layer = nn.Dense(self.width, param_dtype=dtype, precision=self.precision)
-            h = _ACTIVATIONS[self.activation](layer(h))
+            h = layer(h)
+            if context is not None and not number:
+                h = h + self._from_context(context, x)
+            h = _ACTIVATIONS[self.activation](h)
         return ZeroDense(channels_out, self.gain, self.precision)(h)
+
+    def _from_context(self, context: Rows, x: Event) -> Rows:
+        layer = nn.Dense(
+            self.width,
+            use_bias=False,
+            kernel_init=jax.nn.initializers.zeros,
+            param_dtype=at_least_float32(x),
+            precision=self.precision,
+            name="context",
+        )
+        return layer(at_places("MLP", context, x).astype(x.dtype))

@@ -8,6 +8,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from flowjax_glow.context import Rows, check_context_shape, held_by, without, zeros
 from flowjax_glow.types import Event, Key, Params
 
 
@@ -19,6 +20,8 @@ class NetFunctions:
         init: ``(key, x, channels_out) -> params``, a pytree; `x` is a real batch.
         apply: ``(params, x, channels_out) -> y`` with the axes of `x` but for ``channels_out``
             channels. What depends on one example must come from that example alone.
+        context_shape: of one context, if `apply` reads one; it is called as
+            ``apply(params, x, channels_out, context)`` then. None for a net that reads none.
 
     >>> import jax, jax.numpy as jnp
     >>> linear = NetFunctions(
@@ -32,26 +35,43 @@ class NetFunctions:
     """
 
     init: Callable[[Key, Event, int], Params]
-    apply: Callable[[Params, Event, int], Event]
+    apply: Callable[..., Event]
+    context_shape: tuple[int, ...] | None = None
+
+    def __post_init__(self) -> None:
+        check_context_shape("NetFunctions.context_shape", self.context_shape)
 
 
 #: A Flax linen module called as ``net(x, channels_out)``, with no collection but ``params``; or a
-#: pair of functions.
+#: pair of functions. A module whose attribute `context_shape` is not None is called as
+#: ``net(x, channels_out, context)``, with floats `(rows, *context_shape)` of as many rows as `x`
+#: or one.
 Net: TypeAlias = nn.Module | NetFunctions
 
 
+def context_shape_of(net: Net) -> tuple[int, ...] | None:
+    """The shape of one context that a net reads; None if it reads none."""
+    return getattr(net, "context_shape", None)
+
+
 def init_net(net: Net, key: Key, x: Event, channels_out: int) -> Params:
-    """The net's parameters, started on the values of `x`."""
+    """The net's parameters, started on the values of `x`, and on zeros in place of a context."""
     if isinstance(net, NetFunctions):
         return net.init(key, x, channels_out)
-    return net.init(key, x, channels_out)["params"]
+    shape = context_shape_of(net)
+    context = () if shape is None else (zeros(shape),)
+    return net.init(key, x, channels_out, *context)["params"]
 
 
 def apply_net(net: Net, params: Params, x: Event, channels_out: int) -> Event:
-    """The net's output at `x`, `(batch, ..., channels_out)`."""
+    """The net's output at `x`, `(batch, ..., channels_out)`, and at the context in `params`."""
+    context: tuple[Rows, ...] = ()
+    if context_shape_of(net) is not None:
+        context = (held_by(type(net).__name__, params, x),)
+    params = without(params)
     if isinstance(net, NetFunctions):
-        return net.apply(params, x, channels_out)
-    return cast(Event, net.apply({"params": params}, x, channels_out))
+        return net.apply(params, x, channels_out, *context)
+    return cast(Event, net.apply({"params": params}, x, channels_out, *context))
 
 
 @jax.custom_jvp

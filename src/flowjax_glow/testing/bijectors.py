@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from flowjax_glow.bijector import Bijector
+from flowjax_glow.context import Context, Rows, as_rows
 from flowjax_glow.density import log_prob, sample_latents
 from flowjax_glow.errors import check_choice, check_event, expected
 from flowjax_glow.numerics import TOLERANCES, Tolerance, event_size
@@ -28,18 +29,26 @@ class Case:
     """A bijector ready to be tested; both directions are compiled once for all laws.
 
     Attributes:
-        params: off their start.
+        plain: parameters off their start.
+        params: these with the context in them, if there is one.
         x: a batch of two examples or more.
         forward, inverse: of the bijector, under `jax.jit`.
         tolerance: what values and log-dets may miss.
+        context: of a bijector that depends on one, a row per example.
     """
 
     bijector: Bijector
+    plain: Params
     params: Params
     x: Event
     forward: Callable[[Params, Event], tuple[Latents, LogDet]]
     inverse: Callable[[Params, Latents], tuple[Event, LogDet]]
     tolerance: Tolerance
+    context: Rows | None = None
+
+    def given(self, params: Params, rows: slice = slice(None)) -> Params:
+        """Parameters with the context of these examples in them, if there is one."""
+        return params if self.context is None else self.bijector.given(params, self.context[rows])
 
 
 def check_bijector(
@@ -49,13 +58,15 @@ def check_bijector(
     params: Params | None = None,
     tolerance: Tolerance | None = None,
     laws: Iterable[str] | None = None,
+    context: Context | None = None,
 ) -> None:
     """Holds a bijector to every law of the contract.
 
     The laws are those of `BIJECTOR_LAWS`: round trips from both ends, log-dets that cancel and are
     those of the Jacobian, shapes and dtypes, examples that do not influence each other, `jax.jit`
-    and `jax.vmap`, finite gradients, `init` that is pure, `pull_back` and `freeze`, and a
-    configuration that hashes and compares by value. Run it in float32 and, with ``jax_enable_x64``
+    and `jax.vmap`, finite gradients, `init` that is pure, `pull_back` and `freeze`, a context
+    that makes a difference to its example alone, and a configuration that hashes and compares by
+    value. Run it in float32 and, with ``jax_enable_x64``
     and a float64 `x`, in float64: an error of the algebra shows there.
 
     >>> import jax
@@ -69,16 +80,17 @@ def check_bijector(
         tolerance: relative, and of log-dets in nats per dimension; by default that of the dtype in
             `numerics.TOLERANCES`.
         laws: names, to check some alone.
+        context: of a bijector that depends on one, a row per example.
 
     Raises:
         LawError: naming the first law that does not hold, and by how much.
-        ValueError: if `x` is no such batch, an example has more than 4,096 numbers, or there is no
-            law of a name.
+        ValueError: if `x` is no such batch, an example has more than 4,096 numbers, there is no law
+            of a name, or the context is missing or of another shape.
     """
     names = tuple(BIJECTOR_LAWS if laws is None else laws)
     for name in names:
         check_choice("check_bijector.laws", name, tuple(BIJECTOR_LAWS))
-    case = prepare(bijector, x, params=params, tolerance=tolerance)
+    case = prepare(bijector, x, params=params, tolerance=tolerance, context=context)
     for name in names:
         BIJECTOR_LAWS[name](case)
 
@@ -89,6 +101,7 @@ def prepare(
     *,
     params: Params | None = None,
     tolerance: Tolerance | None = None,
+    context: Context | None = None,
 ) -> Case:
     """What a law of `BIJECTOR_LAWS` takes; arguments and errors are those of `check_bijector`."""
     check_event("check_bijector", x)
@@ -101,14 +114,32 @@ def prepare(
         )
     if params is None:
         params = perturbed(jax.jit(bijector.init)(jax.random.key(1), x))
+    rows = _context_of(bijector, x, context)
     return Case(
         bijector,
         params,
+        bijector.given(params, rows),
         x,
         jax.jit(bijector.forward),
         jax.jit(bijector.inverse),
         tolerance or TOLERANCES[str(x.dtype)],
+        rows,
     )
+
+
+def _context_of(bijector: Bijector, x: Event, context: Context | None) -> Rows | None:
+    where, shape = "check_bijector.context", bijector.context_shape
+    if context is None and shape is None:
+        return None
+    rows = None if context is None else as_rows(where, shape, context)
+    if rows is None or len(rows) != len(x):
+        raise expected(
+            where,
+            f"a context of {len(x)} rows, as the bijector depends on one",
+            got="none" if rows is None else f"{len(rows)} rows",
+            advice="pass one for each example",
+        )
+    return rows
 
 
 def _events_come_back(case: Case) -> None:
@@ -132,10 +163,10 @@ def _log_dets_cancel(law: str, case: Case, log_det: LogDet, inverse_log_det: Log
 
 
 def _log_det_is_that_of_the_jacobian(case: Case) -> None:
-    example = case.x[0]
+    example, params = case.x[0], case.given(case.plain, slice(1))
 
     def flat(x: Array) -> Array:
-        z, _ = case.bijector.forward(case.params, x[None])
+        z, _ = case.bijector.forward(params, x[None])
         return jnp.concatenate([leaf.ravel() for leaf in jax.tree.leaves(z)])
 
     jacobian = np.asarray(jax.jit(jax.jacrev(flat))(example), np.float64)
@@ -186,6 +217,7 @@ def _one_trace_serves_all_values(case: Case) -> None:
         return case.bijector.forward(params, x)
 
     fresh = jax.eval_shape(case.bijector.init, jax.random.key(5), case.x)
+    fresh = jax.eval_shape(case.given, fresh)
     plain = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), fresh)
     z, _ = forward.eval_shape(fresh, case.x)
     forward.eval_shape(plain, case.x)
@@ -253,6 +285,26 @@ def _frozen_parameters_give_the_same(case: Case) -> None:
     hold("round trip with parameters of freeze", off, case.tolerance.relative)
 
 
+def _a_context_is_that_of_its_example(case: Case) -> None:
+    """One of the first example changes that example, and no other."""
+    if case.context is None:
+        return
+    other = case.bijector.given(case.plain, case.context.at[0].add(1.0))
+    pairs = [
+        (np.asarray(there), np.asarray(here))
+        for there, here in zip(
+            jax.tree.leaves(case.forward(other, case.x)),
+            jax.tree.leaves(case.forward(case.params, case.x)),
+            strict=True,
+        )
+    ]
+    moved = any(not np.array_equal(there[0], here[0]) for there, here in pairs)
+    equal("an example when its context changes", "another" if moved else "the same", "another")
+    same = all(np.array_equal(there[1:], here[1:]) for there, here in pairs)
+    told = "the same" if same else "not the same"
+    equal("other examples when the first one's context changes", told, "the same")
+
+
 def _configuration_is_a_value(case: Case) -> None:
     bijector = case.bijector
     equal("its name in its repr", type(bijector).__name__ in repr(bijector), True)
@@ -279,5 +331,6 @@ BIJECTOR_LAWS: Mapping[str, Callable[[Case], None]] = {
     "init": _init_is_pure,
     "pull-back": _pulling_back_is_differentiation,
     "freeze": _frozen_parameters_give_the_same,
+    "context": _a_context_is_that_of_its_example,
     "a value": _configuration_is_a_value,
 }

@@ -4,14 +4,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from flowjax_glow.nets import Net, apply_net, init_net
+from flowjax_glow.context import Context, as_rows, give
+from flowjax_glow.nets import Net, apply_net, context_shape_of, init_net
 from flowjax_glow.numerics import TOLERANCES
 from flowjax_glow.testing.laws import equal, hold, perturbed, relative_error
 from flowjax_glow.trainable import merge, trainable
 from flowjax_glow.types import Event, Params
 
 
-def check_net(net: Net, x: Event, channels_out: int) -> None:
+def check_net(net: Net, x: Event, channels_out: int, *, context: Context | None = None) -> None:
     """Holds a net to what `AffineCoupling` asks of it.
 
     Its output has the axes and the dtype of `x`, with ``channels_out`` channels, no example
@@ -24,11 +25,14 @@ def check_net(net: Net, x: Event, channels_out: int) -> None:
 
     Args:
         x: a batch of two examples or more.
+        context: of a net that reads one.
 
     Raises:
         LawError: naming the first law that does not hold, and by how much.
     """
     params = perturbed(init_net(net, jax.random.key(1), x, channels_out))
+    if context is not None:
+        params = give(params, as_rows("check_net.context", context_shape_of(net), context))
     apply = jax.jit(lambda params, x: apply_net(net, params, x, channels_out))
     y = apply(params, x)
     equal("shape of the net's output", y.shape, (*x.shape[:-1], channels_out))
