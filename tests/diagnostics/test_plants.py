@@ -71,15 +71,16 @@ def test_conditions_are_those_of_any_units():
     np.testing.assert_allclose(other.condition[matrices], found.condition[matrices], rtol=1e-2)
 
 
-def way(steps, off=None, foreseen=None, last="Permutation"):
+def way(steps, off=None, foreseen=None, last="Permutation", moved=None):
     """What images are to the couplings of one level, each with a sub-layer called `last` behind."""
-    names, offs, correlations = [], [], []
+    names, offs, given, correlations = [], [], [], []
     for step in range(steps):
         kinds = ("ActNorm", "InvertibleConv", "AffineCoupling", last)
         names += [f"level0/step{step}/{kind}" for kind in kinds]
         offs += [np.nan, np.nan, (off or {}).get(step, 1.4), np.nan]
+        given += [np.nan, np.nan, (moved or {}).get(step, 1.3), np.nan]
         correlations += [np.nan, np.nan, (foreseen or {}).get(step, 0.4), np.nan]
-    return OnTheWay(np.array(names), np.array(offs), np.array(correlations))
+    return OnTheWay(*map(np.array, (names, offs, given, correlations)))
 
 
 def test_nothing_is_lost_where_layers_go_on_as_before():
@@ -100,5 +101,6 @@ def test_nets_may_foresee_less_where_nothing_can_be_lost():
 
 def test_an_actnorm_has_started_anew_where_images_jump():
     (only,) = lost(way(12, {5: 2.9}))
+    assert not list(lost(way(12, {5: 2.9}, moved={4: 2.8})))  # the coupling before did it
     assert only.layer == "level0/step5/ActNorm"
     assert "are off 1 by 2.071 times as much" in only.reason

@@ -99,7 +99,7 @@ def test_a_steep_net_is_named_and_which_of_its_outputs_is_steep(part):
     def plant(actnorm, conv, coupling):
         last = coupling["last"]
         outputs = slice(6) if part == "shift" else slice(6, None)
-        kernel = last["kernel"].at[1, ..., outputs].multiply(100.0)
+        kernel = last["kernel"].at[1, ..., outputs].multiply(300.0)
         return actnorm, conv, {**coupling, "last": {**last, "kernel": kernel}}
 
     tables = report(flow, with_step(params, 0, plant)).tables

@@ -18,10 +18,12 @@ from experiments.variants import GROUPS, VARIANTS, apply_variant, resolve
 from flowjax_glow import data
 from flowjax_glow.commands.shard import Shard, parse_shard
 from flowjax_glow.config import GlowConfig, glow
+from flowjax_glow.config_json import config_to_json
 from flowjax_glow.diagnostics import finite_difference_penalty
 from flowjax_glow.files import write_json
 from flowjax_glow.glowip import AS_CONTROL, GlowIPConfig
 from flowjax_glow.pixels import dequantize
+from flowjax_glow.real_nvp import RealNVPConfig
 from flowjax_glow.runs.experiment import Experiment, differences, from_json, read_config, to_json
 from flowjax_glow.runs.folder import (
     ConfigChangedError,
@@ -184,8 +186,11 @@ def test_a_cosine_schedule_fixes_the_steps(tmp_path, schedule):
 
 def test_a_model_that_is_not_known_is_refused():
     fields = to_json(SMOKE)
-    fields["model"]["type"] = "RealNVPConfig"
-    with pytest.raises(ValueError, match=r"model.type: expected one of GlowConfig, .* got 'RealN"):
+    fields["model"]["type"] = "SplineConfig"
+    with pytest.raises(ValueError, match=r"model.type: expected one of GlowConfig, .* got 'Spline"):
+        from_json(fields)
+    fields["model"] = config_to_json(RealNVPConfig())
+    with pytest.raises(ValueError, match=r"model.type: expected a flow on images, got RealNVP"):
         from_json(fields)
 
 

@@ -16,7 +16,7 @@ import jax
 import numpy as np
 
 from flowjax_glow.bijector import Bijector
-from flowjax_glow.diagnostics.passing import passing
+from flowjax_glow.diagnostics.passing import Moments, passing
 from flowjax_glow.diagnostics.table import Result, short
 from flowjax_glow.types import Event, Params
 from flowjax_glow.walk import flatten_records
@@ -50,6 +50,7 @@ class OnTheWay(Result):
         layer: the name of every sub-layer.
         off: of what reaches a coupling, the factor between the mean squares of its channels and 1,
             in the geometric mean; NaN of other sub-layers.
+        given: the same of what the coupling gives.
         foreseen: the correlation of minus a coupling's shift with what it moves.
     """
 
@@ -57,6 +58,7 @@ class OnTheWay(Result):
 
     layer: np.ndarray
     off: np.ndarray
+    given: np.ndarray
     foreseen: np.ndarray
 
 
@@ -79,20 +81,25 @@ def on_the_way(flow: Bijector, params: Params, x: Event) -> OnTheWay:
     records, _ = jax.device_get(passing(flow, params, x))
     rows, reached = [], None
     for name, _, record in reversed(list(flatten_records(flow, records))):
-        off, foreseen = np.nan, np.nan
+        off, given, foreseen = np.nan, np.nan, np.nan
         if record.foreseen is not None and reached is not None:
-            with np.errstate(divide="ignore"):
-                logs = np.log(np.asarray(reached.mean_square, np.float64))
-            off, foreseen = float(np.exp(np.abs(logs).mean())), float(record.foreseen)
-        rows.append((name, off, foreseen))
+            off, given = _off(reached), _off(record.given)
+            foreseen = float(record.foreseen)
+        rows.append((name, off, given, foreseen))
         reached = record.given
     return OnTheWay(*(np.array(column) for column in zip(*rows, strict=True)))
+
+
+def _off(moments: Moments) -> float:
+    with np.errstate(divide="ignore"):
+        logs = np.log(np.asarray(moments.mean_square, np.float64))
+    return float(np.exp(np.abs(logs).mean()))
 
 
 def lost(seen: OnTheWay) -> Iterator[Lost]:
     """The sub-layers whose state seems lost: where images jump, then where nets forget."""
     names = [str(name) for name in seen.layer]
-    for before, place, ratio in _jumps(names, seen.off):
+    for before, place, ratio in _jumps(names, seen.off, seen.given):
         reason = (
             f"at {names[place]} the mean squares of channels are off 1 by {short(ratio)} times as "
             "much as at the coupling before: state was lost"
@@ -111,16 +118,21 @@ def lost(seen: OnTheWay) -> Iterator[Lost]:
         return  # none behind knows any more
 
 
-def _jumps(names: Sequence[str], off: np.ndarray) -> Iterator[tuple[int, int, float]]:
+def _jumps(
+    names: Sequence[str], off: np.ndarray, given: np.ndarray
+) -> Iterator[tuple[int, int, float]]:
     """Couplings that images reach off by far more than the one before in the same level.
 
-    Where that was far off already, all that follow are.
+    Where that was far off already, all that follow are. Where the one before gives what is as much
+    farther off than what it takes, it has moved images itself, and what lies between has lost
+    nothing.
     """
     places = np.flatnonzero(~np.isnan(off)).tolist()
     for before, place in pairwise(places):
         ratio = float(off[place] / off[before])
         same_level = names[before].split("/")[0] == names[place].split("/")[0]
-        if same_level and off[before] < LOST_ALREADY and ratio > JUMP:
+        moved = given[before] >= JUMP * off[before]  # by the coupling before
+        if same_level and off[before] < LOST_ALREADY and ratio > JUMP and not moved:
             yield before, place, ratio
 
 
