@@ -34,7 +34,7 @@ sweep: $(VENV)/installed-experiments
 	$(python) -m experiments.sweep --variant=all $(ARGS)
 
 test: $(VENV)/installed-dev
-	$(python) -m pytest -n 2 --dist loadfile $(ARGS)
+	$(python) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 # Of what is needed directly; old packages may meet newer ones that deprecate what they use.
 test-lowest: VENV := .venv-lowest
@@ -42,7 +42,7 @@ test-lowest:
 	@$(environment)
 	$(python) -m pip install --no-input --disable-pip-version-check --quiet uv
 	$(python) -m uv pip install --python $(python) --resolution lowest-direct --editable '.[dev]'
-	$(python) -m pytest -n 2 --dist loadfile -W ignore::DeprecationWarning $(ARGS)
+	$(python) -m pytest -n 2 --dist loadfile --no-loadscope-reorder -W ignore::DeprecationWarning $(ARGS)
 
 soak: $(VENV)/installed-dev
 	$(python) -m tests.soak $(ARGS)

@@ -63,6 +63,23 @@ def pytest_collection_finish() -> None:
     gc.set_threshold(50_000)
 
 
+#: Files of few tests that take minutes; started late they would leave the other worker idle.
+FIRST = (
+    "test_kills.py",
+    "test_smoke_sweep.py",
+    "test_laws.py",
+    "test_trained.py",
+    "test_against_oracles.py",
+    "test_wheel.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Workers take files in this order."""
+    places = {name: place for place, name in enumerate(FIRST)}
+    items.sort(key=lambda item: places.get(item.path.name, len(FIRST)))
+
+
 @pytest.fixture(params=["float32", "float64"])
 def dtype(request: pytest.FixtureRequest):
     """Runs a test in both precisions; float64 is switched off again afterwards."""
