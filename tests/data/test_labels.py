@@ -9,6 +9,7 @@ from flowjax_glow import data
 from flowjax_glow.data import mnist
 from flowjax_glow.data.digits import digit_labels, digits
 from flowjax_glow.data.folder import SkippedFiles
+from flowjax_glow.data.indexed import ArraySource, IndexedSource
 from tests.data import samples
 
 SQUARES = samples.random_images(18, 8, 8)
@@ -113,3 +114,15 @@ def test_labels_that_do_not_fit_are_told(tmp_path, labels, message):
 def test_labels_that_are_no_whole_numbers_are_left_alone(tmp_path):
     file = samples.write_npz(tmp_path / "a.npz", images=SQUARES, labels=np.zeros(18))
     assert data.load(f"npz:{file}").classes == ()
+
+
+def test_classes_without_labels_are_told():
+    """Of a source of one's own that is half done."""
+
+    class HalfDone(ArraySource):
+        def read_labelled(self, split, indices):
+            return IndexedSource.read_labelled(self, split, indices)
+
+    source = HalfDone("own", (8, 8, 3), {"train": SQUARES, "test": SQUARES}, classes=("a", "b"))
+    with pytest.raises(data.DataError, match="own: expected labels beside its classes, got a Half"):
+        source.labelled_examples("test", 2)

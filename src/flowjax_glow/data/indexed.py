@@ -64,7 +64,7 @@ class IndexedSource(Source):
 
     def read_labelled(self, split: str, indices: Indices) -> tuple[Images, Labels]:
         """The images of these numbers and their labels, of a source with classes."""
-        raise NotImplementedError
+        raise self._without_labels()
 
     def _batch(self, split: str, seed: int, step: int, size: int, rows: slice) -> Images:
         return self.read(split, self._of_batch(split, seed, step, size, rows))

@@ -105,11 +105,18 @@ class Source(abc.ABC):
         self, split: str, seed: int, step: int, size: int, rows: slice
     ) -> tuple[Images, Labels]:
         """What `_batch` returns, and the labels; of a source with classes."""
-        raise NotImplementedError
+        raise self._without_labels()
 
     def _labelled_examples(self, split: str, count: int) -> tuple[Images, Labels]:
         """What `_examples` returns, and the labels; of a source with classes."""
-        raise NotImplementedError
+        raise self._without_labels()
+
+    def _without_labels(self) -> DataError:
+        """What is raised of a source of one's own that names classes and reads no labels."""
+        return DataError(
+            f"{self.name}: expected labels beside its classes, got a {type(self).__name__} that "
+            "reads none; define how it does"
+        )
 
     def _checked(
         self, split: str, seed: int, step: int, size: int, hosts: int, host: int
