@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from flowjax_glow.data import Images
-from flowjax_glow.data.decode import SUFFIXES, center_square, upright_color
+from flowjax_glow.data.decode import SUFFIXES, center_square, upright
 from flowjax_glow.data.indexed import ArraySource, array_source
 from flowjax_glow.errors import expected
 
@@ -82,7 +82,7 @@ def unpack(path: Path, side: int, prefix: str = "") -> Images:
 def _decoded(files: Sequence[bytes], side: int) -> Images:
     def decode(content: bytes) -> Images:
         with Image.open(io.BytesIO(content)) as picture:
-            return center_square(upright_color(picture), side)
+            return center_square(upright(picture), side)
 
     with ThreadPoolExecutor() as pool:  # Pillow lets go of the interpreter while it decodes
         return np.stack(list(pool.map(decode, files, chunksize=64)))

@@ -1,11 +1,11 @@
 """Trains every method in every setting and prints the tables of docs/vectors.md.
 
     python -m benchmarks.vectors --output=runs/vectors [--settings=digits19-32,moons-32]
-        [--methods="tanh,damped-sqrt"] [--others]
+        [--methods="tanh,damped-sqrt"] [--others=torch]
 
 A method's learning rate is chosen by the validation likelihood of two seeds. Five fresh seeds are
-then trained at it. What is done is kept, and not done again. Methods of other libraries
-(`--others`) need their packages: normflows, nflows, flowjax.
+then trained at it. What is done is kept, and not done again. Methods of other libraries need their
+packages: `--others=torch` normflows and nflows, `--others=flowjax` FlowJAX.
 
 The rule, written before the runs: the recommended remedy, `damped-sqrt`, holds on vectors if at
 depth 64 it loses none of 10,000 samples on each of five seeds, all test vectors come back, and its
@@ -15,6 +15,7 @@ other settings are told beside it, whatever they say.
 
 import argparse
 import dataclasses
+import importlib
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -100,15 +101,14 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("runs/vectors"))
     parser.add_argument("--settings", default=",".join(setting.name for setting in SETTINGS))
     parser.add_argument("--methods", default=",".join(ours.METHODS))
-    parser.add_argument("--others", action="store_true")
+    parser.add_argument("--others", choices=("torch", "flowjax"))
     parser.add_argument("--steps", type=int, default=Setting.steps)
     parser.add_argument("--samples", type=int, default=Setting.samples)
     options = parser.parse_args()
     measure: Measure = ours.measure
     methods = options.methods.split(",")
     if options.others:
-        from benchmarks.vectors import others
-
+        others = importlib.import_module(f"benchmarks.vectors.of_{options.others}")
         measure, methods = others.measure, list(others.METHODS)
     for setting in SETTINGS:
         if setting.name not in options.settings.split(","):

@@ -55,7 +55,7 @@ def measure(
     found = []
     for index in range(len(seeds)):
         params = jax.tree.map(lambda leaf, index=index: leaf[index], trained)
-        found.append(_judge(flow, params, data, setting.samples))
+        found.append(judge(flow, params, data, setting.samples))
     return found
 
 
@@ -99,7 +99,7 @@ def _train(
     return train(jnp.asarray(rates, jnp.float32), jnp.asarray(seeds))
 
 
-def _judge(flow: Bijector, params: Any, data: Vectors, samples: int) -> Measured:
+def judge(flow: Bijector, params: Any, data: Vectors, samples: int) -> Measured:
     key = jax.random.key(1000)
     lost, largest = [], []
     for number in range(samples // CHUNK):

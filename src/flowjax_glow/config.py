@@ -108,7 +108,8 @@ class GlowConfig:
         The coarsest level has sides of 4 or more, over at most four levels. Depth and width grow
         with the images: 16 steps of width 64 up to a side of 16, 32 of 128 up to 32, 32 of 256
         beyond; they are a judgement, not a measurement. The backward pass computes each step again
-        (`memory="remat"`).
+        (`memory="remat"`). With `classes` the top prior has a mean and deviation for every number
+        and class, without which samples hardly tell classes apart (docs/conditions.md).
 
         >>> config = GlowConfig.recommended((32, 32, 3))
         >>> config.levels, config.depth, config.width, config.damped
@@ -132,11 +133,13 @@ class GlowConfig:
                 advice="pad or crop the images first",
             )
         side = max(height, width)
-        size = {
+        size: dict[str, Any] = {
             "levels": max(roomy, default=1),
             "depth": 16 if side <= 16 else 32,
             "width": 64 if side <= 16 else 128 if side <= 32 else 256,
         }
+        if changes.get("classes"):
+            size["top_prior"] = "places"
         return cls(**{**RECOMMENDED, **size, "memory": "remat", **changes})
 
     def __post_init__(self) -> None:

@@ -13,6 +13,7 @@ def test_every_kind_has_a_line():
         "digits",
         "folder:PATH",
         "strict-folder:PATH",
+        "gray-folder:PATH",
         "npz:PATH",
         "mnist:PATH",
         "cifar10:PATH",
@@ -38,7 +39,7 @@ def test_an_unknown_name_lists_the_known_and_guesses(name, action):
         data.load(name)
     known = (
         "photos, photos-contrast, photos-centered, digits, folder:PATH, strict-folder:PATH, "
-        "npz:PATH, mnist:PATH, cifar10:PATH, tfds:NAME"
+        "gray-folder:PATH, npz:PATH, mnist:PATH, cifar10:PATH, tfds:NAME"
     )
     assert str(caught.value) == f"data: expected one of {known}, got {name!r}; {action}"
 

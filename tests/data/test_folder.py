@@ -46,10 +46,12 @@ def sixteen_bits(level: int) -> Image.Image:
     ],
     ids=lambda value: value if isinstance(value, str) else None,
 )
-def test_every_mode_becomes_color(tmp_path, image, file, color):
-    pixels = decode.decode(save(image, tmp_path / file), 8)
-    assert pixels.shape == (8, 8, 3)
-    assert np.abs(pixels - np.array(color)).max() <= 3  # JPEG and WebP round
+def test_every_mode_becomes_color_or_gray(tmp_path, image, file, color):
+    save(image, tmp_path / file)
+    for mode, wanted in ("RGB", color), ("L", np.dot(color, (0.299, 0.587, 0.114))):
+        pixels = decode.decode(tmp_path / file, 8, mode)
+        assert pixels.shape == (8, 8, 3 if mode == "RGB" else 1)
+        assert np.abs(pixels - np.array(wanted)).max() <= 3  # JPEG and WebP round
 
 
 def test_an_animation_gives_its_first_frame(tmp_path):
@@ -224,9 +226,9 @@ def test_a_batch_opens_its_own_files_only(tmp_path, monkeypatch):
     opened = []
     original = decode.decode
 
-    def count(file, side):
-        opened.append(file)
-        return original(file, side)
+    def count(*asked):
+        opened.append(asked)
+        return original(*asked)
 
     monkeypatch.setattr(folder, "decode", count)
     source.batch("train", seed=0, step=0, size=4)
@@ -327,6 +329,14 @@ def test_a_folder_that_cannot_be_listed_is_an_error(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "scandir", refuse)
     with pytest.raises(data.DataError, match=r"expected a folder that can be listed, got .*"):
         data.load(f"folder:{tmp_path}", size=8)
+
+
+def test_a_gray_folder_gives_one_channel(tmp_path):
+    write_folder(tmp_path, 6)
+    color, gray = (data.load(f"{kind}:{tmp_path}", size=8) for kind in ("folder", "gray-folder"))
+    assert (gray.shape, gray.files) == ((8, 8, 1), color.files)
+    luma = color.examples("train", 3) @ (0.299, 0.587, 0.114)
+    assert np.abs(gray.examples("train", 3)[..., 0] - luma).max() < 3  # rounded before, or after
 
 
 def test_a_strict_folder_skips_nothing(tmp_path):

@@ -4,13 +4,16 @@ import io
 import logging
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from flowjax_glow.data.errors import DataError
 from flowjax_glow.files import open_regular
+
+#: Pillow's names of color and of gray.
+Mode = Literal["RGB", "L"]
 
 Picture = Any  # a PIL.Image.Image; Pillow is optional and imported where it is used
 
@@ -38,14 +41,15 @@ BITS_PER_SAMPLE, PHOTOMETRIC = 258, 262  # tags of TIFF
 MAX_PIXELS = 2**26  # 67 megapixels; a larger file is refused before it is decoded
 
 
-def decode(file: str | Path, side: int) -> npt.NDArray[np.uint8]:
-    """The center square of an image, shrunk to `side` pixels by area, in color.
+def decode(file: str | Path, side: int, mode: Mode = "RGB") -> npt.NDArray[np.uint8]:
+    """The center square of an image, shrunk to `side` pixels by area, in color or in gray.
 
-    Gray, palette and CMYK images become RGB, transparency becomes white, an animation gives its
-    first frame, and an orientation noted in the file is followed.
+    Palette and CMYK images become RGB and then gray by their luma, if asked to; gray ones stay so,
+    or get three equal channels. Transparency becomes white, an animation gives its first frame, and
+    an orientation noted in the file is followed.
 
     Returns:
-      uint8 (side, side, 3).
+      uint8 (side, side, 3), or (side, side, 1) in gray (mode "L").
 
     Raises:
       DataError: when the file cannot be read, is smaller than `side` or has above 2**26 pixels.
@@ -55,7 +59,7 @@ def decode(file: str | Path, side: int) -> npt.NDArray[np.uint8]:
     try:
         with opened(file) as picture:
             check_size(picture.size, side)
-            return center_square(upright_color(picture), side)
+            return center_square(upright(picture, mode), side)
     except DataError:
         raise
     except Exception as error:  # decoders raise what they like on broken files
@@ -125,8 +129,8 @@ def check_size(size: tuple[int, int], side: int) -> None:
         )
 
 
-def upright_color(picture: Picture) -> Picture:
-    """The first frame of an image, upright, on white, in RGB."""
+def upright(picture: Picture, mode: Mode = "RGB") -> Picture:
+    """The first frame of an image, upright, on white, in RGB or in gray."""
     from PIL import Image, ImageOps
 
     if picture.format != "JPEG" or not WITH_ORIENTATION.isdisjoint(picture.info):
@@ -135,7 +139,7 @@ def upright_color(picture: Picture) -> Picture:
     if picture.has_transparency_data:
         color = picture.convert("RGBA")
         picture = Image.alpha_composite(Image.new("RGBA", color.size, "white"), color)
-    return picture if picture.mode == "RGB" else picture.convert("RGB")
+    return picture if picture.mode == mode else picture.convert("RGB").convert(mode)
 
 
 def eight_bits(picture: Picture) -> Picture:
@@ -172,7 +176,7 @@ def is_deep(picture: Picture) -> bool:
 
 
 def center_square(picture: Picture, side: int) -> npt.NDArray[np.uint8]:
-    """The middle square of an RGB image, shrunk by area to uint8 (side, side, 3)."""
+    """The middle square of an image, shrunk by area to uint8 (side, side, channels)."""
     from PIL import Image
 
     edge = min(picture.size)
@@ -182,4 +186,4 @@ def center_square(picture: Picture, side: int) -> npt.NDArray[np.uint8]:
     if picture.size != (side, side):  # else a copy
         square = picture.resize((side, side), Image.Resampling.BOX, box=box)
     # as np.asarray(square), which holds Python's lock for longer
-    return np.frombuffer(square.tobytes(), np.uint8).reshape(side, side, 3)
+    return np.frombuffer(square.tobytes(), np.uint8).reshape(side, side, -1)

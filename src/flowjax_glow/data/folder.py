@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from flowjax_glow.data.decode import SUFFIXES, decode, load_formats
+from flowjax_glow.data.decode import SUFFIXES, Mode, decode, load_formats
 from flowjax_glow.data.errors import DataError, optional_module
 from flowjax_glow.data.indexed import HELD_OUT, IndexedSource, Indices
 from flowjax_glow.data.listing import NAMED, list_images, some
@@ -20,6 +20,7 @@ from flowjax_glow.data.source import SPLITS, Images, Labels
 from flowjax_glow.data.threads import in_threads
 
 BY_NAME = "their names"
+MODES: dict[int, Mode] = {1: "L", 3: "RGB"}  # by the number of channels
 TEST_FOLDERS = ("test", "validation", "val", "valid")  # beside train/, the first that is there
 
 
@@ -82,7 +83,7 @@ class FolderSource(IndexedSource):
     def _image(self, file: str) -> npt.NDArray[np.uint8] | None:
         if file not in self.skipped:
             try:
-                return decode(f"{self.root}/{file}", self.shape[0])
+                return decode(f"{self.root}/{file}", self.shape[0], MODES[self.shape[2]])
             except DataError as error:
                 if self.strict:
                     raise DataError(f"{self.name}: {file}: {error}") from error
@@ -97,7 +98,9 @@ class FolderSource(IndexedSource):
             warnings.warn(message, SkippedFiles, stacklevel=2)
 
 
-def load_folder(name: str, path: str, size: int | None, *, strict: bool = False) -> FolderSource:
+def load_folder(
+    name: str, path: str, size: int | None, *, strict: bool = False, gray: bool = False
+) -> FolderSource:
     """The source `folder:PATH`, RGB images of `size` x `size` x 3.
 
     All image files below the folder count, hidden files and folders aside; links are followed. A
@@ -108,7 +111,7 @@ def load_folder(name: str, path: str, size: int | None, *, strict: bool = False)
     a hash of its path inside the folder, is a test image, so files added later move no other file.
 
     With `strict`, the source `strict-folder:PATH`, a file that cannot be used is an error when a
-    batch meets it.
+    batch meets it. With `gray`, the source `gray-folder:PATH`, images have one channel.
 
     Raises:
       DataError: without a size, without the folder, without an image in it, or without Pillow.
@@ -140,7 +143,8 @@ def load_folder(name: str, path: str, size: int | None, *, strict: bool = False)
     if told := " and ".join(filter(None, [listing.passed_over(), left_out])):
         tell(f"{name}: passed over {told}")
     classes = classes_of([file for split in SPLITS for file in files[split]], rule)
-    return FolderSource(name, (size, size, 3), root, files, rule, strict, classes=classes)
+    shape = (size, size, 1 if gray else 3)
+    return FolderSource(name, shape, root, files, rule, strict, classes=classes)
 
 
 def classes_of(files: Sequence[str], rule: str) -> tuple[str, ...]:

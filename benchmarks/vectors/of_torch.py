@@ -1,4 +1,4 @@
-"""RealNVP of other libraries, with the defaults of their couplings: normflows, nflows, FlowJAX."""
+"""RealNVP of normflows and nflows, with the defaults of their couplings."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
