@@ -164,21 +164,25 @@ def _loss(
     return bits_per_dim(flow, params, key, examples, n_bits=bits)
 
 
-# It runs once, so compiling it fast matters more than running it fast.
-@partial(jax.jit, static_argnums=(0, 3), compiler_options=BRIEFLY)
 def initial_params(flow: Bijector, key: Key, examples: Examples, n_bits: int | None) -> Params:
     """Parameters that start from uint8 images, or from float events if there are no bits.
 
     Of gray images in color it warns: most of what is trained would be that two channels copy one.
     """
-    init_key, noise_key = jax.random.split(key)
-    if n_bits is None:
-        return flow.init(init_key, as_events(examples))
-    if examples.shape[-1] == 3 and bool((examples == examples[..., :1]).all()):
+    if n_bits and examples.shape[-1] == 3 and bool((examples == examples[..., :1]).all()):
         warnings.warn(
             f"the first {len(examples)} images are gray in three equal channels, which a model "
             "spends most of its training on; load them in one: gray-folder:PATH, or npz:PATH with "
             "one channel",
             stacklevel=2,
         )
+    return _initial_params(flow, key, examples, n_bits)
+
+
+# It runs once, so compiling it fast matters more than running it fast.
+@partial(jax.jit, static_argnums=(0, 3), compiler_options=BRIEFLY)
+def _initial_params(flow: Bijector, key: Key, examples: Examples, n_bits: int | None) -> Params:
+    init_key, noise_key = jax.random.split(key)
+    if n_bits is None:
+        return flow.init(init_key, as_events(examples))
     return flow.init(init_key, dequantize(noise_key, examples, n_bits=n_bits))

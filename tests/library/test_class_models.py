@@ -11,6 +11,7 @@ from safetensors.numpy import load_file
 import flowjax_glow as fg
 from flowjax_glow.data import load
 from flowjax_glow.export import export_programs
+from flowjax_glow.fitting import initial_params
 from flowjax_glow.runs.experiment import Experiment
 from flowjax_glow.testing import perturbed
 
@@ -34,6 +35,21 @@ def test_fit_takes_the_labels_of_its_images(model):
     ):
         Experiment(model=CONFIG)
     assert np.isfinite(model.record["bits_per_dim"])
+
+
+def test_gray_images_in_color_are_told():
+    gray = np.broadcast_to(np.arange(2 * 64, dtype=np.uint8).reshape(2, 8, 8, 1), (2, 8, 8, 3))
+    flow = fg.glow(fg.GlowConfig(levels=1, depth=1, width=4))
+    with pytest.warns(UserWarning, match=r"the first 2 images are gray .* gray-folder:PATH"):
+        initial_params(flow, jax.random.key(0), gray, 8)
+
+
+def test_what_is_recommended_of_classes_has_a_top_prior_at_every_place():
+    assert fg.GlowConfig.recommended((8, 8, 1), classes=10).top_prior == "places"
+    assert fg.GlowConfig.recommended((8, 8, 1)).top_prior == "standard"
+    assert (
+        fg.GlowConfig.recommended((8, 8, 1), classes=2, top_prior="learned").top_prior == "learned"
+    )
 
 
 def test_its_methods_take_a_context_each_or_one_for_all(model, tmp_path):

@@ -47,9 +47,7 @@ CATALOG: dict[str, Bundled | Named] = {
         partial(load_folder, strict=True),
         "PATH",
     ),
-    "gray-folder": Named(
-        "the same in gray, one channel", partial(load_folder, gray=True), "PATH"
-    ),
+    "gray-folder": Named("the same in gray, one channel", partial(load_folder, gray=True), "PATH"),
     "npz": Named("arrays `images` and perhaps `test_images` of an .npz file", load_npz, "PATH"),
     "mnist": Named("MNIST's or Fashion-MNIST's files, 28x28 gray", load_mnist, "PATH"),
     "cifar10": Named("the CIFAR-10 archive or folder you downloaded, 32x32", load_cifar10, "PATH"),
