@@ -36,7 +36,7 @@ from flowjax_glow.diagnostics.attack import (
 )
 from flowjax_glow.diagnostics.certificates import convolution_gain, log_inverse_gain
 from flowjax_glow.diagnostics.chunks import in_chunks
-from flowjax_glow.diagnostics.layers import MAX_ROUNDS, TOLERANCE
+from flowjax_glow.diagnostics.layer_records import MAX_ROUNDS, TOLERANCE
 from flowjax_glow.diagnostics.linear import (
     flatten,
     largest_stretch,
