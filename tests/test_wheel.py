@@ -103,7 +103,7 @@ def test_it_works_from_an_empty_folder(installed, tmp_path):
     program = (
         "import flowjax_glow as fg, jax, jax.numpy as jnp; print(fg.__file__);"
         "flow = fg.glow(fg.GlowConfig(levels=1, depth=1, width=4));"
-        "params = flow.init(jax.random.key(0), jnp.zeros((2, 4, 4, 1)));"
+        "params = jax.jit(flow.init)(jax.random.key(0), jnp.zeros((2, 4, 4, 1)));"
         "print(fg.sample(flow, params, jax.random.key(1), (2, 4, 4, 1)).shape)"
     )
     done = run(installed, "-c", program, cwd=tmp_path)
@@ -130,11 +130,12 @@ print(images.tobytes().hex())
 
 
 def test_the_readme_trains_a_model_that_goes_anywhere(installed, core, tmp_path):
-    """Its samples are the same to the bit where there are neither its data nor the extras."""
+    """All of the README's Python runs, as a user runs it, and what its model draws is the same to
+    the bit where there are neither its data nor the extras."""
     here, there = tmp_path / "here", tmp_path / "there"
     here.mkdir()
     there.mkdir()
-    library_code = blocks(ROOT / "README.md")[0]
+    library_code = "\n".join(blocks(ROOT / "README.md"))
     drawn = "print(model.sample(5, key=3).tobytes().hex())"
     done = run(installed, "-c", f"{library_code}\n{drawn}", cwd=here)
     assert done.returncode == 0, done.stderr

@@ -1,6 +1,7 @@
 """The contract that every bijector made of bijectors keeps."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -9,6 +10,9 @@ from flowjax_glow.bijector import Bijector
 from flowjax_glow.context import Context, Rows, zeros
 from flowjax_glow.errors import expected
 from flowjax_glow.types import Latents, LogDet, Params, Tree
+
+#: A bijector applied to its parameters and a value: the result, its log-det and a record.
+Apply = Callable[[Bijector, Params, Latents], tuple[Latents, LogDet, Any]]
 
 
 class Maps(ABC):
@@ -53,6 +57,20 @@ def started(bijector: Bijector, params: Params) -> Params:
     """
     shape = bijector.context_shape
     return params if shape is None else bijector.condition(params, zeros(shape))
+
+
+def paired(
+    where: str, bijectors: Sequence[Bijector], params: Sequence[Params]
+) -> list[tuple[Bijector, Params]]:
+    """Every bijector with its own parameters."""
+    if len(params) != len(bijectors):
+        raise expected(
+            where,
+            f"the parameters of {len(bijectors)} bijectors",
+            got=f"those of {len(params)}",
+            advice="pass what init of this flow returned",
+        )
+    return list(zip(bijectors, params, strict=True))
 
 
 class Combinator(Bijector):

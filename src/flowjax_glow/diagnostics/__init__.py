@@ -1,7 +1,7 @@
 """Measurements of how far an inverse can be trusted; they read any `Bijector`."""
 
 from flowjax_glow.diagnostics.attack import Attack, attack
-from flowjax_glow.diagnostics.blame import FirstFailures, Suspect
+from flowjax_glow.diagnostics.blame import Suspect
 from flowjax_glow.diagnostics.certificates import (
     Certificate,
     certificate,
@@ -10,6 +10,7 @@ from flowjax_glow.diagnostics.certificates import (
 )
 from flowjax_glow.diagnostics.conditions import Conditions, conditions
 from flowjax_glow.diagnostics.error_bars import DecodedWithError, decode_with_error
+from flowjax_glow.diagnostics.failures import FirstFailures
 from flowjax_glow.diagnostics.gains import (
     BiLipschitz,
     SingularValues,
@@ -21,17 +22,15 @@ from flowjax_glow.diagnostics.gradients import GradientFidelity, drift, gradient
 from flowjax_glow.diagnostics.judge import judge
 from flowjax_glow.diagnostics.judgement import Judgement, PairLogDets, PairTrips, WorstPoints
 from flowjax_glow.diagnostics.latent_shares import LatentShares, latent_shares, mixed_images
-from flowjax_glow.diagnostics.layers import (
+from flowjax_glow.diagnostics.layer_tables import (
     ActivationTrace,
     CouplingStretch,
     Examination,
     LayerChecks,
     ScaleStatistics,
     Ways,
-    activation_trace,
-    examine,
-    scale_statistics,
 )
+from flowjax_glow.diagnostics.layers import activation_trace, examine, scale_statistics
 from flowjax_glow.diagnostics.log_dets import LogDetChecks, check_log_dets, smallest_crop
 from flowjax_glow.diagnostics.lost_state import OnTheWay, on_the_way
 from flowjax_glow.diagnostics.moments import DataMoments, data_moments, largest_on_images

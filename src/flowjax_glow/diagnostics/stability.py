@@ -12,9 +12,7 @@ from flowjax_glow.bijector import Bijector
 from flowjax_glow.density import freeze
 from flowjax_glow.diagnostics.blame import (
     FIRST_FAILURES,
-    Examined,
     Suspect,
-    first_failures,
     lost_state,
     other_images,
     suspects,
@@ -22,8 +20,10 @@ from flowjax_glow.diagnostics.blame import (
 from flowjax_glow.diagnostics.certificates import certificate
 from flowjax_glow.diagnostics.chunks import CHUNK
 from flowjax_glow.diagnostics.conditions import conditions
+from flowjax_glow.diagnostics.failures import Examined, first_failures
 from flowjax_glow.diagnostics.gains import bi_lipschitz, singular_values
-from flowjax_glow.diagnostics.layers import Examination, examine
+from flowjax_glow.diagnostics.layer_tables import Examination
+from flowjax_glow.diagnostics.layers import examine
 from flowjax_glow.diagnostics.log_dets import check_log_dets, smallest_crop
 from flowjax_glow.diagnostics.lost_state import on_the_way
 from flowjax_glow.diagnostics.moments import data_moments, largest_on_images
