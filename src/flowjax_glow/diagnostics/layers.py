@@ -12,7 +12,7 @@ from jaxtyping import Array
 from flowjax_glow.bijector import Bijector
 from flowjax_glow.bijectors import AffineCoupling
 from flowjax_glow.channels import halves
-from flowjax_glow.diagnostics.chunks import CHUNK, chunks
+from flowjax_glow.diagnostics.chunks import CHUNK, given_chunks
 from flowjax_glow.diagnostics.linear import (
     directional,
     flatten,
@@ -255,8 +255,8 @@ def examine(
     """
     key = jax.random.key(seed)
     walks = [
-        (*jax.device_get(_walk(flow, params, part, limit, tolerance, key)), new)
-        for part, new in chunks(z, chunk)
+        (*jax.device_get(_walk(flow, own, part, limit, tolerance, key)), new)
+        for own, part, new in given_chunks(params, z, chunk)
     ]
     parts = [(list(flatten_records(flow, seen)), new) for seen, _, new in walks]
     names = np.array([name for name, _, _ in parts[0][0]])
