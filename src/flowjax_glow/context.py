@@ -187,9 +187,10 @@ def stripped(params: Params) -> Params:
     return jax.tree.map(without, params, is_leaf=_is_given)
 
 
-def in_turn(classes: int, count: int, start: int = 0) -> Int[np.ndarray, " count"]:
-    """The labels 0, 1, ... of `count` samples from number `start` on, over and over."""
-    return ((start + np.arange(count)) % classes).astype(np.int32)
+def in_turn(classes: int, count: int | None = None, start: int = 0) -> Int[np.ndarray, " _"]:
+    """The labels 0, 1, ... of `count` samples from number `start` on, over and over; or of all."""
+    numbers = start + np.arange(classes if count is None else count)
+    return (numbers % classes).astype(np.int32)
 
 
 def of_samples(where: str, shape: tuple[int, ...] | None, context: Context) -> Rows:

@@ -140,7 +140,7 @@ def test_a_report_speaks_of_all_classes(classes):
     alone = report(context=0, tier="fast")
     assert alone.tables["samples"].samples.tolist() == [1, 8]
     assert alone.tables["rates"].lost.tolist() == [0]
-    with pytest.raises(ValueError, match="stability_report.context: expected one row, or 4 as"):
+    with pytest.raises(ValueError, match=r"stability_report\.context: expected one row, or 4 as"):
         report(context=LABELS)
 
 
