@@ -65,7 +65,7 @@ FULL = Sizes(
 _TINY = Plan(steps=4, batch=4, looks=(2,), held_out=8, samples=8, chunk=8, warmup_steps=1)
 
 _TINY_FAST = Fast(
-    Workload("tiny", depth=1, batch=4, size=8, levels=2, width=8),
+    Workload("tiny", depth=1, batch=4, size=8, levels=1, width=8),
     (Row("ours-store", 4, "default", measures=("train", "sample")),),
     seconds=0.02,
     peak_size=64,
@@ -73,7 +73,7 @@ _TINY_FAST = Fast(
 )
 
 TINY = Sizes(
-    right=Right(GlowConfig(levels=2, depth=2, width=8), size=8, batch=4, nets=("float32",)),
+    right=Right(GlowConfig(levels=1, depth=2, width=8), size=8, batch=4, nets=("float32",)),
     fast=_TINY_FAST,
     larger=replace(_TINY_FAST, rows=(Row("normflows", 4, measures=("train", "sample")),)),
     face_side=8,

@@ -6,7 +6,7 @@ the diagnostics. So a bijector that has nothing to do with a context knows nothi
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -158,3 +158,55 @@ def check_context_shape(where: str, shape: Sequence[int] | None) -> None:
 def zeros(shape: tuple[int, ...]) -> Rows:
     """One context of zeros, which parameters start at: it enters by weights that start at zero."""
     return jnp.zeros((1, *shape), jnp.float32)
+
+
+def rows_held(params: Params) -> int:
+    """How many rows the contexts in parameters have; 1 if they hold none, which suits any batch."""
+    return max((len(node.context) for node in _givens(params)), default=1)
+
+
+def at_rows(params: Params, rows: Int[Array | np.ndarray, " examples"]) -> Params:
+    """Parameters with these rows of their contexts alone; one row for all examples stays."""
+
+    def at(node: Any) -> Any:
+        held = node.context if _is_given(node) else ()
+        return Given(node.params, _picked(held, rows)) if len(held) > 1 else node
+
+    return jax.tree.map(at, params, is_leaf=_is_given)
+
+
+def _picked(held: Rows, rows: Int[Array | np.ndarray, " examples"]) -> Rows:
+    """On the host if it can be, or every number of rows would be compiled for."""
+    if isinstance(held, Tracer) or isinstance(rows, Tracer):
+        return jnp.asarray(held)[rows]
+    return jnp.asarray(np.asarray(held)[rows])
+
+
+def stripped(params: Params) -> Params:
+    """Parameters without any context that they hold."""
+    return jax.tree.map(without, params, is_leaf=_is_given)
+
+
+def in_turn(classes: int, count: int | None = None, start: int = 0) -> Int[np.ndarray, " _"]:
+    """The labels 0, 1, ... of `count` samples from number `start` on, over and over; or of all."""
+    numbers = start + np.arange(classes if count is None else count)
+    return (numbers % classes).astype(np.int32)
+
+
+def of_samples(where: str, shape: tuple[int, ...] | None, context: Context) -> Rows:
+    """The rows that samples take in turn where examples have a context.
+
+    Of labels, one for each example, that is every label there is; else they are those of the
+    examples.
+    """
+    rows, labels = as_rows(where, shape, context), np.shape(context)
+    several = len(rows) > 1 and len(labels) == 1  # floats have an axis more
+    return jnp.eye(rows.shape[1], dtype=rows.dtype) if several else rows
+
+
+def _givens(params: Params) -> list[Given]:
+    return [node for node in jax.tree.leaves(params, is_leaf=_is_given) if _is_given(node)]
+
+
+def _is_given(node: Any) -> bool:
+    return isinstance(node, Given)

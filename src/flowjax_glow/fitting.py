@@ -57,7 +57,7 @@ def fit(
         config: what is trained, as ``GlowConfig.recommended(source.shape)``, or for vectors
             ``RealNVPConfig.recommended()``.
         source: of images, as `flowjax_glow.data.load` gives it, or of float events: an
-            `EventSource`. A configuration with `classes` needs images of as many.
+            `EventSource`. A configuration with `classes` needs labels of as many.
         steps: of training.
         batch: images or events per step, a multiple of the number of devices.
         learning_rate: after the warm-up.
@@ -85,12 +85,13 @@ def fit(
             advice="flowjax-glow train draws them anew for every batch",
         )
     bits = None if isinstance(source, EventSource) else n_bits
+    labelled = config.classes > 0
+    check_classes("fit", config, source)
     if isinstance(source, EventSource):
         kept: Any = source.examples("test", min(HELD_OUT, source.count("test")))
     else:
         kept = held_out(source, usual=HELD_OUT)
-    labelled = config.classes > 0
-    kept_labels = _labels_of(config, source, len(kept)) if labelled else None
+    kept_labels = source.labelled_examples("test", len(kept))[1] if labelled else None
     mesh, chosen = training.data_mesh(), training.OptimizerConfig.recommended(steps, learning_rate)
     optimizer = training.make_optimizer(chosen, steps)
     flow, key = flow_of(config), jax.random.key(seed)
@@ -100,9 +101,7 @@ def fit(
         examples, labels = batch if labelled else (batch, None)
         return _loss(trained, trained.given(params, labels), key, examples, bits).mean()
 
-    draw: Any = source.batch
-    if labelled and not isinstance(source, EventSource):
-        draw = source.labelled_batch
+    draw: Any = source.labelled_batch if labelled else source.batch
 
     def batch_of(step: int) -> Any:
         return draw("train", seed=seed, step=step, size=batch)
@@ -127,31 +126,31 @@ def fit(
         "batch": batch,
         "optimizer": asdict(chosen),
     }
-    record = {"experiment": experiment, "step": steps, "averaged": averaged}
+    record: dict[str, Any] = {"experiment": experiment, "step": steps, "averaged": averaged}
+    if labelled:
+        record["classes"] = list(source.classes)
     if bits:
         measured = model.bits_per_dim(kept, HELD_OUT_KEY, kept_labels).mean()
         record |= {"bits_per_dim": float(measured), "held_out_images": len(kept)}
     else:
-        measured = -model.log_prob(kept).mean() / math.prod(source.shape)
+        measured = -model.log_prob(kept, kept_labels).mean() / math.prod(source.shape)
         record |= {"nats_per_dim": float(measured), "held_out_events": len(kept)}
     return replace(model, record=record)
 
 
-def _labels_of(config: Config, source: Source | EventSource, count: int) -> Any:
-    """The labels of the first held-out images.
+def check_classes(where: str, config: Config, source: Source | EventSource) -> None:
+    """Checks that data have the labels that a configuration with `classes` needs.
 
     Raises:
-        ValueError: if the data have other classes than the configuration, or none.
+        ValueError: if they have other classes than the configuration, or none.
     """
-    classes = () if isinstance(source, EventSource) else source.classes
-    if isinstance(source, EventSource) or len(classes) != config.classes:
+    if config.classes and len(source.classes) != config.classes:
         raise expected(
-            "fit",
-            f"images of {config.classes} classes, as in the configuration",
-            got=f"{len(classes) or 'no'} classes in {source.name}",
+            where,
+            f"labels of {config.classes} classes, as in the configuration",
+            got=f"{len(source.classes) or 'no'} classes in {source.name}",
             advice="set classes to the number of those of the data, or to 0",
         )
-    return source.labelled_examples("test", count)[1]
 
 
 def _loss(

@@ -4,6 +4,7 @@ import io
 import struct
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -78,21 +79,31 @@ def png(image: np.ndarray) -> io.BytesIO:
     return stream
 
 
-def prepare_tfds(folder: Path, name: str, splits: dict[str, np.ndarray], shape: tuple) -> str:
-    """Prepare a data set of PNG images as array_record, without TensorFlow; returns its name."""
+def prepare_tfds(
+    folder: Path, name: str, splits: dict[str, np.ndarray], shape: tuple, classes: Any = None
+) -> str:
+    """Prepare a data set of PNG images as array_record, without TensorFlow; returns its name.
+
+    With classes, names or how many, the images are labelled by their numbers, in turn.
+    """
     import tensorflow_datasets as tfds
 
+    named = {"num_classes": classes} if isinstance(classes, int) else {"names": classes}
+    label = {} if classes is None else {"label": tfds.features.ClassLabel(**named)}
+
     def info(builder):
-        features = tfds.features.FeaturesDict({"image": tfds.features.Image(shape=shape)})
-        return tfds.core.DatasetInfo(builder=builder, features=features)
+        features = {"image": tfds.features.Image(shape=shape), **label}
+        return tfds.core.DatasetInfo(builder=builder, features=tfds.features.FeaturesDict(features))
+
+    def record(number, image):
+        own = {"label": number % label["label"].num_classes} if label else {}
+        return number, {"image": png(image), **own}
 
     methods = {
         "VERSION": tfds.core.Version("1.0.0"),
         "name": name,
         "_info": info,
-        "_generate_examples": lambda _, images: (
-            (number, {"image": png(image)}) for number, image in enumerate(images)
-        ),
+        "_generate_examples": lambda _, images: (record(*each) for each in enumerate(images)),
         "_split_generators": lambda builder, _: {
             split: builder._generate_examples(images) for split, images in splits.items()
         },

@@ -26,10 +26,22 @@ def first_pixels(images: np.ndarray) -> set:
     return {tuple(image[0, 0].tolist()) for image in images}
 
 
+def assert_labelled(source, count):
+    """By the numbers of the images in turn, whatever draws both."""
+    wanted = {image.tobytes(): number % 3 for number, image in enumerate(IMAGES)}
+    images, labels = source.labelled_examples("train", count)
+    assert [wanted[image.tobytes()] for image in images] == labels.tolist()
+    images, labels = source.labelled_batch("test", seed=1, step=2, size=4)
+    assert [wanted[image.tobytes()] for image in images] == labels.tolist()
+
+
 def test_array_records_are_read_without_tensorflow(place):
-    prepare_tfds(place, "pair", {"train": IMAGES, "test": IMAGES[:4]}, (12, 12, 3))
+    parts, names = {"train": IMAGES, "test": IMAGES[:4]}, ("ape", "bee", "cat")
+    prepare_tfds(place, "pair", parts, (12, 12, 3), classes=list(names))
     source = data.load("tfds:pair")
     assert source.shape == (12, 12, 3)
+    assert source.classes == names
+    assert_labelled(source, 20)
     assert first_pixels(source.examples("train", 20)) == first_pixels(IMAGES)
     assert first_pixels(source.examples("test", 4)) == first_pixels(IMAGES[:4])
     assert data.load("tfds:pair:1.0.0", size=6).examples("test", 2).shape == (2, 6, 6, 3)
@@ -53,8 +65,10 @@ def test_celeb_a_is_cut_as_the_literature_does(place):
 
 
 def test_without_a_test_split_the_last_tenth_is_held_out(place):
-    prepare_tfds(place, "single", {"train": IMAGES}, (12, 12, 3))
+    prepare_tfds(place, "single", {"train": IMAGES}, (12, 12, 3), classes=3)
     source = data.load("tfds:single")
+    assert source.classes == ("0", "1", "2")
+    assert_labelled(source, 18)
     assert (source.count("train"), source.count("test")) == (18, 2)
     splits = [first_pixels(source.examples(*part)) for part in (("train", 18), ("test", 2))]
     assert splits[0].isdisjoint(splits[1])
@@ -115,11 +129,12 @@ def builder(**changes):
         "file_format": tfrecord,
         "available_file_formats": lambda: [tfrecord],
     }
-    parts = {"train": IMAGES[:18], "test": IMAGES[18:]}
+    rows = [{"image": image, "label": number % 3} for number, image in enumerate(IMAGES)]
+    parts = {"train": rows[:18], "test": rows[18:]}
     return SimpleNamespace(
         name="records",
         info=SimpleNamespace(**info | changes),
-        as_dataset=lambda split, shuffle_files: [{"image": image} for image in parts[split]],
+        as_dataset=lambda split, shuffle_files: parts[split],
     )
 
 
@@ -134,6 +149,11 @@ def test_other_formats_are_read_whole_with_tensorflow(monkeypatch):
     source = load(monkeypatch, size=6)
     assert source.shape == (6, 6, 3)
     assert (source.count("train"), source.count("test")) == (18, 2)
+    assert source.classes == ()
+    features = {**builder().info.features, "label": SimpleNamespace(names=["ape", "bee", "cat"])}
+    source = load(monkeypatch, features=features)
+    assert source.classes == ("ape", "bee", "cat")
+    assert_labelled(source, 18)
 
 
 def test_other_formats_name_tensorflow(monkeypatch):

@@ -1,5 +1,6 @@
 """Faults hidden at random are named by layer and kind; `benchmarks.plants` has trained models."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -27,7 +28,8 @@ def test_a_flow_that_is_ready_for_faults_has_none(ready):
     flow, params = ready
     x = bin_midpoints(jnp.asarray(pictures()), n_bits=8)
     plain, own = model(CONFIG)
-    (z, same), (other, log_det) = flow.forward(params, x), plain.forward(own, x)
+    z, same = jax.jit(flow.forward)(params, x)
+    other, log_det = jax.jit(plain.forward)(own, x)
     for one, two in zip(z, other, strict=True):
         np.testing.assert_allclose(one, two, atol=1e-5)
     np.testing.assert_allclose(same, log_det, rtol=1e-5)

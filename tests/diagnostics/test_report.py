@@ -148,7 +148,7 @@ def test_a_nan_weight_is_named():
 
 @pytest.mark.parametrize("wrong", [WrongLogDet(), WrongInverseLogDet()], ids=["both", "inverse"])
 def test_a_wrong_log_det_is_named(wrong):
-    flow, params = model(dataclasses.replace(CONFIG, levels=1, depth=2))
+    flow, params = model(BOUNDED)
     found = report(with_actnorm(flow, 0, wrong), params)
     assert found.verdict == "broken"
     assert found.layer.startswith("level0/step")

@@ -2,6 +2,7 @@
 
 import dataclasses
 import operator
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +10,15 @@ import numpy as np
 import pytest
 
 import flowjax_glow as fg
-from flowjax_glow.diagnostics import certificate, redraw_permutations, stability_report
+from flowjax_glow.diagnostics import (
+    certificate,
+    examine,
+    latent_shares,
+    mixed_images,
+    redraw_permutations,
+    stability_report,
+)
+from flowjax_glow.diagnostics.chunks import in_given_chunks
 from flowjax_glow.testing import perturbed, relative_error
 from tests.library.cases import STEP, WITH_CONTEXT, images, small_glow, small_realnvp
 
@@ -114,11 +123,42 @@ def test_pixels_are_those_of_their_labels(classes):
     assert (bits(labels) != bits(jnp.ones_like(labels))).any()
 
 
-def test_diagnostics_look_at_a_flow_at_one_label(classes):
-    """A report, and permutations drawn anew, of parameters that hold a label."""
+def test_a_report_speaks_of_all_classes(classes):
+    """One class is lost, which samples of another do not tell."""
     flow, params, x = classes
-    given = flow.given(params, 2)
-    assert stability_report(flow, given, x, samples=4, tier="fast").verdict
+    squeeze, steps, prior = params["levels"][0]
+    rows = prior["context"]["log_std"].at[2].set(50.0)  # a deviation of exp(150)
+    prior = {**prior, "context": {**prior["context"], "log_std": rows}}
+    lost = {**params, "levels": ((squeeze, steps, prior),)}
+    images = np.resize(x, (4, *x.shape[1:]))
+    report = partial(stability_report, flow, lost, images, taus=(0.0, 1.0), samples=8, seed=1)
+    found = report(context=np.array([0, 1, 1, 0]), tier="full")
+    assert found.tables["samples"].samples.tolist() == [3, 8]  # z = 0 of every class
+    assert found.tables["rates"].lost.tolist() == [2]  # samples 2 and 5
+    assert {"tau = 1, sample 2", "tau = 1, sample 5"} <= set(found.tables["first failures"].example)
+    assert found.tables["images"].worst[0] < 1e-5  # which are of others
+    alone = report(context=0, tier="fast")
+    assert alone.tables["samples"].samples.tolist() == [1, 8]
+    assert alone.tables["rates"].lost.tolist() == [0]
+    with pytest.raises(ValueError, match=r"stability_report\.context: expected one row, or 4 as"):
+        report(context=LABELS)
+
+
+def test_chunks_of_examples_have_their_own_contexts(classes):
+    """As every example has alone, whatever the size of a chunk."""
+    flow, params, x = classes
+    given = flow.given(params, LABELS)
+    forward = jax.jit(flow.forward)
+    z, log_dets = forward(given, x)
+    parts = in_given_chunks(lambda own, part: forward(own, part)[1], given, x, 2)
+    np.testing.assert_allclose(parts, log_dets, rtol=1e-6)
+    with pytest.raises(ValueError, match="chunks: expected a context of one row, or of 2 as there"):
+        examine(flow, given, (z[0][:2],))
+    shares = latent_shares(flow, given, x.shape[1:], samples=6, chunk=4)
+    assert shares.in_all == pytest.approx([1.0])  # one latent explains all, at every label
+    mixed = mixed_images(flow, given, z, 0)
+    wanted = jax.jit(flow.inverse)(flow.given(params, LABELS[:1]), z)[0]
+    np.testing.assert_allclose(mixed[0], wanted, atol=1e-5)
     redrawn = redraw_permutations(flow, given, jax.random.key(0))
     assert jax.tree.structure(redrawn) == jax.tree.structure(given)
 

@@ -84,6 +84,51 @@ def test_images_as_floats_make_a_model_too(tmp_path):
         levels.save(tmp_path / "other.safetensors")
 
 
+def test_a_fit_takes_the_labels_of_events():
+    """Three clouds, one for each label, of which a tenth is held out with its labels."""
+    labels = np.arange(300) % 3
+    clouds = labels[:, None] + RANDOM.normal(0.0, 0.1, (300, 2))
+    source = EventSource("clouds", clouds.astype(np.float32), labels=labels)
+    assert source.classes == ("0", "1", "2")
+    for events, own in (
+        source.labelled_batch("train", seed=1, step=2, size=64),
+        source.labelled_examples("test", 30),
+    ):
+        np.testing.assert_array_equal(np.round(events.mean(1)), own)
+    config = RealNVPConfig(depth=2, width=8, classes=3)
+    model = fit(config, source, steps=60, batch=64, learning_rate=1e-2, show=False)
+    assert model.record["classes"] == ["0", "1", "2"]
+    events, own = source.labelled_examples("test", 30)
+    right, wrong = (model.log_prob(events, context).mean() for context in (own, (own + 1) % 3))
+    assert right > wrong + 2
+    measured = -right / 2
+    np.testing.assert_allclose(measured, model.record["nats_per_dim"], rtol=1e-5)
+    with pytest.raises(
+        ValueError, match=r"fit: expected labels of 3 classes, .* got no classes in"
+    ):
+        fit(config, SOURCE)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"labels": np.arange(8) % 3}, r"expected 9 labels of 0 or more in train, got int64 of"),
+        ({"labels": np.arange(9.0)}, r"expected 9 labels of 0 or more in train, got float64 of"),
+        ({"classes": ("a",)}, "expected 9 labels of 0 or more in train, got float64 of shape"),
+        ({"labels": np.arange(9), "classes": ("a",)}, "expected labels of 0 to 0, got 8; name all"),
+        ({"test": np.ones((2, 3)), "labels": np.arange(9) % 2}, "expected 2 labels .* in test, g"),
+    ],
+)
+def test_labels_that_do_not_fit_events_are_told(options, message):
+    with pytest.raises(DataError, match=f"bad: {message}"):
+        EventSource("bad", np.ones((9, 3)), **options)
+
+
+def test_events_without_labels_are_told():
+    with pytest.raises(DataError, match="correlated: expected events with labels, got events al"):
+        SOURCE.labelled_batch("train", seed=0, step=0, size=2)
+
+
 def test_every_epoch_has_each_event_once():
     source = EventSource("numbered", np.arange(20.0)[:, None], np.zeros((3, 1)))
     epochs = [

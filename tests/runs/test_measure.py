@@ -110,8 +110,8 @@ def test_a_noise_level_that_fails_is_not_decoded_to_the_end(decodes, monkeypatch
 
 def work(measured):
     """Floating-point operations of each device in decoding one chunk, and the images."""
-    (z,) = measured._latents(1.0, 16)
-    arguments = measured._flow, measured._params, z, jnp.asarray(np.inf)
+    ((params, z),) = measured._latents(1.0, 16)
+    arguments = measured._flow, params, z, jnp.asarray(np.inf)
     return _decode.lower(*arguments).compile().cost_analysis()["flops"], _decode(*arguments)[0]
 
 
@@ -160,8 +160,8 @@ def test_the_critical_temperature_is_where_samples_begin_to_pass_the_limit(one, 
     def fails(tau):
         """With the same noise, drawn as `Measurement` draws it."""
         largest = [
-            np.max([layer.seen.largest for layer in one._decode(z).layers], 0)
-            for z in one._latents(tau, 32)
+            np.max([layer.seen.largest for layer in one._decode(*start).layers], 0)
+            for start in one._latents(tau, 32)
         ]
         return np.mean(np.concatenate(largest) > limit) >= 0.01
 
@@ -177,8 +177,8 @@ def test_no_noise_level_or_every_one_may_be_critical(one, monkeypatch, limit, cr
 
 def test_the_noise_of_one_split_alone_is_reduced(one):
     look = one.look(16, last=True)
-    ((fine, coarse),) = one._latents(1.0, 16)
-    scales = one._decode((measure.OWN_TAU * fine, coarse)).scales
+    ((params, (fine, coarse)),) = one._latents(1.0, 16)
+    scales = one._decode(params, (measure.OWN_TAU * fine, coarse)).scales
     at_low = np.exp(np.asarray(scales[0]).min())
     np.testing.assert_allclose(look["own_min"], [[look["s_min"][0, 0], at_low]], rtol=1e-5)
     np.testing.assert_array_equal(look["own_taus"], [1.0, measure.OWN_TAU])

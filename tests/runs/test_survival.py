@@ -29,7 +29,14 @@ from tests.commands.invoke import invoke
 from tests.runs.tiny import TINY
 from tests.training.test_checkpoints import entries
 
-SAVED = dataclasses.replace(TINY, save_every=3, look_every=4, monitor_every=4)
+#: With labels, which a run that goes on must draw again, too.
+SAVED = dataclasses.replace(
+    TINY,
+    model=dataclasses.replace(TINY.model, classes=10),
+    save_every=3,
+    look_every=4,
+    monitor_every=4,
+)
 
 
 @pytest.fixture(scope="module")
@@ -213,13 +220,13 @@ class Poisoned(Training):
 
     def loss(self, memory):
         sound = super().loss(memory)
-        return lambda params, key, images: jnp.where(
-            images.min() == 255, jnp.nan, sound(params, key, images)
+        return lambda params, key, batch: jnp.where(
+            batch[0].min() == 255, jnp.nan, sound(params, key, batch)
         )
 
     def batch(self, source, step):
-        images = super().batch(source, step)
-        return np.full_like(images, 255) if step == 6 else images
+        images, labels = super().batch(source, step)
+        return (np.full_like(images, 255) if step == 6 else images), labels
 
 
 def test_a_run_that_diverges_leaves_what_led_there_and_its_last_checkpoint(folder, whole, capsys):
@@ -232,8 +239,9 @@ def test_a_run_that_diverges_leaves_what_led_there_and_its_last_checkpoint(folde
     dump = json.loads((folder / "diverged.json").read_text())
     assert (dump["step"], dump["loss"]) == (7, "NaN")
     source = source_of(SAVED)
-    drawn = source.batch(**dump["batch"])
-    np.testing.assert_array_equal(drawn, Training(SAVED).batch(source, 6))
+    drawn = source.labelled_batch(**dump["batch"])
+    for ours, theirs in zip(drawn, Training(SAVED).batch(source, 6), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
     trains = leaf_names(load_trained(folder).params)
     assert list(dump["leaves"]) == trains
     assert all(leaf.keys() == {"gradient_norm", "finite_after"} for leaf in dump["leaves"].values())

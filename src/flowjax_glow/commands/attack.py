@@ -45,8 +45,8 @@ class Attack(OnModels):
         check_count("--steps", self.steps)
         keep_compiled_programs()
         for trained in trained_models(self.run):
-            flow, params, n_bits = trained.flow, trained.params, trained.experiment.n_bits
-            pixels = trained.images(self.data, self.images)
+            flow, n_bits = trained.flow, trained.experiment.n_bits
+            params, pixels = trained.given_images(self.data, self.images)
             found = attack(
                 flow,
                 params,

@@ -151,11 +151,12 @@ def name_with_options(command: Command, first: str, but: Sequence[str] = ()) -> 
             continue
         words.append(field.name.replace("_", "-"))
         if value is not True:
-            words.append(_word(value))
+            words.append(as_word(value))
     return "-".join(words)
 
 
-def _word(value: object) -> str:
+def as_word(value: object) -> str:
+    """A value as a part of a file's name."""
     text = "+".join(map(str, value)) if isinstance(value, tuple) else str(value)
     word = re.sub(r"[^\w.+-]+", "-", text)
     if len(word) > LONGEST:  # as a path may be; file systems allow 255 bytes for the whole name

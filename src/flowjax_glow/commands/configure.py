@@ -13,7 +13,7 @@ from flowjax_glow import data
 from flowjax_glow.commands.command import Command
 from flowjax_glow.errors import check_choice, expected
 from flowjax_glow.runs.experiment import Experiment, read_config
-from flowjax_glow.runs.images import check_size, image_shape
+from flowjax_glow.runs.images import check_size, image_shape, source_of
 from flowjax_glow.runs.presets import PRESETS, STEPS, recommended
 from flowjax_glow.runs.settings import fields_of, with_settings
 
@@ -91,8 +91,26 @@ class OnOneModel(OnExperiment):
     preset: str = BY_IMAGES
     """Sizes and recipe; `recommended` fits the images, --list describes the others."""
 
+    labels: bool = False
+    """Condition the model on the labels of the images: as many classes as the data set has."""
+
     config: Path | None = None
     """A run folder, or its config.json, whose experiment is taken in place of a preset."""
+
+    def experiment(self) -> Experiment:
+        chosen = super().experiment()
+        if not self.labels:
+            return chosen
+        source = source_of(chosen)
+        if not source.classes:
+            raise expected(
+                "--labels",
+                "images with labels",
+                got=f"{source.name}, which has none",
+                advice="choose a data set with classes, or a folder with a folder for each class",
+            )
+        model = dataclasses.replace(chosen.model, classes=len(source.classes))
+        return dataclasses.replace(chosen, model=model)
 
     def base(self) -> Experiment:
         check_choice("--preset", self.preset, (BY_IMAGES, *PRESETS))

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from flowjax_glow import data
 from flowjax_glow.commands.command import OnModels
+from flowjax_glow.commands.labels import only_label
+from flowjax_glow.data.source import Labels
 from flowjax_glow.diagnostics import StabilityReport, stability_report
 from flowjax_glow.diagnostics.rates import LOST_BELOW, enough
 from flowjax_glow.diagnostics.stability import EXTENTS, Tier
@@ -32,12 +34,17 @@ class Diagnose(OnModels):
 
     Prints a verdict, what it rests on and the layer to blame, and writes the whole report as
     RUN/diagnosis/TIER-STEP.json and a figure beside it; options other than the defaults join the
-    name. Exits with 0 if every inverse is trustworthy, with 12 if one had not enough samples to
-    say so, with 10 if one is at risk, with 11 if one is broken; the worst of several decides.
+    name. A model with classes is judged on images at their own labels and on samples of every
+    class in turn. Exits with 0 if every inverse is trustworthy, with 12 if one had not enough
+    samples to say so, with 10 if one is at risk, with 11 if one is broken; the worst of several
+    decides.
     """
 
     images: str | None = None
     """A data set, as `train` takes it; the run's own if none."""
+
+    label: str | None = None
+    """A class by name or number, to judge its images and samples alone."""
 
     count: int | None = None
     """Held-out images to measure on; 256, or all of a data set that has fewer."""
@@ -82,8 +89,8 @@ class Diagnose(OnModels):
         return list(EXTENTS[self.tier].taus) if self.taus is None else parse_taus(self.taus)
 
     def _judge(self, trained: Trained) -> Verdict:
-        images = self.images_of(trained)
-        report = self.report(trained, images)
+        images, labels = self.images_of(trained)
+        report = self.report(trained, images, labels)
         file = self.keep(trained, report, len(images))
         print(f"{trained.path.name}: {report}")
         if self.tables:
@@ -93,12 +100,21 @@ class Diagnose(OnModels):
             print(f"if a scale is to blame: flowjax-glow repair {trained.path} bounds it\n")
         return report.verdict
 
-    def images_of(self, trained: Trained) -> data.Images:
-        """Those that a model is measured on."""
-        return trained.images(self.images, self.count)
+    def images_of(self, trained: Trained) -> tuple[data.Images, Labels | None]:
+        """Those that a model is measured on, and their labels if it has classes."""
+        return trained.labelled_images(self.images, self.count, self._label(trained))
 
-    def report(self, trained: Trained, images: data.Images) -> StabilityReport:
+    def _label(self, trained: Trained) -> int | None:
+        """The one that is looked at alone."""
+        if self.label is None:
+            return None
+        return only_label(trained, self.label)
+
+    def report(
+        self, trained: Trained, images: data.Images, labels: Labels | None
+    ) -> StabilityReport:
         """Measures a model on images; nothing is written."""
+        alone = self._label(trained)
         return stability_report(
             trained.flow,
             trained.parameters(self.averaged),
@@ -110,6 +126,7 @@ class Diagnose(OnModels):
             taus=self._taus(),
             seed=self.seed,
             on_part=lambda part: print(f"  {part} ...", file=sys.stderr),
+            context=labels if alone is None else alone,
         )
 
     def keep(self, trained: Trained, report: StabilityReport, count: int) -> Path:
@@ -122,6 +139,7 @@ class Diagnose(OnModels):
             "samples": int(report.rates.samples.max(initial=1)),
             "taus": self._taus(),
             "seed": self.seed,
+            **({} if self.label is None else {"label": self._label(trained)}),
         }
         write_json(file, {**about, **report.to_json()})
         report.plot().savefig(file.with_suffix(".png"), dpi=100)

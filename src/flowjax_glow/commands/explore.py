@@ -1,10 +1,8 @@
 """`flowjax-glow explore`: what lies between images, and in the directions of attributes."""
 
 import math
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
 
 import jax
 import numpy as np
@@ -12,29 +10,30 @@ import numpy as np
 from flowjax_glow.bijector import Bijector
 from flowjax_glow.commands.command import OnModels, name_with_options
 from flowjax_glow.commands.diagnose import parse_taus
+from flowjax_glow.commands.labels import label_of
+from flowjax_glow.commands.sheets import (
+    Context,
+    Decoder,
+    Sheet,
+    along,
+    at_labels,
+    picture,
+    reconstructions,
+    styles,
+    ways,
+)
+from flowjax_glow.context import in_turn
+from flowjax_glow.data.indexed import held_out_labelled
+from flowjax_glow.data.source import Labels
 from flowjax_glow.density import encode, freeze, sample_latents
-from flowjax_glow.diagnostics.chunks import in_chunks
-from flowjax_glow.effort import WELL
+from flowjax_glow.diagnostics.chunks import in_given_chunks
 from flowjax_glow.errors import check_count, expected
 from flowjax_glow.files import write_arrays
-from flowjax_glow.latents import interpolate, latent_direction
+from flowjax_glow.latents import latent_direction
 from flowjax_glow.pixels import as_events
 from flowjax_glow.runs.compilation import keep_compiled_programs
 from flowjax_glow.runs.load import Trained, trained_models
-from flowjax_glow.types import Event, Latents, Params, Pixels, Tree
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-
-class Sheet(NamedTuple):
-    """Rows and columns of images, ``(rows, columns, height, width, channels)``, and their names."""
-
-    name: str
-    title: str
-    images: np.ndarray
-    rows: list[str]
-    columns: list[str]
+from flowjax_glow.types import Latents, Params, Pixels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,10 +42,12 @@ class Explore(OnModels):
 
     Writes into RUN/explore/STEP, to which options other than the defaults are joined:
     reconstructions, straight and spherical ways between images, samples by temperature, images
-    with the coarsest latents of one and the finer ones of another, and, with --having and
-    --lacking, images moved along the direction of an attribute. Each sheet is a PNG, and all are
-    in arrays.npz: floats, as the flow gives them, of shape (rows, columns, height, width,
-    channels). Pixels that are not finite are NaN there and magenta in the pictures.
+    with the coarsest latents of one and the finer ones of another, and, with --attribute or with
+    --having and --lacking, images moved along the direction of an attribute. Of a model with
+    classes images are at their own labels, on ways at a mixture of both, samples at the labels in
+    turn, and a sheet more has the latents of every image decoded at every label. Each sheet is a
+    PNG, and all are in arrays.npz: floats, as the flow gives them, of shape (rows, columns, height,
+    width, channels). Pixels that are not finite are NaN there and magenta in the pictures.
     """
 
     images: int = 4
@@ -61,6 +62,10 @@ class Explore(OnModels):
     temperatures: str = "0,0.25,0.5,0.7,0.85,1"
     """Of the sheet of samples, with commas."""
 
+    attribute: str | None = None
+    """Two classes of the data set, as 3:8: the direction from images of one to those of the
+    other."""
+
     having: str | None = None
     """A data set of images with an attribute, as folder:SMILING."""
 
@@ -68,7 +73,7 @@ class Explore(OnModels):
     """A data set of images without it."""
 
     examples: int | None = None
-    """Images of each of these two; 256, or all of a data set that has fewer."""
+    """Images of each of these two kinds; 256, or all of a data set that has fewer."""
 
     strength: float = 1.0
     """How far an attribute is added and taken away, times the way between both kinds."""
@@ -85,6 +90,8 @@ class Explore(OnModels):
             raise expected(
                 "--having and --lacking", "both or neither", got="one", advice="name both"
             )
+        if self.attribute is not None:
+            self._check_attribute(self.attribute)
         if not math.isfinite(self.strength):
             raise expected("--strength", "a finite number", got=self.strength, advice="1 is usual")
         keep_compiled_programs()
@@ -98,140 +105,86 @@ class Explore(OnModels):
             names = ", ".join(f"{sheet.name}.png" for sheet in sheets)
             print(f"{trained.path.name}: {names}, arrays.npz\n  {folder}")
 
+    def _check_attribute(self, text: str) -> None:
+        if self.having is not None or text.count(":") != 1:
+            raise expected(
+                "--attribute",
+                "two classes as 3:8, and no --having beside it",
+                got=repr(text) if self.having is None else "both",
+                advice="separate their names or numbers by a colon",
+            )
+
     def sheets(self, trained: Trained) -> list[Sheet]:
         """All of a model's."""
         flow, params = trained.flow, freeze(trained.flow, trained.params)
         n_bits = trained.experiment.n_bits
-        pixels = trained.images(self.data, self.images)
+        pixels, labels = trained.labelled_images(self.data, self.images)
         encoded = partial(_encoded, flow, params, n_bits)
-        decoder, z = Decoder(flow, params), encoded(pixels)
-        found = [reconstructions(decoder, as_events(pixels, n_bits=n_bits), z)]
-        found += ways(decoder, z, self.columns)
+        decoder, z = Decoder(flow, params), encoded(pixels, labels)
+        rows = _one_hot(trained, labels)
+        found = [reconstructions(decoder, as_events(pixels, n_bits=n_bits), z, rows)]
+        found += ways(decoder, z, rows, self.columns)
         found.append(self._samples(decoder, trained))
         if len(jax.tree.leaves(z)) > 1:
-            found.append(styles(decoder, z))
-        if self.having is not None and self.lacking is not None:
-            sides = (
-                encoded(trained.images(name, self.examples)) for name in (self.having, self.lacking)
-            )
+            found.append(styles(decoder, z, rows))
+        if trained.classes:
+            found.append(at_labels(decoder, z, trained.classes))
+        if sides := self._sides(trained):
+            direction = latent_direction(*(encoded(*side) for side in sides))
             amounts = np.linspace(-self.strength, self.strength, self.columns)
-            found.append(along(decoder, z, latent_direction(*sides), amounts))
+            found.append(along(decoder, z, rows, direction, amounts))
         return found
 
-    def _samples(self, decoder: "Decoder", trained: Trained) -> Sheet:
+    def _sides(self, trained: Trained) -> list[tuple[Pixels, Labels | None]]:
+        """Images with the attribute and without it, if one was asked for, and their labels."""
+        if self.having is not None and self.lacking is not None:
+            names = (self.having, self.lacking)
+            return [trained.labelled_images(name, self.examples) for name in names]
+        if self.attribute is None:
+            return []
+        source = trained.source_called(self.data)
+        if not source.classes:
+            got, advice = (
+                f"{source.name}, which has none",
+                "name two data sets: --having, --lacking",
+            )
+            raise expected("--attribute", "images with labels", got=got, advice=advice)
+        lacking, having = (
+            label_of("--attribute", name.strip(), source.classes)
+            for name in self.attribute.split(":")
+        )
+        sides = [held_out_labelled(source, self.examples, label=of) for of in (having, lacking)]
+        return [(images, labels if trained.classes else None) for images, labels in sides]
+
+    def _samples(self, decoder: Decoder, trained: Trained) -> Sheet:
         """The same noise at every temperature."""
         levels, shape = (
             parse_taus(self.temperatures, "--temperatures"),
             (self.images, *trained.event_shape),
         )
+        classes = len(trained.classes)
+        rows = _one_hot(trained, in_turn(classes, self.images)) if classes else None
+        given = trained.flow.given(decoder.params, rows)
         noise = jax.device_get(
-            sample_latents(trained.flow, decoder.params, jax.random.key(self.seed), shape)
+            sample_latents(trained.flow, given, jax.random.key(self.seed), shape)
         )
         columns = [jax.tree.map(lambda leaf: tau * leaf, noise) for tau in levels]  # noqa: B023
         return Sheet(
             "temperatures",
             "Samples by temperature: a row is the same noise",
-            decoder.columns(columns),
+            decoder.columns(columns, [rows] * len(columns)),
             [f"sample {row}" for row in range(self.images)],
             [f"{tau:g}" for tau in levels],
         )
 
 
-@dataclass(frozen=True)
-class Decoder:
-    """Decodes sheets, many images by one program."""
-
-    flow: Bijector
-    params: Params
-
-    def columns(self, columns: Sequence[Latents]) -> np.ndarray:
-        """Of the latents of each column: images (rows, columns, height, width, channels)."""
-        rows = len(jax.tree.leaves(columns[0])[0])
-        together = jax.tree.map(lambda *leaves: np.concatenate(leaves), *columns)
-        x = in_chunks(lambda part: _decoded(self.flow, self.params, part), together)
-        x = np.where(np.isfinite(x), x, np.nan)
-        return x.reshape(len(columns), rows, *x.shape[1:]).swapaxes(0, 1)
+def _one_hot(trained: Trained, labels: Labels | None) -> Context:
+    """Rows of floats, which can be mixed."""
+    return None if labels is None else np.eye(len(trained.classes), dtype=np.float32)[labels]
 
 
-def reconstructions(decoder: Decoder, x: Event, z: Latents) -> Sheet:
-    """Images, and what comes back of them."""
-    back = decoder.columns([z])
-    return Sheet(
-        "reconstructions",
-        "Held-out images, and what comes back of their latents",
-        np.concatenate([np.asarray(x)[:, None], back], axis=1),
-        _numbered(len(back)),
-        ["image", "encoded and decoded"],
-    )
-
-
-def ways(decoder: Decoder, z: Latents, columns: int) -> Iterator[Sheet]:
-    """From every image to the next, straight and on a circle."""
-    following = jax.tree.map(lambda leaf: np.roll(leaf, -1, axis=0), z)
-    shares = np.linspace(0, 1, columns)
-    for name, spherical in (("straight", False), ("spherical", True)):
-        latents = [
-            jax.device_get(_between(z, following, share, spherical=spherical)) for share in shares
-        ]
-        images = decoder.columns(latents)
-        yield Sheet(
-            f"{name}-ways",
-            f"From every held-out image to the next, {name} through the latents",
-            images,
-            [f"{row} to {(row + 1) % len(images)}" for row in range(len(images))],
-            [f"{share:.2g}" for share in shares],
-        )
-
-
-def styles(decoder: Decoder, z: Latents) -> Sheet:
-    """The coarsest latents of the row's image, the finer ones of the column's."""
-    *finer, coarsest = z
-    count = len(coarsest)
-    images = decoder.columns(
-        [
-            (*(np.repeat(leaf[column : column + 1], count, 0) for leaf in finer), coarsest)
-            for column in range(count)
-        ]
-    )
-    names = _numbered(count)
-    title = "Coarsest latents of the row's image, finer ones of the column's"
-    return Sheet("styles", title, images, names, names)
-
-
-def along(decoder: Decoder, z: Latents, direction: Tree, amounts: np.ndarray) -> Sheet:
-    """Images moved by so much of a direction."""
-    columns = [
-        jax.tree.map(lambda leaf, step: np.asarray(leaf + amount * step), z, direction)  # noqa: B023
-        for amount in amounts.astype(np.float32)
-    ]
-    images = decoder.columns(columns)
-    names = [f"{amount:+.2g}" for amount in amounts]
-    title = "Held-out images, moved by so much from those lacking towards those having"
-    return Sheet("attribute", title, images, _numbered(len(images)), names)
-
-
-def picture(sheet: Sheet) -> "Figure":
-    """A sheet with its names."""
-    from flowjax_glow import plotting  # a third of a second
-
-    with plotting.context():
-        figure, axes = plotting.figure_with_mosaic(sheet.images.shape, 0.2, captions=False)
-        figure.subfigs[0].suptitle(sheet.title)
-        plotting.mosaic(axes, sheet.images, sheet.rows, sheet.columns)
-    return figure
-
-
-def _numbered(count: int) -> list[str]:
-    return [f"image {row}" for row in range(count)]
-
-
-def _encoded(flow: Bijector, params: Params, n_bits: int, images: Pixels) -> Latents:
-    return in_chunks(lambda part: encode(flow, params, part, n_bits=n_bits), images)
-
-
-_between = jax.jit(interpolate, static_argnames="spherical")
-
-
-@partial(jax.jit, static_argnums=0, compiler_options=WELL)
-def _decoded(flow: Bijector, params: Params, z: Latents) -> Event:
-    return flow.inverse(params, z)[0]
+def _encoded(
+    flow: Bijector, params: Params, n_bits: int, images: Pixels, labels: Labels | None
+) -> Latents:
+    given = flow.given(params, labels)
+    return in_given_chunks(lambda own, part: encode(flow, own, part, n_bits=n_bits), given, images)

@@ -30,9 +30,8 @@ class Gradients(OnModels):
         measure = jax.jit(drift, static_argnums=0)
         print("run                    step  relative error  angle, degrees  drift per level")
         for trained in trained_models(self.run):
-            pixels = trained.images(self.data, self.images)
+            params, pixels = trained.given_images(self.data, self.images)
             x = bin_midpoints(pixels, n_bits=trained.experiment.n_bits)
-            params = trained.params
             fidelity = gradient_fidelity(trained.flow, params, x)
             levels = "  ".join(f"{value:.1e}" for value in measure(trained.flow, params, x))
             print(

@@ -55,19 +55,20 @@ class Mixing(OnModels):
         check_temperature(self.temperature)
         keep_compiled_programs()
         for trained in trained_models(self.run):
-            flow, params, n_bits = trained.flow, trained.params, trained.experiment.n_bits
+            flow, n_bits = trained.flow, trained.experiment.n_bits
             shares = latent_shares(
                 flow,
-                params,
+                trained.given_labels(),
                 trained.event_shape,
                 temperature=self.temperature,
                 samples=self.samples,
                 seed=self.seed,
             )
-            leaving = read_channels_that_leave(flow, params)
-            z = encode(flow, params, trained.images(self.data, self.images), n_bits=n_bits)
+            leaving = read_channels_that_leave(flow, trained.params)
+            given, pixels = trained.given_images(self.data, self.images)
+            z = encode(flow, given, pixels, n_bits=n_bits)
             mixed = [
-                jax.device_get(mixed_images(flow, params, z, latent))
+                jax.device_get(mixed_images(flow, given, z, latent))
                 for latent in range(len(shares.latent))
             ]
             file = self.file(trained.folder, "mixing", f"{trained.step:06}")

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 from jaxtyping import Bool
 
+from flowjax_glow.commands.labels import labels_in_rows
 from flowjax_glow.density import sample_pixels_and_finite
 from flowjax_glow.runs.load import Trained
 from flowjax_glow.runs.results import Run, load_run
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 Finite: TypeAlias = Bool[np.ndarray, "count height width"]
 
 COLUMNS, ROWS = 10, 6  # of a sheet
+LONGEST = 100  # rows of one with a row for each class
 SIDE = 64  # pixels of an image in it, at least
 
 
@@ -30,20 +32,26 @@ def save_curves(run: Path) -> None:
 
 
 def save_samples(trained: Trained) -> None:
-    """Writes samples.png, of samples at temperature 1, into the run folder; says what is lost."""
+    """Writes samples.png, of samples at temperature 1, into the run folder; says what is lost.
+
+    Of a model with classes a row is of one class.
+    """
+    classes = list(range(len(trained.classes)))[:LONGEST]
+    rows = len(classes) or ROWS
     images, finite = sample_pixels_and_finite(
         trained.flow,
         trained.params,
         jax.random.key(0),
-        ROWS * COLUMNS,
+        rows * COLUMNS,
         trained.event_shape,
         n_bits=trained.experiment.n_bits,
         chunk=ROWS * COLUMNS,
+        context=labels_in_rows(classes, rows * COLUMNS, COLUMNS) if classes else None,
     )
-    print(save_sheet(trained.folder / "samples.png", images, finite))
+    print(save_sheet(trained.folder / "samples.png", images, finite, rows))
 
 
-def save_sheet(file: Path, images: Pixels, finite: Finite) -> str:
+def save_sheet(file: Path, images: Pixels, finite: Finite, rows: int = ROWS) -> str:
     """Writes the first images as one picture, enlarged to be seen, and returns a line about it.
 
     Pixels that are not finite are magenta, as in every figure.
@@ -52,7 +60,7 @@ def save_sheet(file: Path, images: Pixels, finite: Finite) -> str:
 
     from flowjax_glow.plotting import block, show
 
-    images, finite = np.asarray(images[: ROWS * COLUMNS]), finite[: ROWS * COLUMNS]
+    images, finite = np.asarray(images[: rows * COLUMNS]), finite[: rows * COLUMNS]
     colors = show(np.where(finite[..., None], images / 255 - 0.5, np.nan))
     shown = np.round(255 * colors).astype(np.uint8)
     times = -(-SIDE // images.shape[1])

@@ -15,6 +15,7 @@ from flowjax_glow.commands.errors import DIVERGED, end_on_sigterm
 from flowjax_glow.commands.pictures import save_curves, save_samples
 from flowjax_glow.commands.train import check_output
 from flowjax_glow.config import GlowConfig
+from flowjax_glow.data.source import Labels
 from flowjax_glow.diagnostics import StabilityReport
 from flowjax_glow.diagnostics.stability import Tier
 from flowjax_glow.errors import expected
@@ -24,7 +25,7 @@ from flowjax_glow.runs.compilation import keep_compiled_programs
 from flowjax_glow.runs.experiment import Experiment, read_config
 from flowjax_glow.runs.folder import check_same, claimed, has_begun
 from flowjax_glow.runs.load import Trained, load_trained
-from flowjax_glow.runs.loss import BitsPerDim
+from flowjax_glow.runs.loss import BitsPerDim, rows_of
 from flowjax_glow.runs.repairing import Repairing, repaired
 from flowjax_glow.runs.results import run_folders
 from flowjax_glow.runs.run import run
@@ -114,9 +115,9 @@ class Repair(Command):
         return Diagnose(run=self.run, count=self.count, tier=self.tier)
 
     def _judge(self, trained: Trained) -> "Judged":
-        images = self._diagnosis.images_of(trained)
-        report = self._diagnosis.report(trained, images)
-        return Judged(len(images), held_out_bits(trained, images), report)
+        images, labels = self._diagnosis.images_of(trained)
+        report = self._diagnosis.report(trained, images, labels)
+        return Judged(len(images), held_out_bits(trained, images, labels), report)
 
 
 class Judged(NamedTuple):
@@ -176,15 +177,16 @@ def _check_start(output: Path, run: Path, trained: Trained, after: Experiment) -
     write_json(output / START, start)
 
 
-def held_out_bits(trained: Trained, images: data.Images) -> float:
+def held_out_bits(trained: Trained, images: data.Images, labels: Labels | None = None) -> float:
     """The bits/dim of a model on images, in batches of one size."""
     experiment = trained.experiment
     chunk = min(experiment.chunk, len(images))
     whole = len(images) // chunk * chunk
+    batch = images if labels is None else (images, labels)
     return evaluate(
         BitsPerDim(trained.flow, experiment.n_bits),
         trained.params,
         jax.random.key(HELD_OUT_KEY),
-        [images[i : i + chunk] for i in range(0, whole, chunk)],
+        [rows_of(batch, i, chunk) for i in range(0, whole, chunk)],
         mesh=data_mesh(),
     )

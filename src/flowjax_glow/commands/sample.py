@@ -8,8 +8,9 @@ import numpy as np
 from rich.console import Console
 from rich.progress import Progress
 
-from flowjax_glow.commands.command import OnModels, check_temperature
-from flowjax_glow.commands.pictures import COLUMNS, ROWS, save_sheet, with_count
+from flowjax_glow.commands.command import OnModels, as_word, check_temperature
+from flowjax_glow.commands.labels import chosen_labels, labels_in_rows
+from flowjax_glow.commands.pictures import COLUMNS, LONGEST, ROWS, save_sheet, with_count
 from flowjax_glow.density import sample_pixels_and_finite
 from flowjax_glow.errors import check_count, expected
 from flowjax_glow.files import write_arrays
@@ -23,11 +24,15 @@ class Sample(OnModels):
     Writes RUN/samples/temperature-T-seed-S.npz with the array `images`, uint8 of shape (count,
     height, width, channels), and a picture of the first ones beside it. More images of the same
     seed begin with the same ones. Pixels that are not finite are black in `images`, where the
-    array `finite` of shape (count,) tells of them, and magenta in the picture.
+    array `finite` of shape (count,) tells of them, and magenta in the picture. Of a model with
+    classes every row of the picture is of one class, and the array `labels` tells which.
     """
 
-    count: int = COLUMNS * ROWS
-    """Images per run."""
+    count: int | None = None
+    """Images per run; 60 if none, or ten of each class."""
+
+    label: str | None = None
+    """Classes by name or number, with commas, a row of the picture for each; all if none."""
 
     temperature: float = 1.0
     """Scale of the latents: the deviation of the noise that is decoded."""
@@ -42,7 +47,8 @@ class Sample(OnModels):
     """Images per compiled call."""
 
     def __call__(self) -> None:
-        check_count("--count", self.count)
+        if self.count is not None:
+            check_count("--count", self.count)
         check_count("--chunk", self.chunk)
         check_temperature(self.temperature)
         for path in model_paths(self.run):
@@ -55,28 +61,36 @@ class Sample(OnModels):
                     advice="move it away, or use another --seed",
                 )
         for trained in trained_models(self.run):
-            file = self.file_of(trained.folder)
+            file, classes = self.file_of(trained.folder), chosen_labels(trained, self.label)
+            count = self.count or COLUMNS * (len(classes) or ROWS)
+            labels = labels_in_rows(classes, count, COLUMNS) if classes else None
             with Progress(console=Console(stderr=True), transient=True) as bars:
-                bar = bars.add_task(trained.path.name, total=self.count)
+                bar = bars.add_task(trained.path.name, total=count)
                 images, finite = sample_pixels_and_finite(
                     trained.flow,
                     trained.parameters(self.averaged),
                     jax.random.key(self.seed),
-                    self.count,
+                    count,
                     trained.event_shape,
                     temperature=self.temperature,
                     n_bits=trained.experiment.n_bits,
-                    chunk=min(self.chunk, self.count),
+                    chunk=min(self.chunk, count),
                     on_chunk=lambda done, bar=bar: bars.update(bar, completed=done),
+                    context=labels,
                 )
             whole = np.asarray(finite.all(axis=(1, 2)))
             file.parent.mkdir(exist_ok=True, parents=True)
-            write_arrays(file, {"images": np.asarray(images), "finite": whole})
+            arrays = {"images": np.asarray(images), "finite": whole}
+            write_arrays(file, arrays if labels is None else {**arrays, "labels": labels})
             print(with_count(file, whole, "they are black where they are not"))
-            print(save_sheet(file.with_suffix(".png"), images, finite))
+            rows = min(len(classes), LONGEST) if classes else ROWS
+            print(save_sheet(file.with_suffix(".png"), images, finite, rows))
+            if classes:
+                print("rows:", ", ".join(trained.classes[label] for label in classes[:rows]))
 
     def file_of(self, run: Path) -> Path:
         """What is written into a run folder."""
         averaged = "-averaged" if self.averaged else ""
-        name = f"temperature-{self.temperature:g}-seed-{self.seed}{averaged}.npz"
+        label = "" if self.label is None else f"-label-{as_word(self.label)}"
+        name = f"temperature-{self.temperature:g}-seed-{self.seed}{averaged}{label}.npz"
         return run / "samples" / name

@@ -13,6 +13,7 @@ from flowjax_glow.commands.distributed import heard_once, join, taken
 from flowjax_glow.commands.errors import DIVERGED, end_on_sigterm
 from flowjax_glow.commands.pictures import save_curves, save_samples
 from flowjax_glow.errors import expected
+from flowjax_glow.fitting import check_classes
 from flowjax_glow.runs import images
 from flowjax_glow.runs.compilation import keep_compiled_programs
 from flowjax_glow.runs.experiment import Experiment, read_config
@@ -31,6 +32,7 @@ class Train(OnOneModel):
 
       flowjax-glow train --data=digits --steps=200
       flowjax-glow train --data=folder:pictures --size=32 --set=model.depth=16
+      flowjax-glow train --data=folder:pictures --size=32 --labels
 
     The same command again goes on where it was interrupted, and trains nothing where all is done;
     with more --steps it trains on. OUTPUT becomes a run folder: `sample`, `diagnose` and the other
@@ -102,6 +104,7 @@ class Train(OnOneModel):
             experiment = self._going_on(experiment, earlier)
         if self.track is not None:
             check_tracker("--track", self.track)
+        check_classes("model.classes", experiment.model, source)
         check_builds(experiment, source.shape, jax.device_count(), jax.local_device_count())
         if not self.distributed:  # else JAX watches for it
             end_on_sigterm()
@@ -172,8 +175,9 @@ def check_output(folder: Path) -> None:
 def described(experiment: Experiment, shape: tuple[int, int, int]) -> str:
     """The images, the model and its recipe in a line."""
     model, (height, width, channels) = experiment.model, shape
+    classes = f" in {model.classes} classes" if model.classes else ""
     return (
-        f"{height}x{width}x{channels} images of {experiment.dataset}, "
+        f"{height}x{width}x{channels} images of {experiment.dataset}{classes}, "
         f"{model.levels} level{'s' * (model.levels > 1)} of {model.depth} steps, "
         f"width {model.width}, {experiment.steps} steps of {experiment.batch} images"
     )

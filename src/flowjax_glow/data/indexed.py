@@ -104,9 +104,41 @@ def held_out(source: Source, count: int | None = None, usual: int = 256) -> Imag
     Raises:
       DataError: if there are fewer than were asked for, or none.
     """
+    return source.examples("test", _usual(source, count, usual))
+
+
+def _usual(source: Source, count: int | None, usual: int) -> int:
     if count is None:
         count = min(usual, source.count("test")) if isinstance(source, IndexedSource) else usual
-    return source.examples("test", count)
+    return count
+
+
+def held_out_labelled(
+    source: Source, count: int | None = None, usual: int = 256, label: int | None = None
+) -> tuple[Images, Labels]:
+    """`held_out` images and their labels; with a `label` those of this class alone.
+
+    Raises:
+      DataError: if there are fewer than were asked for, or none, or images have no labels.
+    """
+    if label is None:
+        return source.labelled_examples("test", _usual(source, count, usual))
+    wanted = count or usual
+    drawn = wanted * len(source.classes)
+    total = source.count("test") if isinstance(source, IndexedSource) else drawn
+    while True:
+        drawn = min(drawn, total)
+        images, labels = source.labelled_examples("test", drawn)
+        images = images[labels == label][:wanted]
+        if len(images) == wanted or drawn == total:
+            break
+        drawn *= 2
+    if len(images) < (count or 1):
+        raise DataError(
+            f"{source.name}: expected at least {count or 1} images of the class "
+            f"{source.classes[label]} in test, got {len(images)}; ask for fewer or add images"
+        )
+    return images, np.full(len(images), label, np.int32)
 
 
 @dataclass(frozen=True)
@@ -149,11 +181,32 @@ def array_source(
     shape = (height, width, channels)
     if labels is None:
         return ArraySource(name, shape, images)
+    known, names = known_labels(
+        name, labels, {key: len(own) for key, own in images.items()}, classes
+    )
+    return ArraySource(name, shape, images, known, classes=names)
+
+
+def known_labels(
+    name: str,
+    labels: Mapping[str, npt.NDArray[Any]],
+    counts: Mapping[str, int],
+    classes: Sequence[str] | None = None,
+) -> tuple[dict[str, Labels], tuple[str, ...]]:
+    """The labels of each split as int32, and the names of the classes.
+
+    Args:
+      counts: how many labels each split must have.
+      classes: the names; None to number the classes up to the largest label.
+
+    Raises:
+      DataError: unless there are so many labels of 0 or more, each of a class with a name.
+    """
     for split, own in labels.items():
         whole = np.issubdtype(own.dtype, np.integer)
-        if not whole or own.shape != images[split].shape[:1] or own.min(initial=0) < 0:
+        if not whole or own.shape != (counts[split],) or own.min(initial=0) < 0:
             raise DataError(
-                f"{name}: expected {len(images[split])} labels of 0 or more in {split}, got "
+                f"{name}: expected {counts[split]} labels of 0 or more in {split}, got "
                 f"{own.dtype} of shape {own.shape}; number the classes from 0"
             )
     count = 1 + max(int(own.max(initial=0)) for own in labels.values())
@@ -162,5 +215,4 @@ def array_source(
         raise DataError(
             f"{name}: expected labels of 0 to {len(names) - 1}, got {count - 1}; name all classes"
         )
-    known = {split: own.astype(np.int32) for split, own in labels.items()}
-    return ArraySource(name, shape, images, known, classes=names)
+    return {split: own.astype(np.int32) for split, own in labels.items()}, names

@@ -48,7 +48,7 @@ from flowjax_glow.bijectors import (
 )
 from flowjax_glow.channels import ChannelAffine
 from flowjax_glow.combinators import Invert
-from flowjax_glow.context import without
+from flowjax_glow.context import rows_held, without
 from flowjax_glow.diagnostics.table import Result
 from flowjax_glow.diagnostics.thresholds import LIMIT
 from flowjax_glow.nets import CouplingNet
@@ -102,7 +102,9 @@ def certificate(flow: Bijector, params: Params, x: Event, *, box: float = LIMIT)
     Args:
         x: images of the shape that is meant; their values do not enter.
     """
-    records = jax.device_get(_bounds(flow, params, x, box))
+    # at all contexts that the parameters hold
+    events = jnp.broadcast_to(x[:1], (rows_held(params), *x.shape[1:]))
+    records = jax.device_get(_bounds(flow, params, events, box))
     rows = [(name, gain) for name, _, gain in flatten_records(flow, records)]
     return Certificate(
         layer=np.array([name for name, _ in rows]),

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from flowjax_glow.bijector import Bijector
-from flowjax_glow.diagnostics.chunks import CHUNK, in_chunks
+from flowjax_glow.diagnostics.chunks import CHUNK, in_given_chunks
 from flowjax_glow.diagnostics.precision import inverse, inverse_in_float64, widened
 from flowjax_glow.numerics import per_example
 from flowjax_glow.rebuild import with_memory
@@ -65,11 +65,12 @@ def decode_with_error(
         factor: of safety, on the first-order estimate.
         chunk: examples per compiled call.
     """
-    told = in_chunks(partial(_decode, with_memory(flow, "store"), params, factor), latents, chunk)
+    decode = partial(_decode, with_memory(flow, "store"), factor)
+    told = in_given_chunks(decode, params, latents, chunk)
     return DecodedWithError(*told)
 
 
-def _decode(flow: Bijector, params: Params, factor: float, host: Any) -> tuple[Any, ...]:
+def _decode(flow: Bijector, factor: float, params: Params, host: Any) -> tuple[Any, ...]:
     z = jax.tree.map(jnp.asarray, host)
     x = np.asarray(inverse(flow, params, z))
     axes = tuple(range(1, x.ndim))

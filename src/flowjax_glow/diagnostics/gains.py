@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from flowjax_glow.bijector import Bijector
-from flowjax_glow.diagnostics.chunks import in_chunks
+from flowjax_glow.diagnostics.chunks import in_given_chunks
 from flowjax_glow.diagnostics.linear import (
     Stretch,
     largest_stretch,
@@ -76,7 +76,7 @@ def singular_values(
     """
     flow = with_memory(flow, "store")
     key = jax.random.key(seed)
-    found = in_chunks(lambda part: _extremes(flow, params, part, key), x, chunk)
+    found = in_given_chunks(lambda own, part: _extremes(flow, own, part, key), params, x, chunk)
     gain, inverse_gain = (stretch.size for stretch in found)
     evaluable = np.isfinite(inverse_gain) & (inverse_gain > 0)
     inverse_gain = np.where(evaluable, inverse_gain, np.nan)

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 
 from flowjax_glow.bijector import Bijector
 from flowjax_glow.combinators import MultiScale
+from flowjax_glow.context import stripped
 from flowjax_glow.density import log_prob
 from flowjax_glow.diagnostics.table import Result
 from flowjax_glow.rebuild import with_memory
@@ -65,7 +66,8 @@ def _compare(g: Params, exact: Params) -> tuple[Float[Array, ""], Float[Array, "
 
 
 def _flat(gradient: Params) -> Float[Array, " parameters"]:
-    return jnp.concatenate([leaf.ravel() for leaf in jax.tree.leaves(gradient)])
+    """All of a gradient but that with respect to a context."""
+    return jnp.concatenate([leaf.ravel() for leaf in jax.tree.leaves(stripped(gradient))])
 
 
 def drift(flow: MultiScale, params: Params, x: Event) -> Float[Array, " levels"]:

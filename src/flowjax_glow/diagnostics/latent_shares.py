@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from flowjax_glow.bijector import Bijector
+from flowjax_glow.context import at_rows, rows_held
 from flowjax_glow.density import sample_latents
 from flowjax_glow.diagnostics.chunks import CHUNK
 from flowjax_glow.diagnostics.table import Result
@@ -56,6 +57,9 @@ def latent_shares(
     the total index is ``E|x - x_i|^2 / (2 Var(x))`` and the first-order one
     ``1 - E|x' - x_i|^2 / (2 Var(x))``. It takes ``(latents + 2) samples`` inversions.
 
+    Samples take the contexts in turn that the parameters hold, if any; then all expectations are at
+    one context, and of all of them the mean.
+
     Args:
         shape: of one image.
     """
@@ -63,11 +67,16 @@ def latent_shares(
     check_positive("latent_shares.temperature", temperature)
     chunk = min(chunk, samples)
     keys = jax.random.split(jax.random.key(seed), -(-samples // chunk))
+    held = rows_held(params)
+    numbers = np.arange(len(keys) * chunk).reshape(len(keys), chunk) % held
+    given = [at_rows(params, rows) for rows in numbers]
     parts = [
-        jax.device_get(_distances(flow, params, key, (chunk, *shape), temperature)) for key in keys
+        jax.device_get(_distances(flow, own, key, (chunk, *shape), temperature))
+        for own, key in zip(given, keys, strict=True)
     ]
     whole, in_all, alone = (np.concatenate(part, -1)[..., :samples] for part in zip(*parts))
-    latents = jax.eval_shape(flow.forward, params, jax.ShapeDtypeStruct((1, *shape), jnp.float32))
+    image = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
+    latents = jax.eval_shape(flow.forward, at_rows(params, np.zeros(1, int)), image)
     leaves = jax.tree.leaves(latents[0])
     known = np.isfinite(whole + in_all + alone)
 
@@ -112,7 +121,8 @@ def mixed_images(
 ) -> Float[Array, "n n height width channels"]:
     """``(n, n, height, width, channels)``: image i with the given latent of image j, for all i, j.
 
-    On the diagonal are the images themselves. `z` are the latents of n images.
+    On the diagonal are the images themselves. `z` are the latents of n images, each of which stays
+    at its own context, if the parameters hold any.
     """
     leaves, structure = jax.tree.flatten(z)
     if latent not in range(len(leaves)):
@@ -125,7 +135,8 @@ def mixed_images(
     count = len(leaves[0])
     rows, columns = (index.ravel() for index in np.mgrid[:count, :count])
     swapped = [leaf[columns if i == latent else rows] for i, leaf in enumerate(leaves)]
-    x = _inverse(flow, params, jax.tree.unflatten(structure, swapped))
+    given = at_rows(params, rows)  # image i is at the context of image i, whatever it gets
+    x = _inverse(flow, given, jax.tree.unflatten(structure, swapped))
     return x.reshape(count, count, *x.shape[1:])
 
 

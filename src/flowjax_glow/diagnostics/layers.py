@@ -6,7 +6,7 @@ import jax
 import numpy as np
 
 from flowjax_glow.bijector import Bijector
-from flowjax_glow.diagnostics.chunks import CHUNK, chunks
+from flowjax_glow.diagnostics.chunks import CHUNK, given_chunks
 from flowjax_glow.diagnostics.layer_records import (
     BIN,
     LOWEST,
@@ -74,8 +74,8 @@ def examine(
     """
     key = jax.random.key(seed)
     walks = [
-        (*jax.device_get(walk(flow, params, part, limit, tolerance, key)), new)
-        for part, new in chunks(z, chunk)
+        (*jax.device_get(walk(flow, own, part, limit, tolerance, key)), new)
+        for own, part, new in given_chunks(params, z, chunk)
     ]
     parts = [(list(flatten_records(flow, seen)), new) for seen, _, new in walks]
     names = np.array([name for name, _, _ in parts[0][0]])

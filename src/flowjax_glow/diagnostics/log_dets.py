@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from flowjax_glow.bijector import Bijector
+from flowjax_glow.context import at_rows
 from flowjax_glow.diagnostics.linear import flatten
 from flowjax_glow.diagnostics.table import Result, worst
 from flowjax_glow.effort import BRIEFEST
@@ -67,7 +68,8 @@ def _walk(flow: Bijector, params: Params, x: Event) -> Any:
     def visit(
         bijector: Bijector, own: Params, x: Latents, z: Latents, log_det: LogDet
     ) -> tuple[Latents, jax.Array]:
-        jacobian = jax.vmap(lambda one: _jacobian(bijector, own, one))(x)
+        rows = jnp.arange(len(log_det))
+        jacobian = jax.vmap(partial(_jacobian, bijector, own))(x, rows)
         exact = jnp.linalg.slogdet(jacobian)[1]
         errors = jnp.stack([log_det - exact, bijector.inverse(own, z)[1] + exact])
         return z, jnp.abs(errors).max(0) / jacobian.shape[-1]
@@ -76,8 +78,12 @@ def _walk(flow: Bijector, params: Params, x: Event) -> Any:
     return walk_forward(flow, flow.freeze(params), x, visit)[2]
 
 
-def _jacobian(bijector: Bijector, own: Params, one: Latents) -> jax.Array:
-    """At one example, a row per number of its result, by reverse mode."""
+def _jacobian(bijector: Bijector, own: Params, one: Latents, row: jax.Array) -> jax.Array:
+    """At one example, whose row of a context is told, a row per number of its result.
+
+    By reverse mode.
+    """
+    own = at_rows(own, row[None])
 
     def flat(one: Latents) -> jax.Array:
         batch = jax.tree.map(lambda leaf: leaf[None], one)

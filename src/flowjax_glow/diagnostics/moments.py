@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from flowjax_glow.bijector import Bijector
 from flowjax_glow.bijectors import ActNorm
-from flowjax_glow.diagnostics.chunks import CHUNK, in_chunks
+from flowjax_glow.diagnostics.chunks import CHUNK, in_given_chunks
 from flowjax_glow.diagnostics.passing import passing
 from flowjax_glow.diagnostics.table import Result
 from flowjax_glow.types import Event, Params
@@ -87,8 +87,8 @@ def largest_on_images(
     The inverse of a sub-layer gives what the sub-layer takes, so samples are held against these.
     """
 
-    def largest(part: np.ndarray) -> list[Float[np.ndarray, " batch"]]:
+    def largest(params: Params, part: np.ndarray) -> list[Float[np.ndarray, " batch"]]:
         records = jax.device_get(passing(flow, params, part)[0])
         return [record.largest for _, _, record in flatten_records(flow, records)]
 
-    return np.array([layer.max() for layer in in_chunks(largest, x, chunk)])
+    return np.array([layer.max() for layer in in_given_chunks(largest, params, x, chunk)])

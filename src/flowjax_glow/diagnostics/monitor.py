@@ -12,7 +12,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from flowjax_glow.bijector import Bijector
-from flowjax_glow.density import freeze, sample_latents
+from flowjax_glow.context import Context, Rows, of_samples
+from flowjax_glow.density import freeze, rows_of, sample_latents
 from flowjax_glow.diagnostics.round_trips import image_round_trip, latent_round_trip
 from flowjax_glow.diagnostics.thresholds import LOST, OVERWHELMED
 from flowjax_glow.diagnostics.trace import inverse_with_extremes
@@ -58,6 +59,8 @@ class Monitor:
         images: a fixed batch, uint8; where it is split over devices, so are the looks.
         samples: at temperature 1, the same at every look; the failure is heavy-tailed, so a few
             see it later than many would.
+        context: of the images, if the flow takes one, as `stability_report` does; samples take
+            every label in turn, or else the rows of the images.
     """
 
     def __init__(
@@ -68,6 +71,7 @@ class Monitor:
         n_bits: int = 8,
         samples: int = 64,
         seed: int = 0,
+        context: Context | None = None,
     ) -> None:
         check_count("Monitor.samples", samples)
         self._flow = flow
@@ -75,6 +79,7 @@ class Monitor:
         self._n_bits = n_bits
         self._shape = (samples, *images.shape[1:])
         self._key = jax.random.key(seed)
+        self._contexts = None if context is None else _contexts(flow, context, len(images), samples)
         self._seen: list[tuple[int, Mapping[str, float]]] = []
         self._warned: set[str] = set()
 
@@ -90,6 +95,7 @@ class Monitor:
             _measure(
                 self._flow,
                 freeze(self._flow, params),
+                self._contexts,
                 self._x,
                 self._key,
                 self._shape,
@@ -143,16 +149,35 @@ def _reaches(series: list[tuple[int, float]], limit: float) -> float:
     return steps[-1] + (math.log(limit) - logs[-1]) / slope if slope > 0 else math.inf
 
 
-@partial(jax.jit, static_argnums=(0, 4, 5), compiler_options=WELL)
+def _contexts(
+    flow: Bijector, context: Context, images: int, samples: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The rows of images and of samples."""
+    of_images = np.asarray(rows_of("Monitor", flow, context, images))
+    drawn = np.asarray(of_samples("Monitor.context", flow.context_shape, context))
+    of_each = np.broadcast_to(of_images, (images, *of_images.shape[1:]))
+    return of_each, drawn[np.arange(samples) % len(drawn)]
+
+
+@partial(jax.jit, static_argnums=(0, 5, 6), compiler_options=WELL)
 def _measure(
-    flow: Bijector, params: Params, x: Event, key: jax.Array, shape: tuple[int, ...], n_bits: int
+    flow: Bijector,
+    params: Params,
+    contexts: tuple[Rows, Rows] | None,
+    x: Event,
+    key: jax.Array,
+    shape: tuple[int, ...],
+    n_bits: int,
 ) -> dict[str, Float[Array, ""]]:
-    codes, _ = flow.forward(params, x)
-    noise = sample_latents(flow, params, key, shape)
+    of_images, of_samples = contexts or (None, None)
+    whole = None if contexts is None else jnp.concatenate(contexts)
+    given, drawing = flow.given(params, of_images), flow.given(params, of_samples)
+    codes, _ = flow.forward(given, x)
+    noise = sample_latents(flow, drawing, key, shape)
     both = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), codes, noise)
-    decoded, _, seen = inverse_with_extremes(flow, params, both)
+    decoded, _, seen = inverse_with_extremes(flow, flow.given(params, whole), both)
     images = image_round_trip(x, decoded[: len(x)], n_bits=n_bits)
-    back, _ = flow.forward(params, decoded[len(x) :])
+    back, _ = flow.forward(drawing, decoded[len(x) :])
     return {
         "image_error": images.relative.max(),
         "bit_exact": images.same_bins.mean(),

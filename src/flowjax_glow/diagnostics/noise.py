@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from flowjax_glow.bijector import Bijector
+from flowjax_glow.context import at_rows, rows_held
 from flowjax_glow.density import sample_latents
 from flowjax_glow.diagnostics.chunks import CHUNK
 from flowjax_glow.diagnostics.round_trips import back_and_again
@@ -28,7 +29,7 @@ class LatentRoundTrips(Result):
 
     Attributes:
         tau: the noise level.
-        samples: how many; at tau = 0 all are one.
+        samples: how many; at tau = 0 all are one, or one for each context that is held.
         median, worst: ``|z - z'| / max(|z|, 0.1 sqrt(D))``, infinite where not finite.
         lost: the fraction of samples with an error above `LOST`.
         not_finite: the fraction of samples with an image that is not finite.
@@ -70,7 +71,10 @@ def latent_round_trips(
 
 @dataclass(frozen=True, eq=False)
 class Noise:
-    """Standard normal latents by number; more of them begin with the same ones."""
+    """Standard normal latents by number; more of them begin with the same ones.
+
+    Where parameters hold contexts, samples take them in turn.
+    """
 
     flow: Bijector
     params: Params
@@ -78,10 +82,15 @@ class Noise:
     seed: int = 0
     chunk: int = CHUNK
 
+    def given(self, numbers: Sequence[int]) -> Params:
+        """The parameters at the contexts of the samples of these numbers."""
+        return at_rows(self.params, np.asarray(numbers) % rows_held(self.params))
+
     def part(self, index: int, tau: float) -> Latents:
         """``tau eps`` for the `chunk` samples from ``index * chunk`` on."""
-        key = jax.random.key(self.seed)
-        return _drawn(self.flow, self.params, key, index, (self.chunk, *self.shape), tau)
+        key, first = jax.random.key(self.seed), index * self.chunk
+        params = self.given(range(first, first + self.chunk))
+        return _drawn(self.flow, params, key, index, (self.chunk, *self.shape), tau)
 
     def picked(self, places: Sequence[tuple[float, int]]) -> Latents:
         """The latents of some samples, ``(tau, number)`` each."""
@@ -134,6 +143,8 @@ def noise_trips(
 ) -> list[NoiseTrips]:
     """Decodes and encodes noise, sample by sample; at tau = 0 one, since all are the same.
 
+    Where the parameters hold contexts, it is one of each at tau = 0, and samples take turns.
+
     Args:
         of_images: the largest activations of images (`largest_on_images`), 1 if not given.
     """
@@ -149,7 +160,8 @@ def noise_trips(
 
     def measured(index: int, tau: float) -> tuple[np.ndarray, ...]:
         z = jax.tree.map(lambda leaf: leaf[:size], jax.device_get(noise.part(index, tau)))
-        back = jax.device_get(back_and_again(noise.flow, noise.params, z))
+        params = noise.given(range(index * size, (index + 1) * size))
+        back = jax.device_get(back_and_again(noise.flow, params, z))
         return (
             back.error,
             _largest(back.x),
@@ -159,7 +171,7 @@ def noise_trips(
 
     levels = []
     for tau in taus:
-        count = samples if tau > 0 else 1
+        count = samples if tau > 0 else min(samples, rows_held(noise.params))
         parts = [measured(index, tau) for index in range(-(-count // size))]
         columns = (np.concatenate(part)[:count] for part in zip(*parts, strict=True))
         levels.append(NoiseTrips(tau, *columns))

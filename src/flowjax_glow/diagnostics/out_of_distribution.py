@@ -8,7 +8,7 @@ import numpy as np
 
 from flowjax_glow.bijector import Bijector
 from flowjax_glow.density import bits_per_dim, encode
-from flowjax_glow.diagnostics.chunks import CHUNK, in_chunks
+from flowjax_glow.diagnostics.chunks import CHUNK, in_given_chunks
 from flowjax_glow.diagnostics.round_trips import reconstruction
 from flowjax_glow.diagnostics.table import Result
 from flowjax_glow.diagnostics.trace import inverse_with_extremes
@@ -49,23 +49,23 @@ def out_of_distribution(
 ) -> OutOfDistribution:
     """As many images of every kind as `images` has, whose own row comes first.
 
-    It compiles anew at every call, for these parameters.
+    It compiles anew at every call.
     """
     key = jax.random.key(seed)
 
     @jax.jit
-    def extremes(part: Pixels) -> tuple[PerExample, PerExample]:
+    def extremes(params: Params, part: Pixels) -> tuple[PerExample, PerExample]:
         z = encode(flow, params, part, n_bits=n_bits)
         seen = inverse_with_extremes(flow, flow.freeze(params), z)[2]
         return seen.largest.max(0), seen.lowest.min(0)
 
-    bits = jax.jit(lambda part: bits_per_dim(flow, params, key, part, n_bits=n_bits))
+    bits = jax.jit(lambda own, part: bits_per_dim(flow, own, key, part, n_bits=n_bits))
     rows = []
     for name, kind in {"given": np.asarray(images), **unusual(images, seed)}.items():
         pixels = jnp.asarray(kind)
         trip = reconstruction(flow, params, pixels, n_bits=n_bits, chunk=chunk)
-        largest, lowest = in_chunks(extremes, pixels, chunk)
-        mean_bits = in_chunks(bits, pixels, chunk).mean()
+        largest, lowest = in_given_chunks(extremes, params, pixels, chunk)
+        mean_bits = in_given_chunks(bits, params, pixels, chunk).mean()
         rows.append(
             (
                 name,

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Int
 
 from flowjax_glow.bijector import Bijector
+from flowjax_glow.context import at_rows, rows_held
 from flowjax_glow.density import sample_latents
 from flowjax_glow.diagnostics.round_trips import latent_round_trip
 from flowjax_glow.diagnostics.table import Result, worst
@@ -59,8 +60,11 @@ def precision_gap(
 ) -> PrecisionGap:
     """Decodes the same float32 latents in both precisions; `shape` is that of one image.
 
+    Samples take the contexts in turn that the parameters hold, if any.
+
     float64 is switched on for these calls alone.
     """
+    params = at_rows(params, np.arange(samples) % rows_held(params))
     noise = sample_latents(flow, params, jax.random.key(seed), (samples, *shape))
     rows, errors = [], []
     for tau in taus:

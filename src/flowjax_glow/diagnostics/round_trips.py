@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from flowjax_glow.bijector import Bijector
-from flowjax_glow.diagnostics.chunks import CHUNK, in_chunks
+from flowjax_glow.diagnostics.chunks import CHUNK, in_given_chunks
 from flowjax_glow.diagnostics.table import Result, worst
 from flowjax_glow.diagnostics.thresholds import LIMIT
 from flowjax_glow.diagnostics.trace import inverse_with_extremes
@@ -144,7 +144,7 @@ def image_trips(
 
     bits = None if np.issubdtype(images.dtype, np.floating) else n_bits
 
-    def measure(part: Examples) -> ImageTrips:
+    def measure(params: Params, part: Examples) -> ImageTrips:
         # over the host, or latents that are tied to a device would be compiled for apart from noise
         x, z, log_det = jax.device_get(encoded(flow, params, part, n_bits))
         back = jax.device_get(back_and_again(flow, params, z))
@@ -152,7 +152,7 @@ def image_trips(
         error = (log_det + back.log_det) / (event_size(x) * math.log(2))
         return ImageTrips(trip, not_finite, error, back.largest.max(0))
 
-    return in_chunks(measure, images, chunk)
+    return in_given_chunks(measure, params, images, chunk)
 
 
 def reconstructed(found: ImageTrips) -> Reconstruction:

@@ -9,7 +9,8 @@ import numpy as np
 from jaxtyping import Float
 
 from flowjax_glow.bijector import Bijector
-from flowjax_glow.density import freeze
+from flowjax_glow.context import Context, Rows, at_rows, of_samples, rows_held
+from flowjax_glow.density import freeze, rows_of
 from flowjax_glow.diagnostics.blame import (
     FIRST_FAILURES,
     Suspect,
@@ -83,6 +84,7 @@ def stability_report(
     taus: Sequence[float] | None = None,
     seed: int = 0,
     on_part: Callable[[str], Any] | None = None,
+    context: Context | None = None,
 ) -> StabilityReport:
     """Measures a flow on uint8 images, or float events of any shape, and on samples; judges it.
 
@@ -106,17 +108,26 @@ def stability_report(
         samples: at every noise level; by default what `lost_below` takes with one loss, 512 for
             1 %. With too few, and nothing else wrong, the verdict is `not enough samples`.
         on_part: called with the name of each part before it begins.
+        context: of the images, if the flow takes one, as `Bijector.given` does: a label or a row
+            for each, or one for all. Samples take every label in turn, or else the rows of the
+            images; at tau = 0 there is one for each. Parameters that hold a context do as well as
+            plain ones with this.
 
     Raises:
         ValueError: if `tier` is neither, `lost_below` not between 0 and 1, `samples` not a whole
-            number above 0, or a noise level negative or not finite.
+            number above 0, a noise level negative or not finite, or the context has other rows.
     """
     check_choice("stability_report.tier", tier, ("fast", "full"))
     enough(lost_below)  # complains
     count = drawn_for(lost_below, CHUNK) if samples is None else samples
     check_count("stability_report.samples", count)
     extent = EXTENTS[tier]
-    report = _Report(flow, params, np.asarray(images), n_bits, seed, on_part or (lambda _: None))
+    rows = drawing = None
+    if context is not None:
+        rows = rows_of("stability_report", flow, context, len(images))
+        drawing = of_samples("stability_report.context", flow.context_shape, context)
+    told = on_part or (lambda _: None)
+    report = _Report(flow, params, (rows, drawing), np.asarray(images), n_bits, seed, told)
     report.fast(count, extent.taus if taus is None else taus, extent.examined)
     if tier == "full":
         report.full()
@@ -130,18 +141,21 @@ class _Report:
         self,
         flow: Bijector,
         params: Params,
+        contexts: tuple[Rows | None, Rows | None],
         images: Examples,
         n_bits: int,
         seed: int,
         on_part: Callable[[str], Any],
     ) -> None:
-        self._flow, self._params, self._images = flow, params, images
-        self._frozen = freeze(flow, params)
+        self._flow, self._images, (rows, self._drawing) = flow, images, contexts
+        self._unfrozen, self._frozen = (
+            flow.given(own, rows) for own in (params, freeze(flow, params))
+        )
         self._x = np.asarray(_events(images, n_bits))
         self._are_images = images.dtype == np.uint8
         self._n_bits, self._seed, self._on_part = n_bits, seed, on_part
         # what is not finite is told, and must not hide what else there is
-        self._finite = _zeros_where_not_finite(params)
+        self._finite = _zeros_where_not_finite(self._unfrozen)
         self._tables: dict[str, Result] = {}
         self._values: dict[str, float] = {}
 
@@ -157,15 +171,16 @@ class _Report:
 
         self._on_part("moments")
         # not frozen, as those of the two tables after it: one program for all of them
-        of_images = largest_on_images(flow, self._params, self._first(len(self._images)))
-        self._tables["moments"] = moments = data_moments(flow, self._params, self._first(CHUNK))
+        of_images = largest_on_images(flow, self._unfrozen, jnp.asarray(self._x))
+        self._tables["moments"] = moments = data_moments(flow, *self._first(CHUNK))
         self._values[MOMENTS] = moments.latents_off
-        self._tables["conditions"] = table = conditions(flow, self._finite, self._first(CHUNK))
-        self._tables["on the way"] = on_the_way(flow, self._finite, self._first(CHUNK))
+        finite = self._first(CHUNK, self._finite)
+        self._tables["conditions"] = table = conditions(flow, *finite)
+        self._tables["on the way"] = on_the_way(flow, *finite)
         self._values[CONDITION] = worst(table.condition) * ROUNDING
 
         self._on_part("samples")
-        noise = Noise(flow, params, tuple(shape), self._seed)
+        noise = Noise(flow, flow.given(params, self._drawing), tuple(shape), self._seed)
         levels = noise_trips(noise, taus, samples, of_images)
         if not self._are_images:
             reach = 2 * np.abs(self._x).max()
@@ -173,17 +188,18 @@ class _Report:
         self._tables["samples"] = noise_round_trips(levels)
         self._tables["rates"] = rates_of([level for level in levels if level.tau > 0])
         for zero in (level for level in levels if level.tau == 0):
-            self._values["relative error of z = 0"] = float(zero.error[0])
+            self._values["relative error of z = 0"] = worst(zero.error)
             name = "activations from z = 0, over those of images"
-            self._values[name] = float(zero.relative[0])
+            self._values[name] = worst(zero.relative)
 
         self._on_part("layers")
         self._examine(trips, levels, noise, of_images, examined)
 
-        crop = smallest_crop(flow, self._finite, self._first(2))
+        own, two = self._first(2, self._finite)
+        crop = smallest_crop(flow, own, two)
         if crop is not None:
             self._on_part("log-dets")
-            self._tables["log-dets"] = table = check_log_dets(flow, self._finite, crop)
+            self._tables["log-dets"] = table = check_log_dets(flow, own, crop)
             self._values[LOG_DETS] = worst(table.error)
 
     def _examine(
@@ -201,9 +217,10 @@ class _Report:
         rows = _worst_first(errors, failed, count)
         # as many as in a chunk before, so that one program serves both
         several = np.resize(rows, min(CHUNK, len(self._images)))
-        _, z, _ = jax.device_get(encoded(flow, params, self._images[several], self._n_bits))
+        given = at_rows(params, several)
+        _, z, _ = jax.device_get(encoded(flow, given, self._images[several], self._n_bits))
         z = jax.tree.map(lambda leaf: leaf[:count], z)
-        seen = examine(flow, params, z, seed=self._seed)
+        seen = examine(flow, at_rows(params, rows), z, seed=self._seed)
         self._add_layers("images", seen)
         names = [f"image {row}" for row in rows]
         images = Examined(names, errors[rows], failed[rows], seen.ways)
@@ -217,35 +234,39 @@ class _Report:
         failed = np.concatenate([_failed(level) for level in levels])
         places = [(level.tau, number) for level in levels for number in range(len(level.error))]
         rows = _worst_first(errors, failed, min(count, len(places)))
-        seen = examine(flow, params, noise.picked([places[row] for row in rows]), seed=self._seed)
+        chosen = [places[row] for row in rows]
+        given = noise.given([number for _, number in chosen])
+        seen = examine(flow, given, noise.picked(chosen), seed=self._seed)
         self._add_layers("samples", seen)
-        names = [_place(*places[row]) for row in rows]
+        names = [_place(*place, several=rows_held(noise.params) > 1) for place in chosen]
         drawn = Examined(names, errors[rows], failed[rows], seen.ways)
         if images.failed.any() or drawn.failed.any():
             self._tables[FIRST_FAILURES] = first_failures(images, drawn, of_images)
 
     def full(self) -> None:
-        flow, params = self._flow, self._params
+        flow, params = self._flow, self._unfrozen
         self._on_part("singular values")
-        values = singular_values(flow, params, self._first(8), seed=self._seed)
+        values = singular_values(flow, *self._first(8), seed=self._seed)
         self._tables["singular values"] = values
         self._values["condition number, at least, times 2^-24"] = worst(values.condition) * ROUNDING
 
         self._on_part("float64")
-        gap = precision_gap(flow, params, self._images.shape[1:], seed=self._seed)
+        drawing = flow.given(params, self._drawing)
+        gap = precision_gap(flow, drawing, self._images.shape[1:], seed=self._seed)
         self._tables["precision"] = gap
         self._values["float32 off float64, tau <= 1"] = worst(gap.worst)
 
         self._on_part("Lipschitz bounds")
         if len(self._images) > 1:
-            pairs = bi_lipschitz(flow, params, self._first(32), seed=self._seed)
+            pairs = bi_lipschitz(flow, *self._first(32), seed=self._seed)
             self._tables["pairs"] = pairs
-        self._tables["certificates"] = certificate(flow, params, self._first(1))
+        self._tables["certificates"] = certificate(flow, drawing, jnp.asarray(self._x[:1]))
 
         if self._are_images:
             self._on_part("other images")
+            given, _ = self._first(64)
             self._tables["other images"] = out_of_distribution(
-                flow, params, self._images[:64], n_bits=self._n_bits, seed=self._seed
+                flow, given, self._images[:64], n_bits=self._n_bits, seed=self._seed
             )
 
     def judged(self, lost_below: float) -> StabilityReport:
@@ -265,8 +286,10 @@ class _Report:
         found = tuple(self._blame(only_moments)) if failed else ()
         return StabilityReport(verdict, found, measurements, lost_below, self._tables)
 
-    def _first(self, count: int) -> Event:
-        return jnp.asarray(self._x[:count])
+    def _first(self, count: int, params: Params | None = None) -> tuple[Params, Event]:
+        """Parameters at the contexts of the first images, and these."""
+        x = jnp.asarray(self._x[:count])
+        return at_rows(self._unfrozen if params is None else params, np.arange(len(x))), x
 
     def _add_layers(self, name: str, seen: Examination) -> None:
         self._tables[f"activations, {name}"] = seen.activations
@@ -332,5 +355,7 @@ def _worst_first(errors: np.ndarray, failed: np.ndarray, count: int) -> np.ndarr
     return np.concatenate([bad, good[: count - len(bad)]])
 
 
-def _place(tau: float, number: int) -> str:
-    return f"tau = {tau:g}, sample {number}" if tau else "z = 0"
+def _place(tau: float, number: int, *, several: bool) -> str:
+    """Where a sample is; at z = 0 there is one, or one for each of several contexts."""
+    sample = f", sample {number}" if tau or several else ""
+    return (f"tau = {tau:g}" if tau else "z = 0") + sample

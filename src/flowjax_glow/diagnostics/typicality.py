@@ -9,8 +9,9 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from flowjax_glow.bijector import Bijector
+from flowjax_glow.context import Context
 from flowjax_glow.density import freeze, standard_normal_log_prob
-from flowjax_glow.diagnostics.chunks import CHUNK, in_chunks
+from flowjax_glow.diagnostics.chunks import CHUNK, in_given_chunks
 from flowjax_glow.diagnostics.table import Result
 from flowjax_glow.effort import fitting
 from flowjax_glow.errors import expected
@@ -65,9 +66,16 @@ class Typicality:
     mean: Float[np.ndarray, " numbers"]
     covariance: Float[np.ndarray, "numbers numbers"]
 
-    def strangeness(self, examples: Examples, *, chunk: int = CHUNK) -> Strangeness:
-        """How far examples are from the data, a row for each."""
-        bits, numbers = _numbers(self.flow, self.params, examples, self.n_bits, chunk)
+    def strangeness(
+        self, examples: Examples, *, chunk: int = CHUNK, context: Context | None = None
+    ) -> Strangeness:
+        """How far examples are from the data, a row for each.
+
+        Args:
+            context: that of these examples, as `Bijector.given` takes it, if the flow takes one.
+        """
+        params = self.flow.given(self.params, context)
+        bits, numbers = _numbers(self.flow, params, examples, self.n_bits, chunk)
         off = numbers - self.mean
         in_deviations = np.abs(off) / np.sqrt(np.diag(self.covariance))
         inverse = np.linalg.inv(self.covariance)
@@ -150,10 +158,10 @@ def _numbers(
     examples = np.asarray(examples)
     as_bits = not np.issubdtype(examples.dtype, np.floating)
 
-    def part(some: Examples) -> tuple[Array, Array]:
+    def part(params: Params, some: Examples) -> tuple[Array, Array]:
         return _measured(flow, params, as_events(some, n_bits=n_bits))
 
-    nats, numbers = in_chunks(part, examples, chunk)
+    nats, numbers = in_given_chunks(part, params, examples, chunk)
     bits = nats / math.log(2) + n_bits if as_bits else nats
     return np.asarray(bits, np.float64), np.asarray(numbers, np.float64)
 

@@ -6,10 +6,9 @@ from typing import Any
 import jax.numpy as jnp
 
 from flowjax_glow.bijector import Bijector
-from flowjax_glow.combinators import Repeat
-from flowjax_glow.errors import expected
-from flowjax_glow.interop.foreign import Foreign, Structure, depth_of, in_a_row, last_first
+from flowjax_glow.interop.foreign import Foreign
 from flowjax_glow.interop.packages import needed
+from flowjax_glow.interop.unpacking import Alone, Row, Stack, Turned, check_kind, unpacked
 from flowjax_glow.numerics import zero_log_det
 from flowjax_glow.types import Event, Params
 
@@ -39,29 +38,18 @@ def from_bijx(bijection: Any) -> tuple[Bijector, Params]:
         ValueError: if it is no bijection of bijx.
         ModuleNotFoundError: without bijx.
     """
-    library = needed("bijx")
-    if not isinstance(bijection, library.Bijection):
-        raise expected(
-            "from_bijx",
-            "a bijection of bijx",
-            got=type(bijection).__name__,
-            advice="pass the .bijection of a distribution",
-        )
-    return _converted(needed("bijx.bijections.base"), bijection, turned=False)
+    check_kind("from_bijx", bijection, needed("bijx").Bijection, "bijection", "bijx")
+    return unpacked(_look, bijection)
 
 
-def _converted(library: Any, bijection: Any, *, turned: bool) -> tuple[Bijector, Params]:
-    """`turned`: inside of an odd number of inversions."""
+def _look(bijection: Any) -> Turned | Row | Stack | Alone:
+    library = needed("bijx.bijections.base")
+    while isinstance(bijection, library.Frozen):
+        bijection = bijection.frozen
     if isinstance(bijection, library.Inverse):
-        return _converted(library, bijection.bijection, turned=not turned)
-    if isinstance(bijection, library.Frozen):
-        return _converted(library, bijection.frozen, turned=turned)
+        return Turned(bijection.bijection)
     if isinstance(bijection, library.Chain):
-        parts = [_converted(library, part, turned=turned) for part in bijection.bijections]
-        return in_a_row(parts, first=not turned)
+        return Row(bijection.bijections)
     if isinstance(bijection, library.ScanChain):
-        step, params = _converted(library, bijection.stack, turned=turned)
-        return Repeat(step, depth_of(params)), params if turned else last_first(params)
-    parts = needed("flax.nnx").split(bijection)
-    structure = Structure(type(bijection).__name__, parts)
-    return BijxLayer(structure, turned), structure.arrays(parts)
+        return Stack(bijection.stack)
+    return Alone(needed("flax.nnx").split(bijection), type(bijection).__name__, BijxLayer)

@@ -8,10 +8,10 @@ from typing import Any
 import jax.numpy as jnp
 
 from flowjax_glow.bijector import Bijector
-from flowjax_glow.errors import expected
-from flowjax_glow.interop.foreign import Foreign, Structure, in_a_row
+from flowjax_glow.interop.foreign import Foreign
 from flowjax_glow.interop.latents import Joined
 from flowjax_glow.interop.packages import needed
+from flowjax_glow.interop.unpacking import Alone, Row, Stack, Turned, check_kind, unpacked
 from flowjax_glow.types import Event, Params
 
 
@@ -43,26 +43,17 @@ def from_distrax(bijector: Any) -> tuple[Bijector, Params]:
         ValueError: if it is no bijector of distrax.
         ModuleNotFoundError: without distrax.
     """
+    check_kind("from_distrax", bijector, needed("distrax").Bijector, "bijector", "distrax")
+    return unpacked(_look, bijector)
+
+
+def _look(bijector: Any) -> Turned | Row | Stack | Alone:
     library = needed("distrax")
-    if not isinstance(bijector, library.Bijector):
-        raise expected(
-            "from_distrax",
-            "a bijector of distrax",
-            got=type(bijector).__name__,
-            advice="pass the .bijector of a distribution",
-        )
-    return _converted(library, bijector, turned=False)
-
-
-def _converted(library: Any, bijector: Any, *, turned: bool) -> tuple[Bijector, Params]:
-    """`turned`: inside of an odd number of inversions."""
     if isinstance(bijector, library.Inverse):
-        return _converted(library, bijector.bijector, turned=not turned)
+        return Turned(bijector.bijector)
     if isinstance(bijector, library.Chain):
-        parts = [_converted(library, part, turned=turned) for part in bijector.bijectors]
-        return in_a_row(parts, first=turned)  # the last one of a distrax chain generates first
-    structure = Structure(bijector.name, bijector)
-    return DistraxLayer(structure, turned), structure.arrays(bijector)
+        return Row(bijector.bijectors[::-1])  # the last one of a distrax chain generates first
+    return Alone(bijector, bijector.name, DistraxLayer)
 
 
 def to_distrax(flow: Bijector, params: Params, shape: Sequence[int]) -> Any:

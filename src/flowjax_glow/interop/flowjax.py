@@ -8,11 +8,11 @@ from typing import Any
 import jax
 
 from flowjax_glow.bijector import Bijector
-from flowjax_glow.combinators import Repeat
 from flowjax_glow.errors import expected
-from flowjax_glow.interop.foreign import Foreign, Structure, depth_of, in_a_row, last_first
+from flowjax_glow.interop.foreign import Foreign
 from flowjax_glow.interop.latents import Joined
 from flowjax_glow.interop.packages import needed
+from flowjax_glow.interop.unpacking import Alone, Row, Stack, Turned, check_kind, unpacked
 from flowjax_glow.types import Event, Params
 
 
@@ -55,13 +55,7 @@ def from_flowjax(bijection: Any) -> tuple[Bijector, Params]:
             )
         bijection = bijection.bijection
     plain = needed("paramax").unwrap(bijection)
-    if not isinstance(plain, bijections.AbstractBijection):
-        raise expected(
-            "from_flowjax",
-            "a bijection of FlowJAX",
-            got=type(bijection).__name__,
-            advice="pass the .bijection of a distribution",
-        )
+    check_kind("from_flowjax", plain, bijections.AbstractBijection, "bijection", "FlowJAX")
     if plain.cond_shape is not None:
         raise expected(
             "from_flowjax",
@@ -69,22 +63,18 @@ def from_flowjax(bijection: Any) -> tuple[Bijector, Params]:
             got=f"conditions of shape {plain.cond_shape}",
             advice="judge takes it, as two functions with the condition filled in",
         )
-    return _converted(bijections, bijection, turned=False)
+    return unpacked(_look, bijection)
 
 
-def _converted(library: Any, bijection: Any, *, turned: bool) -> tuple[Bijector, Params]:
-    """`turned`: inside of an odd number of inversions."""
+def _look(bijection: Any) -> Turned | Row | Stack | Alone:
+    library = needed("flowjax.bijections")
     if isinstance(bijection, library.Invert):
-        return _converted(library, bijection.bijection, turned=not turned)
+        return Turned(bijection.bijection)
     if isinstance(bijection, library.Chain):
-        parts = [_converted(library, part, turned=turned) for part in bijection.bijections]
-        return in_a_row(parts, first=not turned)
+        return Row(bijection.bijections)
     if isinstance(bijection, library.Scan):
-        step, params = _converted(library, bijection.bijection, turned=turned)
-        return Repeat(step, depth_of(params)), params if turned else last_first(params)
-    name = type(needed("paramax").unwrap(bijection)).__name__
-    structure = Structure(name, bijection)
-    return FlowJAXLayer(structure, turned), structure.arrays(bijection)
+        return Stack(bijection.bijection)
+    return Alone(bijection, type(needed("paramax").unwrap(bijection)).__name__, FlowJAXLayer)
 
 
 def to_flowjax(flow: Bijector, params: Params, shape: Sequence[int]) -> Any:

@@ -120,23 +120,3 @@ class Layers(Chain):
             (f"layer{index}/" if names[child.layer_name] > 1 else "", child, part)
             for index, (child, part) in enumerate(rows)
         ]
-
-
-def in_a_row(
-    parts: list[tuple[Bijector, Params]], *, first: bool
-) -> tuple[Bijector, tuple[Params, ...]]:
-    """A chain of converted bijections; the other library generates with the `first` one first."""
-    if first:
-        parts = parts[::-1]
-    bijectors, params = zip(*parts, strict=True)
-    return Layers(*bijectors), params
-
-
-def depth_of(params: Params) -> int:
-    """The number of layers in stacked parameters."""
-    return int(jax.tree.leaves(params)[0].shape[0])
-
-
-def last_first(params: Params) -> Params:
-    """Stacked parameters in the opposite order."""
-    return jax.tree.map(lambda leaf: leaf[::-1], params)

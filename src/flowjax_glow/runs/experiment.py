@@ -115,13 +115,6 @@ class Experiment:
             "monitor_every",
         ):
             check_count(f"Experiment.{name}", getattr(self, name))
-        if self.model.classes:
-            raise expected(
-                "Experiment.model.classes",
-                "0, as runs train on images without labels",
-                got=self.model.classes,
-                advice="train a flow with classes by flowjax_glow.fit",
-            )
         check_choice("Experiment.n_bits", self.n_bits, tuple(range(1, 9)))
         if self.penalty:
             check_positive("Experiment.penalty", self.penalty)

@@ -43,6 +43,7 @@ def model_of(trained: Trained, averaged: bool = False) -> Model:
         "experiment": {name: value for name, value in told.items() if name not in _ELSEWHERE},
         "step": trained.step,
         "averaged": averaged,
+        **({"classes": list(trained.classes)} if trained.classes else {}),
         **_held_out(trained, averaged),
     }
     return Model(
@@ -71,7 +72,9 @@ def _verdict(trained: Trained, averaged: bool) -> Mapping[str, Any] | None:
     found: dict[tuple[bool, float], Path] = {}
     for file in (trained.folder / "diagnosis").glob(f"*-{trained.step:06}*.json"):
         tier, _, rest = file.stem.partition(f"-{trained.step:06}")
-        if tier in ("full", "fast") and ("averaged" in rest.split("-")) == averaged:
+        words = rest.split("-")
+        of_all = "label" not in words  # of all classes
+        if tier in ("full", "fast") and ("averaged" in words) == averaged and of_all:
             found[tier == "full", file.stat().st_mtime] = file
     if not found:
         return None

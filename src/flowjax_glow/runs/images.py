@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -136,14 +137,16 @@ def described(source: data.Source) -> str:
     return f"{source.name}: {counts or 'any number of'} images, {height}x{width}x{channels}{rule}"
 
 
-def check_images(folder: Path, source: data.Source) -> None:
+def check_images(folder: Path, source: data.Source, *, labelled: bool = False) -> None:
     """Compares the images that a run is about to train on with those that it noted when it began.
 
     Fewer or more files change the batches, which is told. Another rule that parts train from test
-    is refused, since images that were held out would be trained on.
+    is refused, since images that were held out would be trained on. So are other classes of a run
+    that is `labelled`, as its labels would mean something else.
 
     Raises:
-        ConfigChangedError: if they are parted by another rule than when the run began.
+        ConfigChangedError: if they are parted by another rule than when the run began, or have
+            other classes.
     """
     facts, begun = source.facts(), (folder / "metrics.jsonl").exists()
     older = {"split": BY_NAME} if begun and "split" in facts else facts  # which noted nothing
@@ -152,6 +155,12 @@ def check_images(folder: Path, source: data.Source) -> None:
         raise ConfigChangedError(
             f"{folder}: expected images parted by {noted.get('split')}, as when it began, got "
             f"{source.name} parted by {facts.get('split')}; restore the folder's layout, choose "
+            "another --output, or start over with --restart"
+        )
+    if labelled and noted.get("classes", list(source.classes)) != list(source.classes):
+        raise ConfigChangedError(
+            f"{folder}: expected images of the classes {listed(noted['classes'])}, as when it "
+            f"began, got {source.name} with {listed(source.classes)}; restore the data, choose "
             "another --output, or start over with --restart"
         )
     if changed := [name for name in facts if noted.get(name, facts[name]) != facts[name]]:
@@ -163,9 +172,49 @@ def check_images(folder: Path, source: data.Source) -> None:
         )
 
 
-def note_images(folder: Path, source: data.Source) -> None:
+def listed(classes: Any) -> str:
+    """Names of classes for a message, the first of them if there are many."""
+    shown = ", ".join(map(str, classes[:12]))
+    return f"{shown}, ... ({len(classes)})" if len(classes) > 12 else shown or "none"
+
+
+def note_images(folder: Path, source: data.Source, *, labelled: bool = False) -> None:
     """Writes data.json, which `check_images` reads when the run goes on, and who opens it later."""
-    write_json(folder / "data.json", {"shape": source.shape, **source.facts()})
+    classes = {"classes": source.classes} if labelled else {}
+    write_json(folder / "data.json", {"shape": source.shape, **classes, **source.facts()})
+
+
+def noted_classes(folder: Path, experiment: Experiment) -> tuple[str, ...]:
+    """The names of the classes of a run's labels, which data.json notes; none of one without.
+
+    Raises:
+        ValueError: if data.json is damaged.
+    """
+    file = folder / "data.json"
+    noted = (read_json(file, perhaps={"classes": list}) or {}).get("classes")
+    return known_classes(f"{file}", experiment, noted)
+
+
+def known_classes(where: str, experiment: Experiment, names: Any) -> tuple[str, ...]:
+    """The names of an experiment's classes as a file tells them; numbers if it tells none.
+
+    Raises:
+        ValueError: if they are not as many strings as the model has classes.
+    """
+    classes = experiment.model.classes
+    if not classes:
+        return ()
+    if names is None:
+        return tuple(map(str, range(classes)))
+    known = isinstance(names, list | tuple) and all(isinstance(name, str) for name in names)
+    if not known or len(names) != classes:
+        raise expected(
+            where,
+            f"`classes` to be {classes} names",
+            got=repr(names)[:80],
+            advice="restore the file, or start over with --restart",
+        )
+    return tuple(names)
 
 
 def check_builds(

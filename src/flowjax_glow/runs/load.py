@@ -7,18 +7,28 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from flowjax_glow import data
 from flowjax_glow.combinators import MultiScale
 from flowjax_glow.config import glow
 from flowjax_glow.config_json import config_to_json
+from flowjax_glow.context import in_turn
 from flowjax_glow.data import DataError
-from flowjax_glow.data.indexed import held_out
+from flowjax_glow.data.indexed import held_out, held_out_labelled
+from flowjax_glow.data.source import Labels
 from flowjax_glow.errors import expected
 from flowjax_glow.model import Model
 from flowjax_glow.runs.compilation import make_room_for_programs
 from flowjax_glow.runs.cost.workload import Workload
 from flowjax_glow.runs.experiment import Experiment, from_json, read_config
-from flowjax_glow.runs.images import noted_shape, source_of
+from flowjax_glow.runs.images import (
+    known_classes,
+    listed,
+    noted_classes,
+    noted_shape,
+    source_of,
+)
 from flowjax_glow.runs.results import run_folders
 from flowjax_glow.training import CheckpointError, averaged_params, read_checkpoint
 from flowjax_glow.types import Params
@@ -36,6 +46,7 @@ class Trained:
         step: how many steps it was trained.
         params: of the last step; of a model file, those that are in it.
         average: their moving average; None if there is none.
+        classes: the names of the classes that the model is conditioned on; () of one without.
     """
 
     path: Path
@@ -45,6 +56,7 @@ class Trained:
     step: int
     params: Params = field(repr=False)
     average: Params | None = field(repr=False)
+    classes: tuple[str, ...] = ()
 
     @property
     def flow(self) -> MultiScale:
@@ -92,13 +104,49 @@ class Trained:
         Raises:
             DataError: if the data set is not here, has other images, or too few.
         """
+        return held_out(self.source_called(name), count)
+
+    def labelled_images(
+        self, name: str | None, count: int | None, label: int | None = None
+    ) -> tuple[data.Images, Labels | None]:
+        """`images`, and their labels; None of a model without classes.
+
+        Args:
+            label: of a class that is taken alone; images without labels are all taken for it.
+
+        Raises:
+            DataError: as `images`, and if the images have no labels or other classes.
+        """
+        source = self.source_called(name)
+        if not self.classes or (label is not None and not source.classes):
+            images = held_out(source, count)
+            return images, None if label is None else np.full(len(images), label, np.int32)
+        if source.classes != self.classes:
+            raise DataError(
+                f"{source.name}: expected images of the classes {listed(self.classes)}, as "
+                f"{self.path} was trained on, got {listed(source.classes)}; choose other images, "
+                "or say what they all are where there is an option --label"
+            )
+        return held_out_labelled(source, count, label=label)
+
+    def given_images(self, name: str | None, count: int | None) -> tuple[Params, data.Images]:
+        """The last parameters at the labels of held-out images, if there are any, and these."""
+        images, labels = self.labelled_images(name, count)
+        return self.flow.given(self.params, labels), images
+
+    def given_labels(self) -> Params:
+        """The last parameters at every label, which samples take in turn."""
+        return self.flow.given(self.params, in_turn(len(self.classes)) if self.classes else None)
+
+    def source_called(self, name: str | None) -> data.Source:
+        """The data set of that `name` at the model's size, or the model's own."""
         if name is None:
-            return held_out(self.source, count)
+            return self.source
         size = self.experiment.image_size
         height, width, _ = self.event_shape
         if size is None and height == width:
             size = height
-        return held_out(self.fitting(data.load(name, size=size)), count)
+        return self.fitting(data.load(name, size=size))
 
     def fitting(self, source: data.Source) -> data.Source:
         """`source`; raises DataError unless its images have the model's shape."""
@@ -170,7 +218,8 @@ def load_trained(path: Path) -> Trained:
     state = read_checkpoint(path / "checkpoints", example)
     if state is not None:
         step, average = int(state.step), averaged_params(state)
-        return Trained(path, path, experiment, shape, step, state.params, average)
+        classes = noted_classes(path, experiment)
+        return Trained(path, path, experiment, shape, step, state.params, average, classes)
     raise NoCheckpointError(
         str(
             expected(
@@ -194,6 +243,7 @@ def _of_file(path: Path) -> Trained:
         )
     try:
         experiment = experiment_of(model)
+        classes = known_classes("record", experiment, model.record.get("classes"))
     except (ValueError, OverflowError, TypeError) as error:
         raise expected(
             f"{path}",
@@ -211,6 +261,7 @@ def _of_file(path: Path) -> Trained:
         step if isinstance(step, int) else 0,
         model.params,
         model.params if averaged else None,
+        classes,
     )
 
 

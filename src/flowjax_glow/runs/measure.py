@@ -10,6 +10,8 @@ from jax.sharding import Mesh
 
 from flowjax_glow.bijector import Bijector
 from flowjax_glow.bijectors import ActNorm, AffineCoupling, ChannelMixing
+from flowjax_glow.context import in_turn
+from flowjax_glow.data.source import Labels
 from flowjax_glow.density import freeze, sample_latents
 from flowjax_glow.diagnostics import (
     Decoded,
@@ -56,8 +58,12 @@ def _noise(flow: Bijector, params: Params, key: Key, shape: tuple[int, ...]) -> 
 
 
 class Chunk(NamedTuple):
-    """Images, None of samples; latents; and what those decode to without a clip."""
+    """Images, None of samples; latents; and what those decode to without a clip.
 
+    Parameters are at the labels of the chunk.
+    """
+
+    params: Params
     x: Any
     z: Latents
     decoded: Decoded
@@ -65,6 +71,8 @@ class Chunk(NamedTuple):
 
 class Measurement:
     """A flow and its parameters, seen in chunks of one size, so that programs compile once.
+
+    Of a model with classes images are at their own labels, samples at the labels in turn.
 
     The chunks that are decoded under clips, too, are decoded without one once, and kept for that.
     The devices of `mesh`, by default all, split every chunk: images and latents are placed so, and
@@ -78,9 +86,10 @@ class Measurement:
         experiment: Experiment,
         images: Pixels,
         mesh: Mesh | None = None,
+        labels: Labels | None = None,
     ) -> None:
-        self._mesh = mesh or data_mesh()
-        self._given = params = replicate(self._mesh, params)
+        self._mesh, self._labels = mesh or data_mesh(), labels  # of the images
+        self._trained = params = replicate(self._mesh, params)
         self._flow = flow
         self._params = freeze(flow, params)
         self._experiment = experiment
@@ -121,52 +130,69 @@ class Measurement:
             **self._redrawn(),
         }
 
-    def _decode(self, z: Latents, limit: float = np.inf) -> Decoded:
-        return decode_observed(self._flow, self._params, z, limit)
+    def _at(self, labels: Labels) -> Params:
+        """The parameters at the labels of a chunk."""
+        rows = np.eye(self._experiment.model.classes, dtype=np.float32)[labels]
+        return self._flow.given(self._params, shard_batch(self._mesh, rows))
 
-    def _latents(self, tau: float, samples: int) -> Iterator[Latents]:
-        """The same noise at every tau, step and clip of a run."""
+    def _decode(self, params: Params, z: Latents, limit: float = np.inf) -> Decoded:
+        return decode_observed(self._flow, params, z, limit)
+
+    def _latents(self, tau: float, samples: int) -> Iterator[tuple[Params, Latents]]:
+        """The same noise at every tau, step and clip of a run, after the parameters for it."""
         for index in range(samples // self._experiment.chunk):
             yield self._noise(tau, index)
 
-    def _noise(self, tau: float, index: int) -> Latents:
-        key = jax.random.fold_in(self._key, index)
-        noise = shard_batch(self._mesh, _noise(self._flow, self._params, key, self._shape))
-        return jax.tree.map(lambda leaf: tau * leaf, noise)
+    def _noise(self, tau: float, index: int) -> tuple[Params, Latents]:
+        key, params = jax.random.fold_in(self._key, index), self._params
+        chunk, classes = self._experiment.chunk, self._experiment.model.classes
+        if classes:
+            params = self._at(in_turn(classes, chunk, index * chunk))
+        noise = shard_batch(self._mesh, _noise(self._flow, params, key, self._shape))
+        return params, jax.tree.map(lambda leaf: tau * leaf, noise)
 
     def _of_noise(self, tau: float, samples: int) -> Iterator[Chunk]:
         """The chunks of `_latents`, decoded."""
-        return self._decoded(tau, samples, lambda index: (None, self._noise(tau, index)))
+
+        def drawn(index: int) -> tuple[Params, None, Latents]:
+            params, z = self._noise(tau, index)
+            return params, None, z
+
+        return self._decoded(tau, samples, drawn)
 
     def _of_images(self, images: int) -> Iterator[Chunk]:
         """Held-out images at their bins' midpoints, their latents, decoded."""
 
-        def encoded(index: int) -> tuple[jax.Array, Latents]:
+        def encoded(index: int) -> tuple[Params, jax.Array, Latents]:
             start = index * self._experiment.chunk
-            pixels = self._images[start : start + self._experiment.chunk]
-            x = bin_midpoints(shard_batch(self._mesh, pixels), n_bits=self._experiment.n_bits)
-            return x, _forward(self._flow, self._params, x)
+            rows = slice(start, start + self._experiment.chunk)
+            pixels = shard_batch(self._mesh, self._images[rows])
+            params = self._params if self._labels is None else self._at(self._labels[rows])
+            x = bin_midpoints(pixels, n_bits=self._experiment.n_bits)
+            return params, x, _forward(self._flow, params, x)
 
         return self._decoded("images", images, encoded)
 
     def _decoded(
-        self, kind: float | str, examples: int, start: Callable[[int], tuple[Any, Latents]]
+        self, kind: float | str, examples: int, start: Callable[[int], tuple[Params, Any, Latents]]
     ) -> Iterator[Chunk]:
         """Chunks of a noise level, or of images, that were kept or are decoded now."""
         for index in range(examples // self._experiment.chunk):
             found = self._kept.get((kind, index))
             if found is None:
-                x, z = start(index)
-                found = Chunk(x, z, self._decode(z))
+                params, x, z = start(index)
+                found = Chunk(params, x, z, self._decode(params, z))
             if index < self._experiment.clip_samples // self._experiment.chunk:
                 self._kept[kind, index] = found
             yield found
 
     def _look_at_noise(self, tau: float, samples: int) -> dict:
         rows, scales, along = [], [], []
-        drawn = samples if tau else self._experiment.chunk  # without noise all samples are the same
-        for _, z, decoded in self._of_noise(tau, drawn):
-            back = _forward(self._flow, self._params, decoded.x)
+        # without noise, and without labels, all samples are the same
+        alike = not (tau or self._experiment.model.classes)
+        drawn = self._experiment.chunk if alike else samples
+        for params, _, z, decoded in self._of_noise(tau, drawn):
+            back = _forward(self._flow, params, decoded.x)
             lowest = stack(decoded.layers, "min_log_scale")
             along.append(stack(decoded.layers, "largest"))
             rows.append(
@@ -207,8 +233,8 @@ class Measurement:
     def _fails(self, tau: float, samples: int) -> bool:
         """Whether a noise level fails; the rest is not decoded once so many have passed."""
         passing = 0
-        for z in self._latents(tau, samples):
-            passing += _passing(stack(self._decode(z).layers, "largest").max(0))
+        for params, z in self._latents(tau, samples):
+            passing += _passing(stack(self._decode(params, z).layers, "largest").max(0))
             if _too_many(passing, samples):
                 return True
         return False
@@ -223,8 +249,10 @@ class Measurement:
             levels = [1.0] * (len(at_one) + 1)
             levels[place] = OWN_TAU
             chunks = [
-                self._decode(tuple(tau * leaf for tau, leaf in zip(levels, z, strict=True))).scales
-                for z in self._latents(1.0, samples)
+                self._decode(
+                    params, tuple(tau * leaf for tau, leaf in zip(levels, z, strict=True))
+                ).scales
+                for params, z in self._latents(1.0, samples)
             ]
             at_low.append(np.concatenate([chunk[place] for chunk in chunks]))
         rows = [[_small_scales(place) for place in places] for places in zip(at_one, at_low)]
@@ -238,7 +266,7 @@ class Measurement:
 
     def _look_at_images(self) -> dict:
         rows, scales = [], []
-        for x, _, decoded in self._of_images(self._experiment.held_out):
+        for _, x, _, decoded in self._of_images(self._experiment.held_out):
             trip = self._image_round_trip(x, decoded.x)
             dims = event_size(x)
             rows.append(
@@ -265,7 +293,10 @@ class Measurement:
     def _under_clips(self, chunk: Chunk) -> list[Decoded]:
         """One decode per clip of CLIPS; a clip that no activation reaches changes nothing."""
         reach = stack(chunk.decoded.layers, "largest").max()
-        return [chunk.decoded if reach <= clip else self._decode(chunk.z, clip) for clip in CLIPS]
+        return [
+            chunk.decoded if reach <= clip else self._decode(chunk.params, chunk.z, clip)
+            for clip in CLIPS
+        ]
 
     def _clip_zero(self) -> Arrays:
         (chunk,) = self._of_noise(0.0, self._experiment.chunk)
@@ -296,7 +327,7 @@ class Measurement:
         chunks = [self._under_clips(chunk) for chunk in free]
         errors = [
             [np.asarray(self._image_round_trip(x, decoded.x).relative) for decoded in chunk]
-            for (x, *_), chunk in zip(free, chunks)
+            for (_, x, *_), chunk in zip(free, chunks)
         ]
         return {
             "originals": np.asarray(free[0].x[:SHOWN]),
@@ -308,8 +339,8 @@ class Measurement:
     def _redrawn(self) -> Arrays:
         """The reconstructions with every permutation drawn anew; nothing of a flow without any."""
         keys = jax.random.split(jax.random.fold_in(self._key, 2**31), REDRAWS)
-        draws = [redraw_permutations(self._flow, self._given, key) for key in keys]
-        if jax.tree.all(jax.tree.map(np.array_equal, draws[0], self._given)):
+        draws = [redraw_permutations(self._flow, self._trained, key) for key in keys]
+        if jax.tree.all(jax.tree.map(np.array_equal, draws[0], self._trained)):
             return {}
         seen = [self._with(params) for params in draws]
         clipped = [measurement._clip_images() for measurement in seen]
@@ -328,7 +359,8 @@ class Measurement:
         }
 
     def _with(self, params: Params) -> "Measurement":
-        return Measurement(self._flow, params, self._experiment, self._images, self._mesh)
+        own = (self._experiment, self._images, self._mesh, self._labels)
+        return Measurement(self._flow, params, *own)
 
     def _temperatures(self) -> Arrays:
         decoded = [

@@ -17,6 +17,7 @@ from flowjax_glow.density import bits_per_dim
 from flowjax_glow.nets import CouplingNet
 from flowjax_glow.runs.experiment import Experiment
 from flowjax_glow.runs.load import Trained
+from flowjax_glow.runs.loss import images_and_labels
 from flowjax_glow.runs.run import Training
 from flowjax_glow.scales import Blend, scale_from
 from flowjax_glow.training import (
@@ -75,7 +76,10 @@ def paced(before: Bijector, after: Bijector, params: Params) -> Params:
 
 @dataclass(frozen=True)
 class BlendedBitsPerDim:
-    """The mean loss of a batch ``{"images": ..., "weight": ...}`` on the way to the new scale."""
+    """The mean loss of a batch on the way to the new scale.
+
+    The batch is ``{"images": ..., "weight": ...}``, with ``labels`` of a model with classes.
+    """
 
     before: Experiment
     after: Experiment
@@ -89,7 +93,8 @@ class BlendedBitsPerDim:
         }
         # "invert" keeps its flow as a static value, which a traced weight is not
         flow = glow(replace(end, **scales, memory="remat"))
-        return bits_per_dim(flow, params, key, batch["images"], n_bits=self.after.n_bits).mean()
+        images, n_bits, labels = batch["images"], self.after.n_bits, batch.get("labels")
+        return bits_per_dim(flow, params, key, images, n_bits=n_bits, context=labels).mean()
 
 
 @dataclass(frozen=True)
@@ -113,7 +118,8 @@ class Repairing(Training):
         return super().drawn(self.trained.step + step)
 
     def batch(self, source: data.Source, step: int) -> dict[str, Any]:
-        """Images, and how far the scale has moved."""
-        images = super().batch(source, step)
+        """Images, their labels if the model has classes, and how far the scale has moved."""
+        images, labels = images_and_labels(super().batch(source, step))
         weight = min(1.0, 2 * (step + 1) / self.experiment.steps)
-        return {"images": images, "weight": np.full(len(images), weight, np.float32)}
+        known = {} if labels is None else {"labels": labels}
+        return {"images": images, "weight": np.full(len(images), weight, np.float32), **known}

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -12,17 +12,24 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Float
 
 from flowjax_glow import data
-from flowjax_glow.combinators import Memory
+from flowjax_glow.combinators import Memory, MultiScale
 from flowjax_glow.config import glow
+from flowjax_glow.context import Context
 from flowjax_glow.diagnostics import Monitor, drift, redraw_permutations
 from flowjax_glow.files import write_arrays, write_json
-from flowjax_glow.fitting import HELD_OUT_KEY, INIT_SEED, initial_params
+from flowjax_glow.fitting import HELD_OUT_KEY, INIT_SEED, check_classes, initial_params
 from flowjax_glow.pixels import bin_midpoints
 from flowjax_glow.runs.compilation import make_room_for_programs
 from flowjax_glow.runs.experiment import NUDGE, Experiment
 from flowjax_glow.runs.folder import Status, check_starts, is_finished, open_run, summary_of
 from flowjax_glow.runs.images import check_images, note_images, source_of
-from flowjax_glow.runs.loss import BitsPerDim, redraws_permutations, training_loss
+from flowjax_glow.runs.loss import (
+    BitsPerDim,
+    images_and_labels,
+    redraws_permutations,
+    rows_of,
+    training_loss,
+)
 from flowjax_glow.runs.measure import Measurement
 from flowjax_glow.runs.processes import Locally, is_first, local_mesh, own_copy
 from flowjax_glow.runs.summary import summarize
@@ -52,7 +59,7 @@ from flowjax_glow.training import (
     train,
 )
 from flowjax_glow.training.metrics import Row
-from flowjax_glow.types import Key, Params, Pixels
+from flowjax_glow.types import Event, Key, Params
 
 #: Shows how far a run of so many steps and that name gets, while the ``with`` statement lasts.
 Show: TypeAlias = Callable[[int, str], AbstractContextManager[Progress]]
@@ -72,7 +79,11 @@ def compiled_step(
     )
 
 
-_drift = jax.jit(drift, static_argnums=0)
+@partial(jax.jit, static_argnums=0)
+def _drift(
+    flow: MultiScale, params: Params, x: Event, labels: Context | None
+) -> Float[Array, " levels"]:
+    return drift(flow, flow.given(params, labels), x)
 
 
 @jax.jit
@@ -123,14 +134,19 @@ class Training:
         return {"split": "train", "seed": seed, "step": step, "size": size}
 
     def batch(self, source: data.Source, step: int) -> Batch:
-        """What that step trains on; of several processes, the share of this one."""
-        hosts, host = jax.process_count(), jax.process_index()
-        return source.batch(**self.drawn(step), hosts=hosts, host=host)
+        """What that step trains on; of several processes, the share of this one.
 
-    def guarded_step(self, mesh: Mesh, images: Pixels) -> DriftGuard:
-        """The step; the drift is that of `images`, at the midpoints of their bins."""
+        Images, or images and labels, of a model with classes.
+        """
+        hosts, host = jax.process_count(), jax.process_index()
+        draw = source.labelled_batch if self.experiment.model.classes else source.batch
+        return draw(**self.drawn(step), hosts=hosts, host=host)
+
+    def guarded_step(self, mesh: Mesh, shown: Batch) -> DriftGuard:
+        """The step; the drift is that of the images `shown`, at the midpoints of their bins."""
         experiment = self.experiment
         flow = glow(experiment.model)
+        images, labels = images_and_labels(shown)
 
         def step(memory: Memory) -> StepFn:
             return compiled_step(
@@ -142,7 +158,8 @@ class Training:
             )
 
         def measure(state: TrainState) -> Float[Array, " levels"]:
-            return _drift(flow, state.params, bin_midpoints(images, n_bits=experiment.n_bits))
+            x = bin_midpoints(images, n_bits=experiment.n_bits)
+            return _drift(flow, state.params, x, labels)
 
         return DriftGuard(step(experiment.model.memory), lambda: step("remat"), measure)
 
@@ -190,9 +207,11 @@ def _run(
     track: str | None,
     preemption: Preemption | None,
 ) -> dict[str, Any]:
-    source = source_of(experiment)
-    check_images(folder, source)
-    held_out = source.examples("test", experiment.held_out)
+    source, labelled = source_of(experiment), experiment.model.classes > 0
+    check_classes("model.classes", experiment.model, source)
+    check_images(folder, source, labelled=labelled)
+    examples = source.labelled_examples if labelled else source.examples
+    held_out = examples("test", experiment.held_out)
     with Checkpoints(folder / "checkpoints") as checkpoints:
         state = training.start(source)
         saved = checkpoints.restore(state)
@@ -201,7 +220,7 @@ def _run(
             (folder / "metrics.jsonl").unlink(missing_ok=True)  # of steps that nobody has saved
         state = saved or state
         open_run(folder, experiment)
-        note_images(folder, source)
+        note_images(folder, source, labelled=labelled)
         status = Status(folder, int(state.step))
         attempt = _Attempt(training, source, held_out, folder, checkpoints, status, preemption)
         try:
@@ -227,7 +246,7 @@ class _Attempt:
 
     training: Training
     source: data.Source
-    held_out: Pixels
+    held_out: Batch
     folder: Path
     checkpoints: Checkpoints
     status: Status
@@ -237,14 +256,16 @@ class _Attempt:
         """Trains from `state` to the end; returns the number of steps done."""
         experiment, folder, held_out = self.training.experiment, self.folder, self.held_out
         flow, mesh, local = glow(experiment.model), data_mesh(), local_mesh()
-        shown = shard_batch(local, held_out[: experiment.chunk])
+        shown = shard_batch(local, rows_of(held_out, 0, experiment.chunk))
         guard = self.training.guarded_step(mesh, shown)
+        images, labels = images_and_labels(shown)
         monitor = Monitor(
             flow,
-            shown,
+            images,
             n_bits=experiment.n_bits,
             samples=experiment.chunk,
             seed=experiment.seed,
+            context=labels,
         )
         observers: list[tuple[Observer, Collection[int]]] = [
             (Locally(guard), experiment.guard_steps),
@@ -290,13 +311,14 @@ class _Looks(Observer):
     experiment: Experiment
     folder: Path
     status: Status
-    held_out: Pixels
+    held_out: Batch
     mesh: Mesh
 
     def observe(self, state: TrainState) -> dict[str, float]:
         experiment, step = self.experiment, int(state.step)
         flow = glow(experiment.model)
-        measurement = Measurement(flow, state.params, experiment, self.held_out, self.mesh)
+        images, labels = images_and_labels(self.held_out)
+        measurement = Measurement(flow, state.params, experiment, images, self.mesh, labels)
         last = step == experiment.steps
         samples = experiment.final_samples if last else experiment.look_samples
         arrays = measurement.look(samples, last=last)
@@ -305,8 +327,8 @@ class _Looks(Observer):
             write_arrays(self.folder / f"arrays/clipping-{step:06}.npz", measurement.clipping())
         self.status.write("running", step)
         loss = BitsPerDim(flow, experiment.n_bits)
-        starts = range(0, len(self.held_out), experiment.chunk)
-        batches = [self.held_out[start : start + experiment.chunk] for start in starts]
+        starts = range(0, len(images), experiment.chunk)
+        batches = [rows_of(self.held_out, start, experiment.chunk) for start in starts]
         return evaluate_state(loss, state, jax.random.key(HELD_OUT_KEY), batches, mesh=self.mesh)
 
     def resume(self, rows: Sequence[Row]) -> None:

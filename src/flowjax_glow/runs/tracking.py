@@ -19,6 +19,8 @@ import jax
 import numpy as np
 
 from flowjax_glow.bijector import Bijector
+from flowjax_glow.context import in_turn
+from flowjax_glow.data.source import Labels
 from flowjax_glow.density import sample_latents
 from flowjax_glow.effort import WELL
 from flowjax_glow.errors import check_choice, expected
@@ -110,14 +112,16 @@ def _is_list(value: object) -> bool:
 
 @dataclass(frozen=True)
 class Look:
-    """Samples of a run's model: always the same noise."""
+    """Samples of a run's model: always the same noise, at `labels` if it has classes."""
 
     key: Key
     shape: Sequence[int]
     n_bits: int
+    labels: Labels | None = None
 
     def at(self, flow: Bijector, params: Params) -> tuple[np.ndarray, list[tuple[str, np.ndarray]]]:
         """Samples as uint8 images, and log s by layer, in the order of generation."""
+        params = flow.given(params, self.labels)
         z = sample_latents(flow, params, self.key, (SAMPLES, *self.shape))
         x, records = _decode(flow, params, z)
         rows = flatten_records(flow, jax.device_get(records))
@@ -128,7 +132,8 @@ class Look:
 def look_of(experiment: Experiment, shape: Sequence[int]) -> Look:
     """The look at the model of an experiment, whose images have a shape."""
     key = jax.random.fold_in(jax.random.key(experiment.seed), 4)  # 0 to 3 have other uses
-    return Look(key, shape, experiment.n_bits)
+    classes = experiment.model.classes
+    return Look(key, shape, experiment.n_bits, in_turn(classes, SAMPLES) if classes else None)
 
 
 @partial(jax.jit, static_argnums=0, compiler_options=WELL)

@@ -17,7 +17,14 @@ from flowjax_glow.runs.cost.time import Work
 from flowjax_glow.runs.experiment import Experiment
 from flowjax_glow.runs.loss import BitsPerDim, training_loss
 from flowjax_glow.runs.run import compiled_step
-from flowjax_glow.training import StepFn, TrainState, data_mesh, initial_state, make_optimizer
+from flowjax_glow.training import (
+    Batch,
+    StepFn,
+    TrainState,
+    data_mesh,
+    initial_state,
+    make_optimizer,
+)
 from flowjax_glow.types import Params
 
 
@@ -56,9 +63,14 @@ class Workload:
         )
 
     @property
-    def batch(self) -> jax.ShapeDtypeStruct:
-        """The shape of the device's images."""
-        return jax.ShapeDtypeStruct((self.images, *self.shape), jnp.uint8)
+    def batch(self) -> Batch:
+        """The shape of the device's images, and of their labels if the model has classes."""
+        return self._batch_of(self.images)
+
+    def _batch_of(self, images: int) -> Batch:
+        batch = jax.ShapeDtypeStruct((images, *self.shape), jnp.uint8)
+        labels = jax.ShapeDtypeStruct((images,), jnp.int32)
+        return (batch, labels) if self.experiment.model.classes else batch
 
     @property
     def loss(self) -> BitsPerDim:
@@ -101,8 +113,7 @@ class Workload:
     def residual_bytes(self) -> int:
         """Kept between forward and backward pass, of a micro-batch where there are several."""
         images = self.images // self.experiment.accumulate
-        batch = jax.ShapeDtypeStruct((images, *self.shape), jnp.uint8)
-        return residual_bytes(self.loss, self.params, abstract_key(), batch)
+        return residual_bytes(self.loss, self.params, abstract_key(), self._batch_of(images))
 
     @property
     def temporary_bytes(self) -> int:
