@@ -39,7 +39,7 @@ def train(pictures, folder, *further):
 @pytest.fixture(scope="module")
 def trained(pictures, tmp_path_factory):
     folder = tmp_path_factory.mktemp("labels") / "r"
-    code, output = train(pictures, folder, "--labels", "--set=model.top_prior=learned")
+    code, output = train(pictures, folder, "--labels")
     assert code in EXIT_CODES.values(), output
     assert "8x8x3 images of folder:" in output
     assert " in 3 classes, 1 level" in output
@@ -48,7 +48,8 @@ def trained(pictures, tmp_path_factory):
 
 def test_a_model_is_trained_on_the_labels_of_a_folder(trained, pictures, monkeypatch):
     """As `fit` trains it, to the bit; with held-out looks at the labels of the images."""
-    assert read_config(trained).model.classes == 3
+    model = read_config(trained).model
+    assert (model.classes, model.top_prior) == (3, "places")
     assert json.loads((trained / "data.json").read_text())["classes"] == list(NAMES)
     loaded = load_trained(trained)
     assert loaded.classes == NAMES

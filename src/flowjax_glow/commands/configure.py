@@ -99,17 +99,9 @@ class OnOneModel(OnExperiment):
 
     def experiment(self) -> Experiment:
         chosen = super().experiment()
-        if not self.labels:
+        if not self.labels or chosen.model.classes:
             return chosen
-        source = source_of(chosen)
-        if not source.classes:
-            raise expected(
-                "--labels",
-                "images with labels",
-                got=f"{source.name}, which has none",
-                advice="choose a data set with classes, or a folder with a folder for each class",
-            )
-        model = dataclasses.replace(chosen.model, classes=len(source.classes))
+        model = dataclasses.replace(chosen.model, classes=_classes(chosen))
         return dataclasses.replace(chosen, model=model)
 
     def base(self) -> Experiment:
@@ -123,7 +115,7 @@ class OnOneModel(OnExperiment):
         wanted = with_settings(Experiment(image_size=size, steps=STEPS), telling)
         shape = image_shape(wanted)
         check_size(wanted, shape, levels=1)
-        chosen = recommended(shape, wanted.steps)
+        chosen = recommended(shape, wanted.steps, _classes(wanted) if self.labels else 0)
         return dataclasses.replace(chosen, dataset=wanted.dataset, image_size=wanted.image_size)
 
     def _read_config(self, path: Path) -> Experiment:
@@ -148,6 +140,19 @@ class OnOneModel(OnExperiment):
         if self.config is None:
             return super().place(experiment)
         return _folder(experiment.variant, experiment.dataset)
+
+
+def _classes(experiment: Experiment) -> int:
+    """How many classes the images of an experiment have, at least one."""
+    source = source_of(experiment)
+    if not source.classes:
+        raise expected(
+            "--labels",
+            "images with labels",
+            got=f"{source.name}, which has none",
+            advice="choose a data set with classes, or a folder with a folder for each class",
+        )
+    return len(source.classes)
 
 
 def _folder(*names: str) -> Path:

@@ -160,7 +160,7 @@ PRESETS: dict[str, Preset] = {
 STEPS = 2_000
 
 
-def recommended(shape: Sequence[int], steps: int = STEPS) -> Experiment:
+def recommended(shape: Sequence[int], steps: int = STEPS, classes: int = 0) -> Experiment:
     """A training of `GlowConfig.recommended` on images of a shape, (height, width, channels).
 
     8 bits, batches of 32, Adam at 1e-3 after a warm-up of 100 steps, or of a quarter of fewer.
@@ -168,7 +168,7 @@ def recommended(shape: Sequence[int], steps: int = STEPS) -> Experiment:
     every = max(1, steps // 5)
     return Experiment(
         variant="recommended",
-        model=GlowConfig.recommended(shape),
+        model=GlowConfig.recommended(shape, classes=classes),
         optimizer=OptimizerConfig.recommended(steps),
         image_size=None,
         n_bits=8,
