@@ -95,6 +95,10 @@ def _facts(header: Header, parameters: int) -> Iterator[tuple[str, str]]:
     for name, title in _TITLES.items():
         if record.get(name) is not None:
             yield title, _code(record[name])
+    if config.classes:
+        names = record.get("classes")
+        told = f": {_code(', '.join(map(str, names)))}" if isinstance(names, list) else ""
+        yield "classes", f"{config.classes}{told}"
     if isinstance(bits := record.get("bits_per_dim"), int | float):
         count = record.get("held_out_images")
         yield "bits/dim", f"{bits:.3f}" + (f", on {count} held-out images" if count else "")

@@ -75,6 +75,7 @@ def test_programs_take_a_context_last_and_the_card_says_so(model, tmp_path):
     found = program.call(numbers, x, np.eye(10, dtype=np.float32)[labels])
     np.testing.assert_allclose(found, model.log_prob(x, labels), rtol=1e-4)
     assert "model.encode(images, context=0)" in model.card()
+    assert "| classes | 10: `0, 1, 2, 3, 4, 5, 6, 7, 8, 9` |" in model.card()
 
 
 def test_probabilities_of_classes_are_by_bayes_rule(model):
