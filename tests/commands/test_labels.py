@@ -1,15 +1,24 @@
 """A run on labels, from `train --labels` to every command that takes it."""
 
+import dataclasses
 import json
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from flowjax_glow import data, fitting
+from flowjax_glow.commands import diagnose
 from flowjax_glow.commands.diagnose import EXIT_CODES
+from flowjax_glow.context import rows_held
+from flowjax_glow.density import bits_per_dim
+from flowjax_glow.model import Model
+from flowjax_glow.runs import repairing
 from flowjax_glow.runs.experiment import read_config
+from flowjax_glow.runs.folder import ConfigChangedError
 from flowjax_glow.runs.load import load_trained
+from flowjax_glow.runs.run import run
 from flowjax_glow.training import read_metrics
 from tests.commands.invoke import invoke
 from tests.commands.test_train import TINY
@@ -61,9 +70,150 @@ def test_a_model_is_trained_on_the_labels_of_a_folder(trained, pictures, monkeyp
     pairs = zip(jax.tree.leaves(model.params), jax.tree.leaves(loaded.params), strict=True)
     assert all(np.array_equal(ours, theirs) for ours, theirs in pairs)
     images, labels = source.labelled_examples("test", 8)
-    told = next(
-        row["held_out"]
-        for row in read_metrics(trained / "metrics.jsonl")
-        if row["step"] == 4 and "held_out" in row
-    )
+    rows = read_metrics(trained / "metrics.jsonl")
+    (told,) = (row["held_out"] for row in rows if row["step"] == 4 and "held_out" in row)
     assert told == pytest.approx(model.bits_per_dim(images, 1, labels).mean(), rel=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--labels", "--data=photos"], "--labels: expected images with labels, got photos, which"),
+        (
+            ["--set=model.classes=2"],
+            "model.classes: expected labels of 2 classes, as in the config",
+        ),
+        (
+            ["--set=model.classes=2", "--data=photos"],
+            "got no classes in photos; set classes to the",
+        ),
+    ],
+)
+def test_other_labels_are_told_before_anything_is_compiled(pictures, tmp_path, options, message):
+    code, output = train(pictures, tmp_path / "r", *options)
+    assert code == 2
+    assert message in output
+    assert not (tmp_path / "r").exists()
+
+
+def test_a_run_does_not_go_on_with_classes_of_other_names(trained, tmp_path):
+    for folder in (tmp_path / "r", tmp_path / "pictures"):
+        folder.mkdir()
+    for name in ("ape", "bee", "dog"):
+        samples.write_folder(tmp_path / "pictures" / name, 4)
+    experiment = dataclasses.replace(
+        read_config(trained), dataset=f"folder:{tmp_path / 'pictures'}"
+    )
+    noted = json.loads((trained / "data.json").read_text())
+    (tmp_path / "r/data.json").write_text(json.dumps(noted))
+    with pytest.raises(ConfigChangedError, match=r"of the classes ape, bee, cat, .* ape, bee, dog"):
+        run(experiment, tmp_path / "r")
+
+
+def test_samples_are_of_the_classes_that_are_named(trained, tmp_path):
+    """A row of ten for each; without --label one for each class of the model."""
+    code, output = invoke("sample", trained, "--label=cat, 0", "--count=25", "--chunk=5")
+    assert code == 0, output
+    assert output.endswith("rows: cat, ape\n")
+    with np.load(trained / "samples/temperature-1-seed-0-label-cat-0.npz") as arrays:
+        assert arrays["labels"].tolist() == [2] * 10 + [0] * 10 + [2] * 5
+        images = arrays["images"]
+    model = load_trained(trained)
+    exported = tmp_path / "m.safetensors"
+    assert invoke("export", trained, exported)[0] == 0
+    code, output = invoke("sample", exported, "--chunk=5")
+    assert code == 0, output
+    assert output.endswith("rows: ape, bee, cat\n")
+    assert Model.load(exported).record["classes"] == list(NAMES)
+    with np.load(tmp_path / "m-findings/samples/temperature-1-seed-0.npz") as arrays:
+        assert arrays["labels"].tolist() == [0] * 10 + [1] * 10 + [2] * 10
+        assert (arrays["images"][20:25] == images[20:25]).all()  # of one label and one noise
+        assert (arrays["images"][:10] != images[:10]).any()
+    assert model.classes == load_trained(exported).classes
+    code, output = invoke("sample", trained, "--label=dog")
+    assert code == 2
+    assert (
+        "--label: expected one of 3 classes, ape, bee, cat, or a number below 3, got 'dog'"
+        in output
+    )
+
+
+def test_a_report_is_of_all_classes_or_of_one(trained, pictures, monkeypatch):
+    (file,) = trained.glob("diagnosis/fast-000004.json")
+    report = json.loads(file.read_text())
+    assert report["tables"]["samples"]["samples"] == [3, 512, 512]  # z = 0 of every class
+    seen = []
+
+    def look(flow, params, images, *, context, **options):
+        seen.append((images, context))
+        raise ValueError("seen")
+
+    monkeypatch.setattr(diagnose, "stability_report", look)
+    for options in (["--count=9"], ["--label=cat", "--count=3"]):
+        assert invoke("diagnose", trained, *options)[0] == 2
+    (every, own), (cats, alone) = seen
+    np.testing.assert_array_equal(every.min((1, 2, 3)) // 80, own)
+    assert (len(cats), cats.min() >= 160, alone) == (3, True, 2)
+    for option, told in (
+        ("--images=photos", "expected images of the classes ape, bee, cat, as"),
+        ("--label=cat,bee", "--label: expected one class, got 'cat,bee'"),
+        ("--count=999", "expected at least 999 images in test, got "),
+    ):
+        code, output = invoke("diagnose", trained, option)
+        assert (code, told in output) == (2 if "label" in option else 3, True), output
+    code, output = invoke("diagnose", trained, "--label=cat", "--count=99")
+    assert "expected at least 99 images of the class cat in test, got " in output
+    assert invoke("diagnose", trained, "--label=cat", "--images=photos", "--count=2")[0] == 2
+    assert seen[-1][1] == 2  # whatever they are, they are taken for cats
+
+
+def test_what_lies_between_images_is_at_their_labels(trained):
+    options = ("--images=2", "--columns=3", "--examples=3", "--attribute=ape:cat")
+    code, output = invoke("explore", trained, *options)
+    assert code == 0, output
+    with np.load(next((trained / "explore").glob("*/arrays.npz"))) as file:
+        arrays = dict(file)
+    images, back = np.moveaxis(arrays["reconstructions"], 1, 0)
+    np.testing.assert_allclose(back, images, atol=1e-4)
+    labels = np.round((images.min((1, 2, 3)) + 0.5) * 256 / 80 - 0.05).astype(int)
+    np.testing.assert_allclose(arrays["labels"][[0, 1], labels], back, atol=1e-5)
+    assert np.abs(arrays["labels"][[0, 1], (labels + 1) % 3] - back).max() > 1e-4
+    np.testing.assert_allclose(arrays["straight-ways"][:, 2], back[::-1], atol=1e-5)
+    assert arrays["attribute"][:, 2].mean() > arrays["attribute"][:, 0].mean()  # cats are bright
+    for option in ("--attribute=cat", "--attribute=ape:dog"):
+        assert invoke("explore", trained, option)[0] == 2
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("mixing", "--images=2", "--samples=4"),
+        ("gradients", "--images=4"),
+    ],
+)
+def test_other_commands_take_a_model_with_classes(trained, command):
+    name, *options = command
+    code, output = invoke(name, trained, *options)
+    assert code == 0, output
+
+
+def test_an_attack_starts_from_images_at_their_labels(trained, monkeypatch):
+    def look(flow, params, images, **options):
+        raise ValueError(f"{rows_held(params)} labels of {len(images)} images")
+
+    monkeypatch.setattr("flowjax_glow.commands.attack.attack", look)
+    code, output = invoke("attack", trained, "--images=5")
+    assert (code, "5 labels of 5 images" in output) == (2, True), output
+
+
+def test_a_repair_trains_on_labels(trained, pictures):
+    model = load_trained(trained)
+    after = repairing.repaired(model.experiment, None, 4, 1e-4)
+    source = data.load(f"folder:{pictures}", size=8)
+    batch = repairing.Repairing(after, model).batch(source, 3)
+    np.testing.assert_array_equal(batch["images"].min((1, 2, 3)) // 80, batch["labels"])
+    key, images, labels = jax.random.key(0), batch["images"], batch["labels"]
+    loss = jax.jit(repairing.BlendedBitsPerDim(model.experiment, model.experiment))
+    wanted = bits_per_dim(model.flow, model.params, key, images, context=labels).mean()
+    found = loss(model.params, key, jax.tree.map(jnp.asarray, batch))
+    assert found == pytest.approx(float(wanted), rel=1e-5)
