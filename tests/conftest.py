@@ -63,14 +63,27 @@ def pytest_collection_finish() -> None:
     gc.set_threshold(50_000)
 
 
-#: Files of few tests that take minutes; started late they would leave the other worker idle.
+#: Files that take longer than 20 s, the longest first: what starts late would leave the other
+#: worker idle. The first and the last two wait for other processes.
 FIRST = (
     "test_kills.py",
-    "test_smoke_sweep.py",
     "test_laws.py",
+    "test_smoke_sweep.py",
     "test_trained.py",
     "test_against_oracles.py",
+    "test_docs.py",
+    "test_accelerator.py",
+    "test_context.py",
     "test_wheel.py",
+    "test_children.py",
+    "test_train.py",
+    "test_plan.py",
+    "test_figures.py",
+    "test_experiments.py",
+    "test_report.py",
+    "test_density.py",
+    "test_distributed.py",
+    "test_two_processes.py",
 )
 
 

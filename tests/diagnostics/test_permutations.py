@@ -29,8 +29,8 @@ def started(flow, shape=(4, 8, 8, 3)):
     "changes",
     [
         {"permutation": "every_step"},
-        {"permutation": "level_end", "conv1x1": "lu"},
-        {"mixing": "shuffle"},
+        {"permutation": "level_end", "conv1x1": "lu", "levels": 1},
+        {"mixing": "shuffle", "levels": 1},
     ],
 )
 def test_only_the_indices_of_permutations_change(changes):
@@ -104,7 +104,10 @@ def absorbed(params):
 
 def test_permutations_inside_a_level_are_absorbed_training_included(dtype):
     """The lemma of docs/figure5.md: the same map before training and after every step of Adam."""
-    each, ends = (small_glow(depth=2, permutation=p) for p in ("every_step", "level_end"))
+    levels = 2 if dtype == "float64" else 1  # the second takes as long to compile as the first
+    each, ends = (
+        small_glow(levels=levels, permutation=where) for where in ("every_step", "level_end")
+    )
     x = images((4, 8, 8, 3), dtype)
     params = perturbed(jax.jit(each.init)(jax.random.key(0), x))
     optimizer = optax.adam(1e-2)

@@ -147,11 +147,13 @@ CASES: dict[str, tuple[fg.Bijector, tuple[int, ...]]] = {
     ),
 }
 
-#: Rows whose algebra is that of another row, in other words or by another memory policy.
+#: Rows whose algebra other rows have, in other words, piece by piece or by another memory policy.
 ALIKE = {
     *(f"coupling-{name}" for name in fg.SCALES if name != "sigmoid"),
+    *(f"coupling-scale-first-{name}" for name in ("additive", "bounded", "depth-scaled")),
     *("coupling-depth-scaled-32", "repeat-remat"),
     *("glow-level-end", "glow-realnvp", "glow-shuffle-remat", "glow-lu-invert", "glow-one-level"),
+    *("glow-classes-invert", "glowip-invert"),
 }
 
 

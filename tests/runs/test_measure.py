@@ -12,10 +12,13 @@ from flowjax_glow.config import GlowConfig
 from flowjax_glow.diagnostics import Monitor, drift
 from flowjax_glow.diagnostics.trace import _decode, decode_observed
 from flowjax_glow.pixels import bin_midpoints
-from flowjax_glow.runs import measure
+from flowjax_glow.runs import looks, measure
+from flowjax_glow.runs.clipping import clipping
 from flowjax_glow.runs.experiment import TAUS
+from flowjax_glow.runs.looks import OWN_TAU, look
 from flowjax_glow.runs.measure import Measurement
 from flowjax_glow.runs.presets import SMOKE
+from flowjax_glow.runs.scale_arrays import small_scales
 from flowjax_glow.training import replicate, shard_batch
 from tests.diagnostics.models import model, pictures
 from tests.training.toy import mesh_of
@@ -59,23 +62,23 @@ def assert_same(left, right):
 
 
 def test_eight_devices_see_what_one_sees(one, eight):
-    assert_same(one.look(32), eight.look(32))
+    assert_same(look(one, 32), look(eight, 32))
 
 
 def test_the_last_look_has_quantiles_of_activations_along_the_inverse(one):
-    look, layers = one.look(32, last=True), one.clipping()["layers"]
-    growth = look["log_growth"]
-    assert growth.shape == (len(look["taus"]), len(layers), 5)
+    seen, layers = look(one, 32, last=True), clipping(one)["layers"]
+    growth = seen["log_growth"]
+    assert growth.shape == (len(seen["taus"]), len(layers), 5)
     assert (np.diff(growth, axis=-1) >= 0).all()
-    largest = np.log(look["max_activation"])  # of a sample, over all sub-layers
+    largest = np.log(seen["max_activation"])  # of a sample, over all sub-layers
     assert (growth.max((1, 2)) <= largest.max(1) + 1e-5).all()
     assert (growth.max((1, 2)) >= np.median(largest, axis=1)).all()
     assert np.ptp(growth[-1], axis=-1).max() == 0  # at z = 0 all samples are the same
-    assert "log_growth" not in one.look(32)
+    assert "log_growth" not in look(one, 32)
 
 
 def test_eight_devices_clip_what_one_clips(one, eight):
-    assert_same(one.clipping(), eight.clipping())
+    assert_same(clipping(one), clipping(eight))
 
 
 @pytest.fixture
@@ -93,25 +96,25 @@ def decodes(monkeypatch):
 
 def test_what_a_look_has_decoded_is_not_decoded_again(decodes):
     measured = measurement(1)
-    measured.look(32)
+    look(measured, 32)
     assert decodes == [np.inf] * 12  # two chunks at five noise levels, z = 0 once, the images
-    measured.clipping()
+    clipping(measured)
     assert decodes[12:].count(np.inf) == 3  # tau = 0.6, 0.8 and 0.9
 
 
 def test_a_noise_level_that_fails_is_not_decoded_to_the_end(decodes, monkeypatch):
-    monkeypatch.setattr(measure, "LIMIT", 0.0)
-    assert measurement(1)._fails(0.5, 32)
+    monkeypatch.setattr(looks, "LIMIT", 0.0)
+    assert looks._fails(measurement(1), 0.5, 32)
     assert decodes == [np.inf]
-    monkeypatch.setattr(measure, "LIMIT", np.inf)
-    assert not measurement(1)._fails(0.5, 32)
+    monkeypatch.setattr(looks, "LIMIT", np.inf)
+    assert not looks._fails(measurement(1), 0.5, 32)
     assert decodes == [np.inf] * 3
 
 
 def work(measured):
     """Floating-point operations of each device in decoding one chunk, and the images."""
-    ((params, z),) = measured._latents(1.0, 16)
-    arguments = measured._flow, params, z, jnp.asarray(np.inf)
+    ((params, z),) = measured.latents(1.0, 16)
+    arguments = measured.flow, params, z, jnp.asarray(np.inf)
     return _decode.lower(*arguments).compile().cost_analysis()["flops"], _decode(*arguments)[0]
 
 
@@ -130,7 +133,7 @@ def test_a_chunk_that_the_devices_do_not_divide_is_refused():
     uneven = dataclasses.replace(EXPERIMENT, **dict.fromkeys(sizes, 12))
     measured = Measurement(flow, params, uneven, pictures(12), mesh_of(8))
     with pytest.raises(ValueError, match="expected a batch size that 8 devices divide, got 12"):
-        measured.look(12)
+        look(measured, 12)
 
 
 def test_eight_devices_monitor_and_guard_as_one():
@@ -148,20 +151,20 @@ def test_eight_devices_monitor_and_guard_as_one():
 
 
 def test_the_critical_temperature_is_where_samples_begin_to_pass_the_limit(one, monkeypatch):
-    look = one.look(32)
+    seen = look(one, 32)
     at_half, at_seven = (
-        np.quantile(look["max_activation"][row], 0.99) for row in (TAUS.index(0.5), TAUS.index(0.7))
+        np.quantile(seen["max_activation"][row], 0.99) for row in (TAUS.index(0.5), TAUS.index(0.7))
     )
     limit = (at_half + at_seven) / 2
-    monkeypatch.setattr(measure, "LIMIT", limit)
-    critical = float(one.look(32)["critical_temperature"])
+    monkeypatch.setattr(looks, "LIMIT", limit)
+    critical = float(look(one, 32)["critical_temperature"])
     assert 0.5 < critical <= 0.7
 
     def fails(tau):
         """With the same noise, drawn as `Measurement` draws it."""
         largest = [
-            np.max([layer.seen.largest for layer in one._decode(*start).layers], 0)
-            for start in one._latents(tau, 32)
+            np.max([layer.seen.largest for layer in one.decode(*start).layers], 0)
+            for start in one.latents(tau, 32)
         ]
         return np.mean(np.concatenate(largest) > limit) >= 0.01
 
@@ -171,26 +174,26 @@ def test_the_critical_temperature_is_where_samples_begin_to_pass_the_limit(one, 
 
 @pytest.mark.parametrize(("limit", "critical"), [(1e9, np.inf), (0.0, 0.0)])
 def test_no_noise_level_or_every_one_may_be_critical(one, monkeypatch, limit, critical):
-    monkeypatch.setattr(measure, "LIMIT", limit)
-    assert float(one.look(16)["critical_temperature"]) == critical
+    monkeypatch.setattr(looks, "LIMIT", limit)
+    assert float(look(one, 16)["critical_temperature"]) == critical
 
 
 def test_the_noise_of_one_split_alone_is_reduced(one):
-    look = one.look(16, last=True)
-    ((params, (fine, coarse)),) = one._latents(1.0, 16)
-    scales = one._decode(params, (measure.OWN_TAU * fine, coarse)).scales
+    seen = look(one, 16, last=True)
+    ((params, (fine, coarse)),) = one.latents(1.0, 16)
+    scales = one.decode(params, (OWN_TAU * fine, coarse)).scales
     at_low = np.exp(np.asarray(scales[0]).min())
-    np.testing.assert_allclose(look["own_min"], [[look["s_min"][0, 0], at_low]], rtol=1e-5)
-    np.testing.assert_array_equal(look["own_taus"], [1.0, measure.OWN_TAU])
-    assert (look["own_tail"] >= look["own_min"]).all()
+    np.testing.assert_allclose(seen["own_min"], [[seen["s_min"][0, 0], at_low]], rtol=1e-5)
+    np.testing.assert_array_equal(seen["own_taus"], [1.0, OWN_TAU])
+    assert (seen["own_tail"] >= seen["own_min"]).all()
     # where the net reads the noise it reads nothing else there, and the other latents do not matter
-    np.testing.assert_allclose(at_low, look["s_min"][0, TAUS.index(0.1)], rtol=1e-5)
+    np.testing.assert_allclose(at_low, seen["s_min"][0, TAUS.index(0.1)], rtol=1e-5)
 
 
 def test_where_the_smallest_scales_sit():
     log_s = np.zeros((50, 6, 4, 10))
     log_s[3, 0, 2, 7] = -5.0  # at the border, one value in 12,000
     log_s[4, 2, 2, 7] = -4.0  # inside
-    found = measure._small_scales(log_s)
+    found = small_scales(log_s)
     assert found["min"] == found["tail"] == pytest.approx(np.exp(-5))
     assert (found["border"], found["channel"], found["examples"]) == (0.5, 1.0, 0.04)

@@ -19,10 +19,12 @@ from flowjax_glow.diagnostics import Monitor, drift, redraw_permutations
 from flowjax_glow.files import write_arrays, write_json
 from flowjax_glow.fitting import HELD_OUT_KEY, INIT_SEED, check_classes, initial_params
 from flowjax_glow.pixels import bin_midpoints
+from flowjax_glow.runs.clipping import clipping
 from flowjax_glow.runs.compilation import make_room_for_programs
 from flowjax_glow.runs.experiment import NUDGE, Experiment
 from flowjax_glow.runs.folder import Status, check_starts, is_finished, open_run, summary_of
 from flowjax_glow.runs.images import check_images, note_images, source_of
+from flowjax_glow.runs.looks import look
 from flowjax_glow.runs.loss import (
     BitsPerDim,
     images_and_labels,
@@ -321,10 +323,10 @@ class _Looks(Observer):
         measurement = Measurement(flow, state.params, experiment, images, self.mesh, labels)
         last = step == experiment.steps
         samples = experiment.final_samples if last else experiment.look_samples
-        arrays = measurement.look(samples, last=last)
+        arrays = look(measurement, samples, last=last)
         write_arrays(self.folder / f"arrays/look-{step:06}.npz", arrays)
         if last or step == 0:
-            write_arrays(self.folder / f"arrays/clipping-{step:06}.npz", measurement.clipping())
+            write_arrays(self.folder / f"arrays/clipping-{step:06}.npz", clipping(measurement))
         self.status.write("running", step)
         loss = BitsPerDim(flow, experiment.n_bits)
         starts = range(0, len(images), experiment.chunk)
