@@ -29,7 +29,7 @@ ROWS = (
     {"ported"},
     {"config_json"},
     {"model_file"},
-    {"card"},
+    {"card", "model_programs"},
     {"model"},
     {"training", "diagnostics", "data", "interop"},
     {"fitting", "export"},

@@ -1,57 +1,32 @@
 """A trained flow in one hand: what it is built from, its parameters, and what its images are."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any
 
 import jax
 import numpy as np
 from jaxtyping import Array, Float
 
+from flowjax_glow import model_programs as programs
 from flowjax_glow.bijector import Bijector
 from flowjax_glow.card import card
 from flowjax_glow.combinator import started
 from flowjax_glow.config_json import Config, flow_of
 from flowjax_glow.context import Context
 from flowjax_glow.density import (
-    bits_per_dim,
     check_no_pixels,
     chunk_of,
-    class_probabilities,
-    decode,
-    encode,
     freeze,
     images_dtype,
-    log_prob,
     rows_of,
-    sample,
     sample_pixels,
 )
 from flowjax_glow.errors import check_choice, check_count, expected
 from flowjax_glow.model_file import Header, read_model_file, write_model_file
-from flowjax_glow.pixels import as_events, dequantize
 from flowjax_glow.types import Examples, Key, Latents, Params, Pixels
-
-#: Examples per compiled call.
-CHUNK = 64
-
-_log_prob = jax.jit(log_prob, static_argnums=0)
-_sample = jax.jit(sample, static_argnums=(0, 3))
-_bits_per_dim = jax.jit(bits_per_dim, static_argnums=0, static_argnames="n_bits")
-_encode = jax.jit(encode, static_argnums=0, static_argnames="n_bits")
-_decode = jax.jit(decode, static_argnums=0, static_argnames="n_bits")
-
-
-@partial(jax.jit, static_argnums=(0, 4))
-def _class_probabilities(
-    flow: Bijector, params: Params, key: Key, examples: Examples, n_bits: int | None
-) -> Float[Array, "batch classes"]:
-    if n_bits is None:
-        return class_probabilities(flow, params, as_events(examples))
-    x = dequantize(key, examples, n_bits=n_bits, dtype=images_dtype(params))
-    return class_probabilities(flow, params, x)
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,7 +114,9 @@ class Model:
         self._check_shape("Model.log_prob", x.shape)
         check_no_pixels("Model.log_prob", x)
         batch = x, self._rows("Model.log_prob", context, len(x))
-        return _in_chunks(lambda _, part: _log_prob(self.flow, self._frozen, *part), batch)
+        return programs.in_chunks(
+            lambda _, part: programs.log_prob(self.flow, self._frozen, *part), batch
+        )
 
     def bits_per_dim(
         self, images: Pixels, key: Key | int = 0, context: Context | None = None
@@ -167,9 +144,11 @@ class Model:
 
         def run(index: int, batch: Any) -> Any:
             (part, own), chunk_key = batch, jax.random.fold_in(start, index)
-            return _bits_per_dim(self.flow, self._frozen, chunk_key, part, n_bits=bits, context=own)
+            return programs.bits_per_dim(
+                self.flow, self._frozen, chunk_key, part, n_bits=bits, context=own
+            )
 
-        return _in_chunks(run, (images, rows))
+        return programs.in_chunks(run, (images, rows))
 
     def class_probabilities(
         self, examples: Examples, key: Key | int = 0, *, draws: int = 8
@@ -191,12 +170,12 @@ class Model:
         def run(index: int, part: np.ndarray) -> Any:
             keys = jax.random.split(jax.random.fold_in(start, index), draws)
             found = [
-                _class_probabilities(self.flow, self._frozen, own, part, self.n_bits)
+                programs.class_probabilities(self.flow, self._frozen, own, part, self.n_bits)
                 for own in keys
             ]
             return sum(found) / draws
 
-        return _in_chunks(run, examples)
+        return programs.in_chunks(run, examples)
 
     def sample(
         self,
@@ -218,7 +197,7 @@ class Model:
             ValueError: if `count` is not a whole number above 0.
         """
         check_count("Model.sample.count", count)
-        start, chunk = _as_key(key), min(CHUNK, _power_of_two(count))
+        start, chunk = _as_key(key), min(programs.CHUNK, programs.power_of_two(count))
         rows = self._rows("Model.sample", context, count)
         if self.n_bits is not None:
             return sample_pixels(
@@ -235,7 +214,7 @@ class Model:
         shape, heat = (chunk, *self.event_shape), np.asarray(temperature, np.float32)
         given = None if rows is None else jax.numpy.asarray(rows)
         parts = [
-            _sample(
+            programs.sample(
                 self.flow,
                 self._frozen,
                 jax.random.fold_in(start, i),
@@ -258,9 +237,13 @@ class Model:
 
         def run(_: int, batch: Any) -> Any:
             part, own = batch
-            return _encode(self.flow, self._frozen, part, n_bits=self.n_bits or 8, context=own)
+            return programs.encode(
+                self.flow, self._frozen, part, n_bits=self.n_bits or 8, context=own
+            )
 
-        return _in_chunks(run, (examples, self._rows("Model.encode", context, len(examples))))
+        return programs.in_chunks(
+            run, (examples, self._rows("Model.encode", context, len(examples)))
+        )
 
     def decode(self, latents: Latents, context: Context | None = None) -> Examples:
         """The uint8 images or float events of latents.
@@ -274,10 +257,10 @@ class Model:
 
         def run(_: int, batch: Any) -> Any:
             part, own = batch
-            return _decode(self.flow, self._frozen, part, n_bits=self.n_bits, context=own)
+            return programs.decode(self.flow, self._frozen, part, n_bits=self.n_bits, context=own)
 
         count = len(jax.tree.leaves(latents)[0])
-        return _in_chunks(run, (latents, self._rows("Model.decode", context, count)))
+        return programs.in_chunks(run, (latents, self._rows("Model.decode", context, count)))
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Writes everything into one file, as a whole or not at all (docs/models.md).
@@ -382,33 +365,3 @@ class Model:
 
 def _as_key(key: Key | int) -> Key:
     return jax.random.key(key) if isinstance(key, int) else key
-
-
-def _in_chunks(run: Callable[[int, Any], Any], batch: Any) -> Any:
-    """``run(index, chunk)`` for every chunk of the arrays in `batch`, joined on the host.
-
-    While one chunk is copied to the host the next is computed.
-    """
-    # from the host, or every number of images would compile a slice and a padding of its own
-    batch = jax.tree.map(np.asarray, batch)
-    count = len(jax.tree.leaves(batch)[0])
-    waiting, done = None, []
-    for index, start in enumerate(range(0, max(count, 1), CHUNK)):
-        part = jax.tree.map(lambda array: _padded(array[start : start + CHUNK]), batch)  # noqa: B023
-        made = run(index, part)
-        if waiting is not None:
-            done.append(jax.device_get(waiting))
-        waiting = made
-    done.append(jax.device_get(waiting))
-    return jax.tree.map(lambda *parts: np.concatenate(parts)[:count], *done)
-
-
-def _padded(array: np.ndarray) -> np.ndarray:
-    """As many rows as the next power of two, of which the last are copies; none stay none."""
-    missing = _power_of_two(len(array)) - len(array)
-    return np.concatenate([array, np.repeat(array[-1:], missing, axis=0)]) if missing else array
-
-
-def _power_of_two(count: int) -> int:
-    """The least that is not below `count`; 0 for 0."""
-    return 1 << (count - 1).bit_length() if count else 0

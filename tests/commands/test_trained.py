@@ -422,8 +422,8 @@ def test_a_run_that_does_not_tell_its_shape_asks_for_its_data_set(moved):
 def test_a_sound_model_is_not_repaired_unless_told_to(what, request, tmp_path, monkeypatch):
     path, measure = request.getfixturevalue(what), diagnose.Diagnose.report
 
-    def sound(self, trained, images):  # so small a model is at risk for want of training
-        return dataclasses.replace(measure(self, trained, images), verdict="trustworthy")
+    def sound(*those):  # so small a model is at risk for want of training
+        return dataclasses.replace(measure(*those), verdict="trustworthy")
 
     monkeypatch.setattr(diagnose.Diagnose, "report", sound)
     output = tmp_path / "repaired"

@@ -13,10 +13,11 @@ from tests.diagnostics.models import CONFIG, model, pictures
 def test_a_correction_squares_the_error():
     flow, params = model()
     x = bin_midpoints(jnp.asarray(pictures(4)))
-    z, _ = flow.forward(params, x)
+    z, _ = jax.jit(flow.forward)(params, x)
+    corrected = jax.jit(refine, static_argnums=0, static_argnames="steps")
     noise = jax.random.normal(jax.random.key(3), x.shape)
     errors = [
-        float(jnp.abs(refine(flow, params, z, x + size * noise, steps=steps) - x).max())
+        float(jnp.abs(corrected(flow, params, z, x + size * noise, steps=steps) - x).max())
         for size, steps in ((1e-3, 0), (1e-3, 1), (1e-4, 1), (1e-3, 3))
     ]
     assert errors[0] > 1e-3

@@ -71,7 +71,7 @@ def test_impossible_noise_levels_are_refused(taus):
 @pytest.mark.parametrize("latent", [-1, 2])
 def test_a_latent_that_is_not_there_is_refused(latent):
     flow, params = model()
-    z = flow.forward(params, jnp.zeros((2, 8, 8, 3)))[0]
+    z = sample_latents(flow, params, jax.random.key(0), (2, 8, 8, 3))
     with pytest.raises(ValueError, match=r"mixed_images\.latent: expected 0 \.\. 1, got"):
         mixed_images(flow, params, z, latent)
 

@@ -10,7 +10,8 @@ import pytest
 import safetensors.numpy
 
 import flowjax_glow as fg
-from flowjax_glow import model as module
+from flowjax_glow import model as model_module
+from flowjax_glow import model_programs as programs
 from flowjax_glow.model_file import CHECKSUM, HEADER, abstract_params, checksum, read_model_file
 from flowjax_glow.scales import Biased, Sigmoid
 from flowjax_glow.testing import perturbed
@@ -69,15 +70,15 @@ def test_its_methods_are_the_functions(model):
 
 
 def test_any_number_of_images_takes_few_programs(model, monkeypatch):
-    monkeypatch.setattr(module, "CHUNK", 4)
+    monkeypatch.setattr(programs, "CHUNK", 4)
     images = pixels(11)
     whole = model.bits_per_dim(images, jax.random.key(5))
-    programs = module._bits_per_dim._cache_size()
+    compiled = programs.bits_per_dim._cache_size()
     for count in (0, 3, 4, 7):
         few = model.bits_per_dim(images[:count], jax.random.key(5))
         np.testing.assert_array_equal(few, whole[:count])
     # chunks of 4 images alone, and of none
-    assert module._bits_per_dim._cache_size() == programs + 1
+    assert programs.bits_per_dim._cache_size() == compiled + 1
     back = model.decode(model.encode(images))
     np.testing.assert_array_equal(back, images)
 
@@ -111,8 +112,9 @@ def test_samples_are_those_of_the_function(model):
 def test_what_does_not_fit_is_told_before_anything_compiles(
     model, unchecked, monkeypatch, method, given, message
 ):
-    for name in ("_encode", "_decode", "_bits_per_dim", "_log_prob", "sample_pixels"):
-        monkeypatch.setattr(module, name, None)
+    for name in ("encode", "decode", "bits_per_dim", "log_prob"):
+        monkeypatch.setattr(programs, name, None)
+    monkeypatch.setattr(model_module, "sample_pixels", None)
     with pytest.raises(ValueError, match=rf"^Model\.{method}.*{message}"):
         getattr(model, method)(given)
 

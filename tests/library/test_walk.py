@@ -232,12 +232,16 @@ class Halves(fg.Combinator):
         return jnp.concatenate([a, b], axis=-1), log_det + other_log_det, records
 
 
+@functools.cache
 def halves_of_three_kinds():
-    """Something repeated, something turned around, and a permutation, in a combinator of ours."""
+    """Something repeated, something turned around, and a permutation, in a combinator of ours; its
+    parameters and a batch."""
     step = fg.Chain(Stretch(), fg.AffineCoupling(fg.CouplingNet(width=4), fg.Bounded()))
-    return Halves(
+    flow = Halves(
         fg.Repeat(step, 2), fg.Invert(fg.Chain(fg.ActNorm(), fg.Permutation(), Stretch()))
     )
+    x = images((2, 4, 4, 8), "float32")
+    return flow, perturbed(jax.jit(flow.init)(jax.random.key(0), x)), x
 
 
 NAMES = [
@@ -252,8 +256,7 @@ NAMES = [
 
 
 def test_a_combinator_of_ones_own_takes_part():
-    flow, x = halves_of_three_kinds(), images((2, 4, 4, 8), "float32")
-    params = perturbed(flow.init(jax.random.key(0), x))
+    flow, params, x = halves_of_three_kinds()
     z, log_det = jax.jit(flow.forward)(params, x)
     back, _, records = jax.jit(lambda p, z: fg.walk_inverse(flow, p, z, watch))(params, z)
     assert relative_error(back, x) < TOLERANCES["float32"].relative
@@ -267,8 +270,7 @@ def test_a_combinator_of_ones_own_takes_part():
 
 
 def test_a_walk_of_the_forward_map_sees_the_same_the_other_way():
-    flow, x = halves_of_three_kinds(), images((2, 4, 4, 8), "float32")
-    params = perturbed(flow.init(jax.random.key(0), x))
+    flow, params, x = halves_of_three_kinds()
 
     def before(bijector, params, x, z, log_det):
         return z, {"x": x, "log_det": log_det}
@@ -300,8 +302,7 @@ def test_a_whole_model_turned_around_is_looked_into():
 
 
 def test_a_combinator_of_ones_own_is_rebuilt():
-    flow, x = halves_of_three_kinds(), images((2, 4, 4, 8), "float32")
-    params = perturbed(flow.init(jax.random.key(0), x))
+    flow, params, x = halves_of_three_kinds()
     changed = fg.with_net_dtype(fg.with_memory(flow, "remat"), "bfloat16")
     assert changed.first.memory == "remat"
     assert changed.first.step.bijectors[1].net.dtype == "bfloat16"
@@ -319,8 +320,7 @@ def test_a_combinator_of_ones_own_is_rebuilt():
 
 
 def test_a_combinator_of_ones_own_is_judged_layer_by_layer():
-    flow, x = halves_of_three_kinds(), images((2, 4, 4, 8), "float32")
-    params = perturbed(flow.init(jax.random.key(0), x))
+    flow, params, x = halves_of_three_kinds()
     z, _ = jax.jit(flow.forward)(params, x)
     examined = examine(flow, params, z)
     assert examined.checks.layer.tolist() == NAMES
