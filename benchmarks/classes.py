@@ -90,7 +90,7 @@ def draw(path: str, samples: np.ndarray) -> None:
     tiles = np.pad(samples, margins, constant_values=90)
     classes, rows, height, width, channels = tiles.shape
     sheet = tiles.transpose(1, 2, 0, 3, 4).reshape(rows * height, classes * width, channels)
-    factor = max(1, 400 // sheet.shape[1])
+    factor = max(1, 600 // sheet.shape[1])
     picture = Image.fromarray(sheet.squeeze())
     picture.resize((picture.width * factor, picture.height * factor), 0).save(path)
 

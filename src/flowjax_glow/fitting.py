@@ -166,13 +166,13 @@ def _loss(
 def initial_params(flow: Bijector, key: Key, examples: Examples, n_bits: int | None) -> Params:
     """Parameters that start from uint8 images, or from float events if there are no bits.
 
-    Of gray images in color it warns: most of what is trained would be that two channels copy one.
+    Of gray images in color it warns: the model has to learn that two channels copy one.
     """
     if n_bits and examples.shape[-1] == 3 and bool((examples == examples[..., :1]).all()):
         warnings.warn(
-            f"the first {len(examples)} images are gray in three equal channels, which a model "
-            "spends most of its training on; load them in one: gray-folder:PATH, or npz:PATH with "
-            "one channel",
+            f"the first {len(examples)} images are gray in three equal channels, of which a model "
+            "has to learn that they are copies; load them in one: gray-folder:PATH, or npz:PATH "
+            "with one channel",
             stacklevel=2,
         )
     return _initial_params(flow, key, examples, n_bits)
