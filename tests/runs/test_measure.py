@@ -1,6 +1,7 @@
 """Looks at the inverse: what they see does not depend on the devices that share the work."""
 
 import dataclasses
+import warnings
 
 import jax
 import jax.numpy as jnp
@@ -188,6 +189,38 @@ def test_the_noise_of_one_split_alone_is_reduced(one):
     assert (seen["own_tail"] >= seen["own_min"]).all()
     # where the net reads the noise it reads nothing else there, and the other latents do not matter
     np.testing.assert_allclose(at_low, seen["s_min"][0, TAUS.index(0.1)], rtol=1e-5)
+
+
+def labelled(field, values):
+    """A flow with three classes, in whose prior a field has another value for each."""
+    config = dataclasses.replace(EXPERIMENT.model, levels=1, classes=3, top_prior="learned")
+    flow, params = model(config)
+    (squeeze, steps, prior), rows = params["levels"][0], jnp.asarray(values, jnp.float32)[:, None]
+    own = {**prior["context"], field: jnp.zeros_like(prior["context"][field]) + rows}
+    return config, flow, {**params, "levels": ((squeeze, steps, {**prior, "context": own}),)}
+
+
+def test_images_are_at_their_labels_and_samples_at_labels_in_turn():
+    """The mean of the last latent tells them; on eight devices."""
+    config, flow, params = labelled("mean", (0.0, 100.0, 200.0))
+    labels = np.arange(16, dtype=np.int32)[::-1] % 3
+    experiment = dataclasses.replace(EXPERIMENT, model=config)
+    measured = Measurement(flow, params, experiment, pictures(16), mesh_of(8), labels)
+    (images,) = measured._of_images(16)
+    np.testing.assert_array_equal(np.round(-images.z[0].mean((1, 2, 3)) / 100), labels)
+    samples = [chunk.decoded.layers[0].seen.largest for chunk in measured._of_noise(0.0, 32)]
+    np.testing.assert_array_equal(np.round(np.concatenate(samples) / 100), np.arange(32) % 3)
+
+
+def test_a_monitor_looks_at_samples_of_every_class():
+    _, flow, params = labelled("log_std", (0.0, 0.0, 50.0))  # a deviation of exp(150) in one
+    for context, lost in ((0, False), (np.zeros(8, int), True)):
+        monitor = Monitor(flow, pictures(8), samples=8, context=context)
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            look = monitor.look(1, params)
+        assert (look["latent_error"] > 1, len(told) > 0) == (lost, lost)
+        assert look["image_error"] < 1e-4
 
 
 def test_where_the_smallest_scales_sit():

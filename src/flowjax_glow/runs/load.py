@@ -121,7 +121,9 @@ class Trained:
         if not self.classes or (label is not None and not source.classes):
             images = held_out(source, count)
             return images, None if label is None else np.full(len(images), label, np.int32)
-        if source.classes != self.classes:
+        numbered = self.classes == tuple(map(str, range(len(self.classes))))
+        same = len(source.classes) == len(self.classes)  # all that a file without names tells
+        if not same or (not numbered and source.classes != self.classes):
             raise DataError(
                 f"{source.name}: expected images of the classes {listed(self.classes)}, as "
                 f"{self.path} was trained on, got {listed(source.classes)}; choose other images, "
