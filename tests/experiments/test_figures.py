@@ -313,7 +313,16 @@ def test_broken_arrays(tmp_path):
 def test_the_command_needs_no_device(tmp_path):
     write_run(tmp_path / "run", "control", 0, "running", **SMALL)
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-m", "experiments.figures", tmp_path / "run"],
+        [
+            sys.executable,
+            "-W",
+            "error",
+            "-W",
+            "ignore::DeprecationWarning",
+            "-m",
+            "experiments.figures",
+            tmp_path / "run",
+        ],
         cwd=ROOT,
         env={**os.environ, "JAX_PLATFORMS": "none_there_is"},
         capture_output=True,
