@@ -206,9 +206,9 @@ def test_images_are_at_their_labels_and_samples_at_labels_in_turn():
     labels = np.arange(16, dtype=np.int32)[::-1] % 3
     experiment = dataclasses.replace(EXPERIMENT, model=config)
     measured = Measurement(flow, params, experiment, pictures(16), mesh_of(8), labels)
-    (images,) = measured._of_images(16)
+    (images,) = measured.of_images(16)
     np.testing.assert_array_equal(np.round(-images.z[0].mean((1, 2, 3)) / 100), labels)
-    samples = [chunk.decoded.layers[0].seen.largest for chunk in measured._of_noise(0.0, 32)]
+    samples = [chunk.decoded.layers[0].seen.largest for chunk in measured.of_noise(0.0, 32)]
     np.testing.assert_array_equal(np.round(np.concatenate(samples) / 100), np.arange(32) % 3)
 
 
