@@ -1,10 +1,12 @@
 """Several processes, perhaps on several hosts, that do one command together."""
 
 import contextlib
+import inspect
 import os
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import jax
 
@@ -22,14 +24,11 @@ def join(coordinator: str | None, processes: int | None, process: int | None) ->
     Raises:
         ValueError: if nothing tells how many there are and which this is.
     """
+    seconds: dict[str, Any] = {"heartbeat_timeout_seconds": HEARTBEAT}
+    if "shutdown_timeout_seconds" in inspect.signature(jax.distributed.initialize).parameters:
+        seconds["shutdown_timeout_seconds"] = FAREWELL  # jax 0.8 has its own
     try:
-        jax.distributed.initialize(
-            coordinator,
-            processes,
-            process,
-            heartbeat_timeout_seconds=HEARTBEAT,
-            shutdown_timeout_seconds=FAREWELL,
-        )
+        jax.distributed.initialize(coordinator, processes, process, **seconds)
     except (ValueError, TypeError) as error:
         raise expected(
             "--distributed",
