@@ -1,7 +1,7 @@
 """A GLOW of classes: samples of every class, and the class read off by Bayes' rule.
 
     python -m benchmarks.classes --picture=docs/figures/digits_by_class.png
-    python -m benchmarks.classes --data=mnist:PATH --n-bits=8 --steps=3000 --seeds=1
+    python -m benchmarks.classes --data=mnist:PATH --n-bits=8 --steps=2000 --seeds=1
 
 It trains on the training part with `fit` and counts how many held-out images have the greatest
 p(y | x) at their own label, once for every seed. How much samples depend on the class is told by
@@ -29,6 +29,7 @@ def main() -> None:
     """Trains, counts and draws."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", default="digits")
+    parser.add_argument("--size", type=int, help="of the images; needed for folders")
     parser.add_argument("--depth", type=int, default=8)
     parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--top-prior", default="places")
@@ -37,7 +38,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--picture", help="of the first seed")
     options = parser.parse_args()
-    source = load(options.data)
+    source = load(options.data, size=options.size)
     config = GlowConfig.recommended(
         source.shape,
         depth=options.depth,

@@ -77,6 +77,7 @@ FIRST = (
     "test_wheel.py",
     "test_children.py",
     "test_train.py",
+    "test_labels.py",
     "test_plan.py",
     "test_figures.py",
     "test_experiments.py",

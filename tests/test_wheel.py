@@ -137,7 +137,8 @@ def test_the_readme_trains_a_model_that_goes_anywhere(installed, core, tmp_path)
     there.mkdir()
     library_code = "\n".join(blocks(ROOT / "README.md"))
     drawn = "print(model.sample(5, key=3).tobytes().hex())"
-    done = run(installed, "-c", f"{library_code}\n{drawn}", cwd=here, XLA_FLAGS="")
+    strictly = ("-W", "error", "-c", f"{library_code}\n{drawn}")
+    done = run(installed, *strictly, cwd=here, XLA_FLAGS="")
     assert done.returncode == 0, done.stderr
     shutil.copy(here / "photos.safetensors", there)
     moved = run(core, "-c", DRAW, cwd=there, XLA_FLAGS="")

@@ -109,7 +109,7 @@ class GlowConfig:
         with the images: 16 steps of width 64 up to a side of 16, 32 of 128 up to 32, 32 of 256
         beyond; they are a judgement, not a measurement. The backward pass computes each step again
         (`memory="remat"`). With `classes` the top prior has a mean and deviation for every number
-        and class, without which samples hardly tell classes apart (docs/conditions.md).
+        and class, with which samples of digits depended more on the class (docs/conditions.md).
 
         >>> config = GlowConfig.recommended((32, 32, 3))
         >>> config.levels, config.depth, config.width, config.damped

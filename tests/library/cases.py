@@ -153,7 +153,7 @@ ALIKE = {
     *(f"coupling-scale-first-{name}" for name in ("additive", "bounded", "depth-scaled")),
     *("coupling-depth-scaled-32", "repeat-remat"),
     *("glow-level-end", "glow-realnvp", "glow-shuffle-remat", "glow-lu-invert", "glow-one-level"),
-    *("glow-classes-invert", "glowip-invert"),
+    "glowip-invert",
 }
 
 

@@ -15,6 +15,7 @@ from flowjax_glow.diagnostics import (
     examine,
     latent_shares,
     mixed_images,
+    precision_ladder,
     redraw_permutations,
     stability_report,
 )
@@ -159,6 +160,8 @@ def test_chunks_of_examples_have_their_own_contexts(classes):
     mixed = mixed_images(flow, given, z, 0)
     wanted = jax.jit(flow.inverse)(flow.given(params, LABELS[:1]), z)[0]
     np.testing.assert_allclose(mixed[0], wanted, atol=1e-5)
+    ladder = precision_ladder(flow, given, x.shape[1:], samples=8)  # more than rows
+    assert ladder.round_trip[list(ladder.inverse).index("float32")] < 1e-4
     redrawn = redraw_permutations(flow, given, jax.random.key(0))
     assert jax.tree.structure(redrawn) == jax.tree.structure(given)
 

@@ -92,7 +92,8 @@ class OnOneModel(OnExperiment):
     """Sizes and recipe; `recommended` fits the images, --list describes the others."""
 
     labels: bool = False
-    """Condition the model on the labels of the images: as many classes as the data set has."""
+    """Condition the model on the labels of the images: as many classes as the data set has. With a
+    preset other than `recommended`, and with --config, add --set model.top_prior=places."""
 
     config: Path | None = None
     """A run folder, or its config.json, whose experiment is taken in place of a preset."""

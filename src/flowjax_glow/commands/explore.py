@@ -45,9 +45,9 @@ class Explore(OnModels):
     with the coarsest latents of one and the finer ones of another, and, with --attribute or with
     --having and --lacking, images moved along the direction of an attribute. Of a model with
     classes images are at their own labels, on ways at a mixture of both, samples at the labels in
-    turn, and a sheet more has the latents of every image decoded at every label. Each sheet is a
-    PNG, and all are in arrays.npz: floats, as the flow gives them, of shape (rows, columns, height,
-    width, channels). Pixels that are not finite are NaN there and magenta in the pictures.
+    turn, and a sheet more has the latents of every image decoded at every label, at most twelve.
+    Each sheet is a PNG, and all are in arrays.npz: floats, as the flow gives them, of shape (rows,
+    columns, height, width, channels). Pixels that are not finite are NaN there and magenta in the pictures.
     """
 
     images: int = 4

@@ -186,9 +186,12 @@ def precision_ladder(
 ) -> PrecisionLadder:
     """float32 with 0, 1, ... corrections, nets in bfloat16 with and without one, and float64.
 
+    Samples take the rows of a context in turn that the parameters hold, if any.
+
     Args:
         shape: of one image, `(height, width, channels)`.
     """
+    params = at_rows(params, np.arange(samples) % rows_held(params))
     z = sample_latents(
         flow, params, jax.random.key(seed), (samples, *shape), temperature=temperature
     )
