@@ -47,7 +47,8 @@ class Explore(OnModels):
     classes images are at their own labels, on ways at a mixture of both, samples at the labels in
     turn, and a sheet more has the latents of every image decoded at every label, at most twelve.
     Each sheet is a PNG, and all are in arrays.npz: floats, as the flow gives them, of shape (rows,
-    columns, height, width, channels). Pixels that are not finite are NaN there and magenta in the pictures.
+    columns, height, width, channels). Pixels that are not finite are NaN there and magenta in the
+    pictures.
     """
 
     images: int = 4
