@@ -80,7 +80,9 @@ def card(header: Header, parameters: int, file: str) -> str:
         "```",
         "",
     ]
-    front = _FRONT.format(task=_TASK if header.n_bits else "", family=family.lower())
+    front = _FRONT.format(
+        task=_TASK if header.n_bits and not config.classes else "", family=family.lower()
+    )
     return front + "\n" + "\n".join(lines)
 
 
@@ -89,7 +91,8 @@ def _facts(header: Header, parameters: int) -> Iterator[tuple[str, str]]:
     config, record = header.config, _told_of_training(header)
     shape = "x".join(map(str, header.event_shape))
     yield ("images", f"{shape}, {header.n_bits} bits") if header.n_bits else ("events", shape)
-    levels = f"{config.levels} levels of " if isinstance(config, GlowConfig) else ""
+    plural = "" if getattr(config, "levels", 0) == 1 else "s"
+    levels = f"{config.levels} level{plural} of " if isinstance(config, GlowConfig) else ""
     yield "flow", f"{levels}{config.depth} steps, width {config.width}"
     yield "numbers in it", f"{parameters:,}"
     for name, title in _TITLES.items():

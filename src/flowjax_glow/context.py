@@ -84,6 +84,13 @@ def as_rows(where: str, shape: tuple[int, ...] | None, context: Context) -> Rows
             got=f"one of shape {np.shape(context)}",
             advice="build the flow with classes= or context=",
         )
+    if isinstance(context, str):
+        raise expected(
+            where,
+            "a label as a whole number, or floats",
+            got=repr(context),
+            advice="number the classes from 0, in the order of their names",
+        )
     array = jnp.atleast_1d(jnp.asarray(context))
     if jnp.issubdtype(array.dtype, jnp.integer) and array.ndim == 1 and len(shape) == 1:
         return _one_hot(where, array, shape[0])

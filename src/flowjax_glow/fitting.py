@@ -170,9 +170,9 @@ def initial_params(flow: Bijector, key: Key, examples: Examples, n_bits: int | N
     """
     if n_bits and examples.shape[-1] == 3 and bool((examples == examples[..., :1]).all()):
         warnings.warn(
-            f"the first {len(examples)} images are gray in three equal channels, of which a model "
-            "has to learn that they are copies; load them in one: gray-folder:PATH, or npz:PATH "
-            "with one channel",
+            f"the first {len(examples)} images are gray, in three equal channels, and a model has "
+            "to learn that two are copies; load them in one channel: gray-folder:PATH in place of "
+            "folder:PATH, or npz:PATH",
             stacklevel=2,
         )
     return _initial_params(flow, key, examples, n_bits)

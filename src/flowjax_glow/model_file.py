@@ -124,7 +124,10 @@ def write_model_file(
 def taken(path: Path) -> ValueError:
     """What is raised in place of replacing a file that nobody said to replace."""
     return expected(
-        f"{path}", "no such file yet", got="one", advice="choose another, or overwrite it"
+        f"{path}",
+        "no such file yet",
+        got="one",
+        advice="choose another, or replace it by overwrite=True, on the command line --overwrite",
     )
 
 

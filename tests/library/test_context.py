@@ -240,6 +240,7 @@ EVENTS, WEIGHT = X[:, 0, 0], jnp.zeros((4, 4))
         (lambda: fg.ActNorm().given((), 3), "ActNorm.given: expected no context, as nothing in"),
         (lambda: TWO_SHAPES.given((), 3), r"Chain: expected .* of one shape, got \(3,\), \(4,\)"),
         (lambda: NET.given((), 2), r"AffineCoupling.given: expected labels of 0 to 1, got"),
+        (lambda: NET.given((), "cat"), r"AffineCoupling.given: expected a label as a whole number"),
         (lambda: NET.given((), VECTORS), r"expected a context of floats of shape \(rows, 2\), or "),
         (
             lambda: NET.forward(WEIGHT, EVENTS),

@@ -19,7 +19,7 @@ from flowjax_glow.runs.load import load_trained, model_paths
 class Export(Command):
     """Write a trained model into one file, which needs neither the run nor its data.
 
-      flowjax-glow export runs/digits digits.safetensors --card=README.md
+      flowjax-glow export runs/digits digits.safetensors --card=card.md
 
     The file has the parameters, the configuration, what is known of the training, and what
     `diagnose` last said of these parameters (docs/models.md). All commands that take a run take
