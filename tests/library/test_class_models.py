@@ -35,7 +35,7 @@ def test_fit_takes_the_labels_of_its_images(model):
 def test_gray_images_in_color_are_told():
     gray = np.broadcast_to(np.arange(2 * 64, dtype=np.uint8).reshape(2, 8, 8, 1), (2, 8, 8, 3))
     flow = fg.glow(fg.GlowConfig(levels=1, depth=1, width=4))
-    with pytest.warns(UserWarning, match=r"the first 2 images are gray .* gray-folder:PATH"):
+    with pytest.warns(UserWarning, match=r"the first 2 images are gray, .* gray-folder:PATH"):
         initial_params(flow, jax.random.key(0), gray, 8)
 
 
