@@ -151,8 +151,8 @@ def _classes(experiment: Experiment) -> int:
             "--labels",
             "images with labels",
             got=f"{source.name}, which has none",
-            advice="choose a data set with classes, or a folder that holds two folders or more, one "
-            "for each class, and no image beside them",
+            advice="choose a data set with classes, or a folder that holds two folders or more, "
+            "one for each class, and no image beside them",
         )
     return len(source.classes)
 

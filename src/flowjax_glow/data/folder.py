@@ -119,7 +119,8 @@ def load_folder(
     optional_module("PIL", name)
     if size is None or size < 1:
         raise DataError(
-            f"{name}: expected a size in pixels, got {size}; give one, for example size=32, or --size=32 in a command"
+            f"{name}: expected a size in pixels, got {size}; give one, for example size=32, or "
+            "--size=32 in a command"
         )
     root = Path(path).expanduser()
     if not root.is_dir():
