@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import jax
 import jax.numpy as jnp
@@ -112,6 +113,24 @@ def test_a_run_does_not_go_on_with_classes_of_other_names(trained, tmp_path):
 
 def test_samples_are_of_the_classes_that_are_named(trained, tmp_path):
     """A row of ten for each; without --label one for each class of the model."""
+@pytest.mark.parametrize("told", [["0", "1", "2"], None])
+def test_classes_are_compared_by_number_only_where_no_file_names_them(
+    trained, pictures, tmp_path, told
+):
+    """Names that are numbers are names."""
+    folder = shutil.copytree(trained, tmp_path / "r")
+    noted = {"shape": json.loads((folder / "data.json").read_text())["shape"]}
+    names = {} if told is None else {"classes": told}
+    (folder / "data.json").write_text(json.dumps({**noted, **names}))
+    model = load_trained(folder)
+    assert model.classes == ("0", "1", "2")
+    if told is None:
+        assert len(model.labelled_images(f"folder:{pictures}", 3)[0]) == 3
+    else:
+        with pytest.raises(data.DataError, match=r"classes 0, 1, 2, .* got ape, bee, cat; choose"):
+            model.labelled_images(f"folder:{pictures}", 3)
+
+
     code, output = invoke("sample", trained, "--label=cat, 0", "--count=25", "--chunk=5")
     assert code == 0, output
     assert output.endswith("rows: cat, ape\n")
@@ -138,7 +157,7 @@ def test_samples_are_of_the_classes_that_are_named(trained, tmp_path):
     )
 
 
-def test_a_report_is_of_all_classes_or_of_one(trained, pictures, monkeypatch):
+def test_a_report_is_of_all_classes_or_of_one(trained, pictures, monkeypatch, tmp_path):
     (file,) = trained.glob("diagnosis/fast-000004.json")
     report = json.loads(file.read_text())
     assert report["tables"]["samples"]["samples"] == [3, 512, 512]  # z = 0 of every class
@@ -154,13 +173,20 @@ def test_a_report_is_of_all_classes_or_of_one(trained, pictures, monkeypatch):
     (every, own), (cats, alone) = seen
     np.testing.assert_array_equal(every.min((1, 2, 3)) // 80, own)
     assert (len(cats), cats.min() >= 160, alone) == (3, True, 2)
-    for option, told in (
-        ("--images=photos", "expected images of the classes ape, bee, cat, as"),
-        ("--label=cat,bee", "--label: expected one class, got 'cat,bee'"),
-        ("--count=999", "expected at least 999 images in test, got "),
+    for name in ("ape", "cat"):
+        shutil.copytree(pictures / name, tmp_path / "pictures" / name)
+    for options, status, told in (
+        (["--images=photos"], 3, "got none; choose others, or say what they all are where"),
+        (["--label=cat,bee"], 2, "--label: expected one class, got 'cat,bee'"),
+        (["--count=999"], 3, "expected at least 999 images in test, got "),
+        (
+            ["--label=cat", f"--images=folder:{tmp_path / 'pictures'}"],
+            3,
+            "got ape, cat; choose images of the same classes, or a folder without folders in it,",
+        ),
     ):
-        code, output = invoke("diagnose", trained, option)
-        assert (code, told in output) == (2 if "label" in option else 3, True), output
+        code, output = invoke("diagnose", trained, *options)
+        assert (code, told in output) == (status, True), output
     code, output = invoke("diagnose", trained, "--label=cat", "--count=99")
     assert "expected at least 99 images of the class cat in test, got " in output
     assert invoke("diagnose", trained, "--label=cat", "--images=photos", "--count=2")[0] == 2
