@@ -9,9 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from flowjax_glow import data, fitting
+from flowjax_glow import LearnedPrior, data, fitting
 from flowjax_glow.commands import diagnose
 from flowjax_glow.commands.diagnose import EXIT_CODES
+from flowjax_glow.commands.labels import label_of
+from flowjax_glow.commands.sheets import Decoder, at_labels
 from flowjax_glow.context import rows_held
 from flowjax_glow.density import bits_per_dim
 from flowjax_glow.model import Model
@@ -111,8 +113,6 @@ def test_a_run_does_not_go_on_with_classes_of_other_names(trained, tmp_path):
         run(experiment, tmp_path / "r")
 
 
-def test_samples_are_of_the_classes_that_are_named(trained, tmp_path):
-    """A row of ten for each; without --label one for each class of the model."""
 @pytest.mark.parametrize("told", [["0", "1", "2"], None])
 def test_classes_are_compared_by_number_only_where_no_file_names_them(
     trained, pictures, tmp_path, told
@@ -131,6 +131,8 @@ def test_classes_are_compared_by_number_only_where_no_file_names_them(
             model.labelled_images(f"folder:{pictures}", 3)
 
 
+def test_samples_are_of_the_classes_that_are_named(trained, tmp_path):
+    """A row of ten for each; without --label one for each class of the model."""
     code, output = invoke("sample", trained, "--label=cat, 0", "--count=25", "--chunk=5")
     assert code == 0, output
     assert output.endswith("rows: cat, ape\n")
@@ -149,6 +151,8 @@ def test_classes_are_compared_by_number_only_where_no_file_names_them(
         assert (arrays["images"][20:25] == images[20:25]).all()  # of one label and one noise
         assert (arrays["images"][:10] != images[:10]).any()
     assert model.classes == load_trained(exported).classes
+    code, output = invoke("sample", exported, "--chunk=5", "--count=15", "--seed=1")
+    assert (code, output.splitlines()[-1]) == (0, "rows: ape, bee")  # there are no more rows
     code, output = invoke("sample", trained, "--label=dog")
     assert code == 2
     assert (
@@ -208,6 +212,23 @@ def test_what_lies_between_images_is_at_their_labels(trained):
     assert arrays["attribute"][:, 2].mean() > arrays["attribute"][:, 0].mean()  # cats are bright
     for option in ("--attribute=cat", "--attribute=ape:dog"):
         assert invoke("explore", trained, option)[0] == 2
+
+
+def test_a_sheet_with_a_part_of_the_classes_says_so():
+    z, sheets = jnp.zeros((2, 4, 4, 3)), []
+    for count in (12, 13):
+        flow = LearnedPrior(context_features=count)
+        decoder = Decoder(flow, flow.init(jax.random.key(0), z))
+        sheets.append(at_labels(decoder, z, tuple(map(str, range(count)))))
+    assert [sheet.title.partition("; ")[2] for sheet in sheets] == ["", "the first 12 of 13"]
+    assert [len(sheet.columns) for sheet in sheets] == [12, 12]
+
+
+def test_a_number_is_no_label_where_names_are_numbers():
+    assert [label_of("--label", name, ("2", "5", "x")) for name in ("5", "x")] == [1, 2]
+    assert label_of("--label", "1", NAMES) == 1
+    with pytest.raises(ValueError, match=r"one of 3 classes, 2, 5, x, got '0'; name one of these"):
+        label_of("--label", "0", ("2", "5", "x"))
 
 
 @pytest.mark.parametrize(
