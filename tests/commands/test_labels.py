@@ -2,15 +2,18 @@
 
 import dataclasses
 import json
+import shutil
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from flowjax_glow import data, fitting
+from flowjax_glow import LearnedPrior, data, fitting
 from flowjax_glow.commands import diagnose
 from flowjax_glow.commands.diagnose import EXIT_CODES
+from flowjax_glow.commands.labels import label_of
+from flowjax_glow.commands.sheets import Decoder, at_labels
 from flowjax_glow.context import rows_held
 from flowjax_glow.density import bits_per_dim
 from flowjax_glow.model import Model
@@ -110,6 +113,24 @@ def test_a_run_does_not_go_on_with_classes_of_other_names(trained, tmp_path):
         run(experiment, tmp_path / "r")
 
 
+@pytest.mark.parametrize("told", [["0", "1", "2"], None])
+def test_classes_are_compared_by_number_only_where_no_file_names_them(
+    trained, pictures, tmp_path, told
+):
+    """Names that are numbers are names."""
+    folder = shutil.copytree(trained, tmp_path / "r")
+    noted = {"shape": json.loads((folder / "data.json").read_text())["shape"]}
+    names = {} if told is None else {"classes": told}
+    (folder / "data.json").write_text(json.dumps({**noted, **names}))
+    model = load_trained(folder)
+    assert model.classes == ("0", "1", "2")
+    if told is None:
+        assert len(model.labelled_images(f"folder:{pictures}", 3)[0]) == 3
+    else:
+        with pytest.raises(data.DataError, match=r"classes 0, 1, 2, .* got ape, bee, cat; choose"):
+            model.labelled_images(f"folder:{pictures}", 3)
+
+
 def test_samples_are_of_the_classes_that_are_named(trained, tmp_path):
     """A row of ten for each; without --label one for each class of the model."""
     code, output = invoke("sample", trained, "--label=cat, 0", "--count=25", "--chunk=5")
@@ -130,6 +151,8 @@ def test_samples_are_of_the_classes_that_are_named(trained, tmp_path):
         assert (arrays["images"][20:25] == images[20:25]).all()  # of one label and one noise
         assert (arrays["images"][:10] != images[:10]).any()
     assert model.classes == load_trained(exported).classes
+    code, output = invoke("sample", exported, "--chunk=5", "--count=15", "--seed=1")
+    assert (code, output.splitlines()[-1]) == (0, "rows: ape, bee")  # there are no more rows
     code, output = invoke("sample", trained, "--label=dog")
     assert code == 2
     assert (
@@ -138,7 +161,7 @@ def test_samples_are_of_the_classes_that_are_named(trained, tmp_path):
     )
 
 
-def test_a_report_is_of_all_classes_or_of_one(trained, pictures, monkeypatch):
+def test_a_report_is_of_all_classes_or_of_one(trained, pictures, monkeypatch, tmp_path):
     (file,) = trained.glob("diagnosis/fast-000004.json")
     report = json.loads(file.read_text())
     assert report["tables"]["samples"]["samples"] == [3, 512, 512]  # z = 0 of every class
@@ -154,13 +177,20 @@ def test_a_report_is_of_all_classes_or_of_one(trained, pictures, monkeypatch):
     (every, own), (cats, alone) = seen
     np.testing.assert_array_equal(every.min((1, 2, 3)) // 80, own)
     assert (len(cats), cats.min() >= 160, alone) == (3, True, 2)
-    for option, told in (
-        ("--images=photos", "expected images of the classes ape, bee, cat, as"),
-        ("--label=cat,bee", "--label: expected one class, got 'cat,bee'"),
-        ("--count=999", "expected at least 999 images in test, got "),
+    for name in ("ape", "cat"):
+        shutil.copytree(pictures / name, tmp_path / "pictures" / name)
+    for options, status, told in (
+        (["--images=photos"], 3, "got none; choose others, or say what they all are where"),
+        (["--label=cat,bee"], 2, "--label: expected one class, got 'cat,bee'"),
+        (["--count=999"], 3, "expected at least 999 images in test, got "),
+        (
+            ["--label=cat", f"--images=folder:{tmp_path / 'pictures'}"],
+            3,
+            "got ape, cat; choose images of the same classes, or a folder without folders in it,",
+        ),
     ):
-        code, output = invoke("diagnose", trained, option)
-        assert (code, told in output) == (2 if "label" in option else 3, True), output
+        code, output = invoke("diagnose", trained, *options)
+        assert (code, told in output) == (status, True), output
     code, output = invoke("diagnose", trained, "--label=cat", "--count=99")
     assert "expected at least 99 images of the class cat in test, got " in output
     assert invoke("diagnose", trained, "--label=cat", "--images=photos", "--count=2")[0] == 2
@@ -182,6 +212,23 @@ def test_what_lies_between_images_is_at_their_labels(trained):
     assert arrays["attribute"][:, 2].mean() > arrays["attribute"][:, 0].mean()  # cats are bright
     for option in ("--attribute=cat", "--attribute=ape:dog"):
         assert invoke("explore", trained, option)[0] == 2
+
+
+def test_a_sheet_with_a_part_of_the_classes_says_so():
+    z, sheets = jnp.zeros((2, 4, 4, 3)), []
+    for count in (12, 13):
+        flow = LearnedPrior(context_features=count)
+        decoder = Decoder(flow, flow.init(jax.random.key(0), z))
+        sheets.append(at_labels(decoder, z, tuple(map(str, range(count)))))
+    assert [sheet.title.partition("; ")[2] for sheet in sheets] == ["", "the first 12 of 13"]
+    assert [len(sheet.columns) for sheet in sheets] == [12, 12]
+
+
+def test_a_number_is_no_label_where_names_are_numbers():
+    assert [label_of("--label", name, ("2", "5", "x")) for name in ("5", "x")] == [1, 2]
+    assert label_of("--label", "1", NAMES) == 1
+    with pytest.raises(ValueError, match=r"one of 3 classes, 2, 5, x, got '0'; name one of these"):
+        label_of("--label", "0", ("2", "5", "x"))
 
 
 @pytest.mark.parametrize(

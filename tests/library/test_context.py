@@ -145,6 +145,17 @@ def test_a_report_speaks_of_all_classes(classes):
         report(context=LABELS)
 
 
+def test_a_report_speaks_of_more_classes_than_samples_were_asked_for():
+    """The last of 17 is lost: to three samples, and to the 16 that float64 has at least."""
+    flow, x = fg.LearnedPrior(context_features=17), images((2, 3), "float32")
+    params = flow.init(jax.random.key(0), x)
+    params["context"]["log_std"] = params["context"]["log_std"].at[16].set(50.0)
+    found = stability_report(flow, params, x, taus=(0.0, 1.0), samples=3, context=np.array([0, 1]))
+    assert found.tables["samples"].samples.tolist() == [17, 17]
+    assert found.tables["rates"].lost.tolist() == [1]
+    assert np.isinf(found.tables["precision"].worst).any()
+
+
 def test_chunks_of_examples_have_their_own_contexts(classes):
     """As every example has alone, whatever the size of a chunk."""
     flow, params, x = classes

@@ -115,6 +115,7 @@ def test_a_fit_takes_the_labels_of_events():
         ({"classes": ("a",)}, "expected 9 labels of 0 or more in train, got float64 of shape"),
         ({"labels": np.arange(9), "classes": ("a",)}, "expected labels of 0 to 0, got 8; name all"),
         ({"test": np.ones((2, 3)), "labels": np.arange(9) % 2}, "expected 2 labels .* in test, g"),
+        ({"labels": np.arange(9), "test_labels": np.arange(2)}, "expected test events beside test"),
     ],
 )
 def test_labels_that_do_not_fit_events_are_told(options, message):

@@ -192,8 +192,9 @@ def test_the_noise_of_one_split_alone_is_reduced(one):
 
 
 def labelled(field, values):
-    """A flow with three classes, in whose prior a field has another value for each."""
-    config = dataclasses.replace(EXPERIMENT.model, levels=1, classes=3, top_prior="learned")
+    """A flow with a class for each of the values that a field of its prior has."""
+    classes = len(values)
+    config = dataclasses.replace(EXPERIMENT.model, levels=1, classes=classes, top_prior="learned")
     flow, params = model(config)
     (squeeze, steps, prior), rows = params["levels"][0], jnp.asarray(values, jnp.float32)[:, None]
     own = {**prior["context"], field: jnp.zeros_like(prior["context"][field]) + rows}
@@ -213,9 +214,14 @@ def test_images_are_at_their_labels_and_samples_at_labels_in_turn():
 
 
 def test_a_monitor_looks_at_samples_of_every_class():
-    _, flow, params = labelled("log_std", (0.0, 0.0, 50.0))  # a deviation of exp(150) in one
-    for context, lost in ((0, False), (np.zeros(8, int), True)):
-        monitor = Monitor(flow, pictures(8), samples=8, context=context)
+    """Or, where samples are fewer, of classes from all over."""
+    _, flow, params = labelled("log_std", (0.0, 0.0, 50.0, 0.0))  # a deviation of exp(150) in one
+    for context, samples, lost in (
+        (0, 8, False),
+        (np.zeros(8, int), 8, True),
+        (np.ones(8, int), 2, True),
+    ):
+        monitor = Monitor(flow, pictures(8), samples=samples, context=context)
         with warnings.catch_warnings(record=True) as told:
             warnings.simplefilter("always")
             look = monitor.look(1, params)

@@ -41,21 +41,23 @@ def only_label(trained: Trained, text: str) -> int:
 
 
 def label_of(option: str, name: str, classes: Sequence[str]) -> int:
-    """The label of a class: that of its name, or the number itself where no class is called so.
+    """The label of a class: that of its name, or the number itself where no name is a number.
 
     Raises:
         ValueError: in terms of an option, if there is none.
     """
     if name in classes:
         return classes.index(name)
-    if name.isdecimal() and int(name) < len(classes):
+    by_number = not any(own.isdecimal() for own in classes)  # or 0 of 1, 2, 3 would be 1
+    if by_number and name.isdecimal() and int(name) < len(classes):
         return int(name)
     shown = ", ".join(classes[:12]) + (", ..." if len(classes) > 12 else "")
     raise expected(
         option,
-        f"one of {len(classes)} classes, {shown}, or a number below {len(classes)}",
+        f"one of {len(classes)} classes, {shown}"
+        + (f", or a number below {len(classes)}" if by_number else ""),
         got=repr(name),
-        advice="classes are numbered from 0 in this order",
+        advice="classes are numbered from 0 in this order" if by_number else "name one of these",
     )
 
 

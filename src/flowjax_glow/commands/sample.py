@@ -86,7 +86,8 @@ class Sample(OnModels):
             rows = min(len(classes), LONGEST) if classes else ROWS
             print(save_sheet(file.with_suffix(".png"), images, finite, rows))
             if classes:
-                print("rows:", ", ".join(trained.classes[label] for label in classes[:rows]))
+                there = min(rows, -(-count // COLUMNS))
+                print("rows:", ", ".join(trained.classes[label] for label in classes[:there]))
 
     def file_of(self, run: Path) -> Path:
         """What is written into a run folder."""

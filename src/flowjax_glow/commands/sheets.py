@@ -110,6 +110,8 @@ def at_labels(decoder: Decoder, z: Latents, classes: Sequence[str]) -> Sheet:
     contexts = [np.repeat(label[None], rows, axis=0) for label in one_hot]
     images = decoder.columns([z] * len(shown), contexts)
     title = "Latents of held-out images at their own labels, decoded at the column's"
+    if len(shown) < len(classes):
+        title += f"; the first {len(shown)} of {len(classes)}"
     return Sheet("labels", title, images, _numbered(rows), list(shown))
 
 

@@ -75,6 +75,11 @@ class EventSource:
         if all(labels is None for labels in given.values()) and not self.classes:
             return
         if self.test is None:
+            if self.test_labels is not None:
+                raise DataError(
+                    f"{self.name}: expected test events beside test_labels, got none; give both, "
+                    "or labels alone, whose last tenth is held out"
+                )
             del given["test"]
         counts = {split: self.count(split) for split in given}
         labels = {split: np.zeros(0) if own is None else own for split, own in given.items()}

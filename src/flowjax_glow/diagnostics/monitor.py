@@ -60,7 +60,8 @@ class Monitor:
         samples: at temperature 1, the same at every look; the failure is heavy-tailed, so a few
             see it later than many would.
         context: of the images, if the flow takes one, as `stability_report` does; samples take
-            every label in turn, or else the rows of the images.
+            every label in turn, or else the rows of the images. Fewer samples take as many of them,
+            evenly spread.
     """
 
     def __init__(
@@ -156,7 +157,10 @@ def _contexts(
     of_images = np.asarray(rows_of("Monitor", flow, context, images))
     drawn = np.asarray(of_samples("Monitor.context", flow.context_shape, context))
     of_each = np.broadcast_to(of_images, (images, *of_images.shape[1:]))
-    return of_each, drawn[np.arange(samples) % len(drawn)]
+    numbers = np.arange(samples)
+    if samples < len(drawn):  # some of the contexts, from all over
+        return of_each, drawn[numbers * len(drawn) // samples]
+    return of_each, drawn[numbers % len(drawn)]
 
 
 @partial(jax.jit, static_argnums=(0, 5, 6), compiler_options=WELL)

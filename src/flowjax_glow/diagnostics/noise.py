@@ -64,7 +64,11 @@ def latent_round_trips(
     seed: int = 0,
     chunk: int = CHUNK,
 ) -> LatentRoundTrips:
-    """Decodes and encodes the same noise at every level; `shape` is that of one image."""
+    """Decodes and encodes the same noise at every level; `shape` is that of one image.
+
+    Args:
+        samples: at every level, or as many as the parameters hold contexts if these are more.
+    """
     noise = Noise(flow, params, tuple(shape), seed, chunk)
     return noise_round_trips(noise_trips(noise, taus, samples))
 
@@ -146,6 +150,7 @@ def noise_trips(
     Where the parameters hold contexts, it is one of each at tau = 0, and samples take turns.
 
     Args:
+        samples: at every level, or as many as the parameters hold contexts if these are more.
         of_images: the largest activations of images (`largest_on_images`), 1 if not given.
     """
     check_count("latent_round_trips.samples", samples)
@@ -156,6 +161,8 @@ def noise_trips(
             got=f"{tuple(taus)}",
             advice="use (1.0,) for the level of samples",
         )
+    held = rows_held(noise.params)
+    samples = max(samples, held)  # or some contexts would never be seen
     size = min(noise.chunk, samples)
 
     def measured(index: int, tau: float) -> tuple[np.ndarray, ...]:
@@ -171,7 +178,7 @@ def noise_trips(
 
     levels = []
     for tau in taus:
-        count = samples if tau > 0 else min(samples, rows_held(noise.params))
+        count = samples if tau > 0 else held
         parts = [measured(index, tau) for index in range(-(-count // size))]
         columns = (np.concatenate(part)[:count] for part in zip(*parts, strict=True))
         levels.append(NoiseTrips(tau, *columns))

@@ -106,7 +106,8 @@ def stability_report(
         taus: noise levels, which the verdict is about; by default 0, 0.7 and 1 in the fast tier,
             and 0.1, 0.25 and 0.5 as well in the full one.
         samples: at every noise level; by default what `lost_below` takes with one loss, 512 for
-            1 %. With too few, and nothing else wrong, the verdict is `not enough samples`.
+            1 %, and at least one for each context that samples take. With too few, and nothing
+            else wrong, the verdict is `not enough samples`.
         on_part: called with the name of each part before it begins.
         context: of the images, if the flow takes one, as `Bijector.given` does: a label or a row
             for each, or one for all. Samples take every label in turn, or else the rows of the
@@ -252,7 +253,8 @@ class _Report:
 
         self._on_part("float64")
         drawing = flow.given(params, self._drawing)
-        gap = precision_gap(flow, drawing, self._images.shape[1:], seed=self._seed)
+        samples, shape = max(16, rows_held(drawing)), self._images.shape[1:]
+        gap = precision_gap(flow, drawing, shape, samples=samples, seed=self._seed)
         self._tables["precision"] = gap
         self._values["float32 off float64, tau <= 1"] = worst(gap.worst)
 

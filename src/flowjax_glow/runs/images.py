@@ -184,8 +184,8 @@ def note_images(folder: Path, source: data.Source, *, labelled: bool = False) ->
     write_json(folder / "data.json", {"shape": source.shape, **classes, **source.facts()})
 
 
-def noted_classes(folder: Path, experiment: Experiment) -> tuple[str, ...]:
-    """The names of the classes of a run's labels, which data.json notes; none of one without.
+def noted_classes(folder: Path, experiment: Experiment) -> tuple[tuple[str, ...], bool]:
+    """`known_classes` of a run's labels, which data.json notes; none of one without.
 
     Raises:
         ValueError: if data.json is damaged.
@@ -195,17 +195,17 @@ def noted_classes(folder: Path, experiment: Experiment) -> tuple[str, ...]:
     return known_classes(f"{file}", experiment, noted)
 
 
-def known_classes(where: str, experiment: Experiment, names: Any) -> tuple[str, ...]:
-    """The names of an experiment's classes as a file tells them; numbers if it tells none.
+def known_classes(where: str, experiment: Experiment, names: Any) -> tuple[tuple[str, ...], bool]:
+    """The names of an experiment's classes, and whether a file told them; numbers if it did not.
 
     Raises:
         ValueError: if they are not as many strings as the model has classes.
     """
     classes = experiment.model.classes
     if not classes:
-        return ()
+        return (), False
     if names is None:
-        return tuple(map(str, range(classes)))
+        return tuple(map(str, range(classes))), False
     known = isinstance(names, list | tuple) and all(isinstance(name, str) for name in names)
     if not known or len(names) != classes:
         raise expected(
@@ -214,7 +214,7 @@ def known_classes(where: str, experiment: Experiment, names: Any) -> tuple[str, 
             got=repr(names)[:80],
             advice="restore the file, or start over with --restart",
         )
-    return tuple(names)
+    return tuple(names), True
 
 
 def check_builds(

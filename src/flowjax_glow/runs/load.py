@@ -47,6 +47,7 @@ class Trained:
         params: of the last step; of a model file, those that are in it.
         average: their moving average; None if there is none.
         classes: the names of the classes that the model is conditioned on; () of one without.
+        named: whether a file tells these names; where none does they are numbers.
     """
 
     path: Path
@@ -57,6 +58,7 @@ class Trained:
     params: Params = field(repr=False)
     average: Params | None = field(repr=False)
     classes: tuple[str, ...] = ()
+    named: bool = False
 
     @property
     def flow(self) -> MultiScale:
@@ -121,13 +123,17 @@ class Trained:
         if not self.classes or (label is not None and not source.classes):
             images = held_out(source, count)
             return images, None if label is None else np.full(len(images), label, np.int32)
-        numbered = self.classes == tuple(map(str, range(len(self.classes))))
         same = len(source.classes) == len(self.classes)  # all that a file without names tells
-        if not same or (not numbered and source.classes != self.classes):
+        if not same or (self.named and source.classes != self.classes):
+            advice = (
+                "choose images of the same classes, or a folder without folders in it, which an "
+                "option --label takes for one class"
+                if source.classes
+                else "choose others, or say what they all are where there is an option --label"
+            )
             raise DataError(
                 f"{source.name}: expected images of the classes {listed(self.classes)}, as "
-                f"{self.path} was trained on, got {listed(source.classes)}; choose other images, "
-                "or say what they all are where there is an option --label"
+                f"{self.path} was trained on, got {listed(source.classes)}; {advice}"
             )
         return held_out_labelled(source, count, label=label)
 
@@ -220,8 +226,8 @@ def load_trained(path: Path) -> Trained:
     state = read_checkpoint(path / "checkpoints", example)
     if state is not None:
         step, average = int(state.step), averaged_params(state)
-        classes = noted_classes(path, experiment)
-        return Trained(path, path, experiment, shape, step, state.params, average, classes)
+        classes, named = noted_classes(path, experiment)
+        return Trained(path, path, experiment, shape, step, state.params, average, classes, named)
     raise NoCheckpointError(
         str(
             expected(
@@ -245,7 +251,7 @@ def _of_file(path: Path) -> Trained:
         )
     try:
         experiment = experiment_of(model)
-        classes = known_classes("record", experiment, model.record.get("classes"))
+        classes, named = known_classes("record", experiment, model.record.get("classes"))
     except (ValueError, OverflowError, TypeError) as error:
         raise expected(
             f"{path}",
@@ -264,6 +270,7 @@ def _of_file(path: Path) -> Trained:
         model.params,
         model.params if averaged else None,
         classes,
+        named,
     )
 
 
