@@ -6,6 +6,7 @@ import shutil
 
 import jax
 import jax.numpy as jnp
+import matplotlib.image
 import numpy as np
 import pytest
 
@@ -132,12 +133,12 @@ def test_classes_are_compared_by_number_only_where_no_file_names_them(
 
 
 def test_samples_are_of_the_classes_that_are_named(trained, tmp_path):
-    """A row of ten for each; without --label one for each class of the model."""
+    """In turn, a row of the picture for each; without --label those of the model."""
     code, output = invoke("sample", trained, "--label=cat, 0", "--count=25", "--chunk=5")
     assert code == 0, output
     assert output.endswith("rows: cat, ape\n")
     with np.load(trained / "samples/temperature-1-seed-0-label-cat-0.npz") as arrays:
-        assert arrays["labels"].tolist() == [2] * 10 + [0] * 10 + [2] * 5
+        assert arrays["labels"].tolist() == [2, 0] * 12 + [2]
         images = arrays["images"]
     model = load_trained(trained)
     exported = tmp_path / "m.safetensors"
@@ -147,11 +148,17 @@ def test_samples_are_of_the_classes_that_are_named(trained, tmp_path):
     assert output.endswith("rows: ape, bee, cat\n")
     assert Model.load(exported).record["classes"] == list(NAMES)
     with np.load(tmp_path / "m-findings/samples/temperature-1-seed-0.npz") as arrays:
-        assert arrays["labels"].tolist() == [0] * 10 + [1] * 10 + [2] * 10
-        assert (arrays["images"][20:25] == images[20:25]).all()  # of one label and one noise
-        assert (arrays["images"][:10] != images[:10]).any()
+        assert arrays["labels"].tolist() == [0, 1, 2] * 10
+        assert (arrays["images"][8] == images[8]).all()  # of one label and one noise
+        assert (arrays["images"][0] != images[0]).any()
+        sheet = matplotlib.image.imread(tmp_path / "m-findings/samples/temperature-1-seed-0.png")
+        row = arrays["images"][1::3]  # of label 1
+    assert sheet.shape[:2] == (3 * 66, 10 * 66)
+    wanted = row.repeat(8, 1).repeat(8, 2).transpose(1, 0, 2, 3).reshape(64, 640, 3)
+    places = np.arange(660) % 66 < 64
+    assert np.abs(sheet[66:130, places, :3] * 255 - wanted).max() < 1
     assert model.classes == load_trained(exported).classes
-    code, output = invoke("sample", exported, "--chunk=5", "--count=15", "--seed=1")
+    code, output = invoke("sample", exported, "--chunk=5", "--count=2", "--seed=1")
     assert (code, output.splitlines()[-1]) == (0, "rows: ape, bee")  # there are no more rows
     code, output = invoke("sample", trained, "--label=dog")
     assert code == 2

@@ -2,10 +2,6 @@
 
 from collections.abc import Sequence
 
-import numpy as np
-
-from flowjax_glow.context import in_turn
-from flowjax_glow.data.source import Labels
 from flowjax_glow.errors import expected
 from flowjax_glow.runs.load import Trained
 
@@ -59,8 +55,3 @@ def label_of(option: str, name: str, classes: Sequence[str]) -> int:
         got=repr(name),
         advice="classes are numbered from 0 in this order" if by_number else "name one of these",
     )
-
-
-def labels_in_rows(labels: Sequence[int], count: int, columns: int) -> Labels:
-    """The labels of `count` images in rows of `columns`: a row for each of `labels`, over again."""
-    return np.asarray(labels, np.int32)[in_turn(len(labels) * columns, count) // columns]

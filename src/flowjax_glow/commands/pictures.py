@@ -8,7 +8,6 @@ import jax
 import numpy as np
 from jaxtyping import Bool
 
-from flowjax_glow.commands.labels import labels_in_rows
 from flowjax_glow.density import sample_pixels_and_finite
 from flowjax_glow.runs.load import Trained
 from flowjax_glow.runs.results import Run, load_run
@@ -36,8 +35,7 @@ def save_samples(trained: Trained) -> None:
 
     Of a model with classes a row is of one class.
     """
-    classes = list(range(len(trained.classes)))[:LONGEST]
-    rows = len(classes) or ROWS
+    rows = min(len(trained.classes), LONGEST) or ROWS
     images, finite = sample_pixels_and_finite(
         trained.flow,
         trained.params,
@@ -46,12 +44,14 @@ def save_samples(trained: Trained) -> None:
         trained.event_shape,
         n_bits=trained.experiment.n_bits,
         chunk=ROWS * COLUMNS,
-        context=labels_in_rows(classes, rows * COLUMNS, COLUMNS) if classes else None,
+        context=np.arange(rows * COLUMNS) // COLUMNS if trained.classes else None,
     )
     print(save_sheet(trained.folder / "samples.png", images, finite, rows))
 
 
-def save_sheet(file: Path, images: Pixels, finite: Finite, rows: int = ROWS) -> str:
+def save_sheet(
+    file: Path, images: Pixels, finite: Finite, rows: int = ROWS, columns: int = COLUMNS
+) -> str:
     """Writes the first images as one picture, enlarged to be seen, and returns a line about it.
 
     Pixels that are not finite are magenta, as in every figure.
@@ -60,14 +60,14 @@ def save_sheet(file: Path, images: Pixels, finite: Finite, rows: int = ROWS) -> 
 
     from flowjax_glow.plotting import block, show
 
-    images, finite = np.asarray(images[: rows * COLUMNS]), finite[: rows * COLUMNS]
+    images, finite = np.asarray(images[: rows * columns]), finite[: rows * columns]
     colors = show(np.where(finite[..., None], images / 255 - 0.5, np.nan))
     shown = np.round(255 * colors).astype(np.uint8)
     times = -(-SIDE // images.shape[1])
-    row = ((0, -len(shown) % COLUMNS), (0, 0), (0, 0), (0, 0))
+    row = ((0, -len(shown) % columns), (0, 0), (0, 0), (0, 0))
     tiles = np.pad(shown, row, constant_values=255).repeat(times, 1).repeat(times, 2)
     edge = ((0, 0), (0, 2), (0, 2), (0, 0))
-    matplotlib.image.imsave(file, block(np.pad(tiles, edge, constant_values=255), COLUMNS))
+    matplotlib.image.imsave(file, block(np.pad(tiles, edge, constant_values=255), columns))
     return with_count(file, np.asarray(finite.all(axis=(1, 2))), "their lost pixels are magenta")
 
 

@@ -9,8 +9,9 @@ from rich.console import Console
 from rich.progress import Progress
 
 from flowjax_glow.commands.command import OnModels, as_word, check_temperature
-from flowjax_glow.commands.labels import chosen_labels, labels_in_rows
+from flowjax_glow.commands.labels import chosen_labels
 from flowjax_glow.commands.pictures import COLUMNS, LONGEST, ROWS, save_sheet, with_count
+from flowjax_glow.context import in_turn
 from flowjax_glow.density import sample_pixels_and_finite
 from flowjax_glow.errors import check_count, expected
 from flowjax_glow.files import write_arrays
@@ -25,14 +26,15 @@ class Sample(OnModels):
     height, width, channels), and a picture of the first ones beside it. More images of the same
     seed begin with the same ones. Pixels that are not finite are black in `images`, where the
     array `finite` of shape (count,) tells of them, and magenta in the picture. Of a model with
-    classes every row of the picture is of one class, and the array `labels` tells which.
+    classes the images are of its classes in turn, as the array `labels` tells, and a row of the
+    picture is of one class.
     """
 
     count: int | None = None
     """Images per run; 60 if none, or ten of each class."""
 
     label: str | None = None
-    """Classes by name or number, with commas, a row of the picture for each; all if none."""
+    """Classes by name or number, with commas, to be drawn in turn; all if none."""
 
     temperature: float = 1.0
     """Scale of the latents: the deviation of the noise that is decoded."""
@@ -63,7 +65,9 @@ class Sample(OnModels):
         for trained in trained_models(self.run):
             file, classes = self.file_of(trained.folder), chosen_labels(trained, self.label)
             count = self.count or COLUMNS * (len(classes) or ROWS)
-            labels = labels_in_rows(classes, count, COLUMNS) if classes else None
+            labels = (
+                np.asarray(classes, np.int32)[in_turn(len(classes), count)] if classes else None
+            )
             with Progress(console=Console(stderr=True), transient=True) as bars:
                 bar = bars.add_task(trained.path.name, total=count)
                 images, finite = sample_pixels_and_finite(
@@ -83,11 +87,16 @@ class Sample(OnModels):
             arrays = {"images": np.asarray(images), "finite": whole}
             write_arrays(file, arrays if labels is None else {**arrays, "labels": labels})
             print(with_count(file, whole, "they are black where they are not"))
-            rows = min(len(classes), LONGEST) if classes else ROWS
-            print(save_sheet(file.with_suffix(".png"), images, finite, rows))
-            if classes:
-                there = min(rows, -(-count // COLUMNS))
-                print("rows:", ", ".join(trained.classes[label] for label in classes[:there]))
+            picture = file.with_suffix(".png")
+            if len(classes) < 2:
+                print(save_sheet(picture, images, finite))
+                continue
+            rows = min(len(classes), LONGEST, count)
+            columns = max(1, min(COLUMNS, count // len(classes)))
+            # the labels are in turn, so those of a row are as many apart as there are classes
+            shown = (np.arange(rows)[:, None] + len(classes) * np.arange(columns)).ravel()
+            print(save_sheet(picture, images[shown], finite[shown], rows, columns))
+            print("rows:", ", ".join(trained.classes[label] for label in classes[:rows]))
 
     def file_of(self, run: Path) -> Path:
         """What is written into a run folder."""
