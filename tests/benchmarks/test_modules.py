@@ -8,7 +8,7 @@ import pytest
 import benchmarks
 
 #: What is installed by hand, for what some modules compare with.
-PEERS = {"torch", "normflows", "nflows", "FrEIA"}
+PEERS = {"torch", "normflows", "nflows", "FrEIA", "flowjax", "equinox"}
 
 
 @pytest.mark.parametrize(
