@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from importlib.metadata import version
 from typing import NoReturn
 
 from flowjax_glow.errors import missing_package
@@ -9,6 +10,10 @@ from flowjax_glow.errors import missing_package
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Runs a subcommand and exits; by default with the arguments of this process."""
+    given = sys.argv[1:] if arguments is None else arguments
+    if list(given) == ["--version"]:
+        print(f"flowjax-glow {version('flowjax-glow')}")
+        sys.exit(0)
     try:
         from flowjax_glow.commands.catalog import dispatch
     except ModuleNotFoundError as error:
@@ -16,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
             raise
         print(f"error: {_missing(error.name)}", file=sys.stderr)
         sys.exit(2)
-    dispatch(sys.argv[1:] if arguments is None else arguments, "flowjax-glow")
+    dispatch(given, "flowjax-glow")
 
 
 def _missing(module: str) -> str:

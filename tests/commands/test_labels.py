@@ -217,7 +217,7 @@ def test_what_lies_between_images_is_at_their_labels(trained):
     assert np.abs(arrays["labels"][[0, 1], (labels + 1) % 3] - back).max() > 1e-4
     np.testing.assert_allclose(arrays["straight-ways"][:, 2], back[::-1], atol=1e-5)
     assert arrays["attribute"][:, 2].mean() > arrays["attribute"][:, 0].mean()  # cats are bright
-    for option in ("--attribute=cat", "--attribute=ape:dog"):
+    for option in ("--attribute=cat", "--attribute=ape:dog", "--attribute=cat:2"):
         assert invoke("explore", trained, option)[0] == 2
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import warnings
 from dataclasses import dataclass
+from importlib.metadata import version
 
 import jax
 import matplotlib.image
@@ -346,7 +347,8 @@ def test_odd_images_have_no_model():
         ),
         (["train", "--preset=laptop", "--size=30"], 2, "got 30; use 28 or 32"),
         (["plan", "--data=digits", "--set=model.levels=4"], 2, "--size: expected a multiple of 16"),
-        (["--help"], 0, "flowjax-glow COMMAND --help tells more."),
+        (["--help"], 0, "flowjax-glow COMMAND --help tells more, and flowjax-glow --version"),
+        (["--version"], 0, f"flowjax-glow {version('flowjax-glow')}"),
         ([], 0, "usage: flowjax-glow COMMAND"),
     ],
 )

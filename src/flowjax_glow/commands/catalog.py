@@ -69,6 +69,6 @@ def usage(prog: str) -> str:
                 for name, command in COMMANDS.items()
             ),
             "",
-            f"{prog} COMMAND --help tells more.",
+            f"{prog} COMMAND --help tells more, and {prog} --version which release this is.",
         ]
     )

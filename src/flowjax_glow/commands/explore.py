@@ -154,6 +154,10 @@ class Explore(OnModels):
             label_of("--attribute", name.strip(), source.classes)
             for name in self.attribute.split(":")
         )
+        if lacking == having:
+            raise expected(
+                "--attribute", "two classes", got=repr(self.attribute), advice="name another one"
+            )
         sides = [held_out_labelled(source, self.examples, label=of) for of in (having, lacking)]
         return [(images, labels if trained.classes else None) for images, labels in sides]
 
