@@ -70,7 +70,6 @@ def _critical_temperature(seen: Measurement, largest: dict[float, np.ndarray]) -
     Between the levels of `largest`, the largest activation of every sample, it is found by
     bisection, to a sixteenth of their distance and from above. Infinite if no level fails.
     """
-
     levels = sorted(largest)
     failing = [_too_many(_passing(largest[tau]), len(largest[tau])) for tau in levels]
     if not any(failing):
