@@ -64,6 +64,12 @@ class Commands:
         """Samples for so long, at least once."""
         return timed(self._contender.sample, seconds)[0]
 
+    def kernels(self) -> dict[str, Any]:
+        """What the accelerator does in a step."""
+        from benchmarks.kernels import device_kernels
+
+        return device_kernels(self._contender.train)
+
     def facts(self) -> dict[str, Any]:
         """What is counted, and which share of latents and samples is finite."""
         return self._contender.facts() | {

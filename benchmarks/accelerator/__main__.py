@@ -4,12 +4,14 @@
 PYTHONPATH=src python3 -m benchmarks.accelerator --call=A --data=DATA --output=OUT --deadline=530
 PYTHONPATH=src python3 -m benchmarks.accelerator --call=B --data=DATA --output=OUT --deadline=220
 PYTHONPATH=src python3 -m benchmarks.accelerator --call=C --data=DATA --output=OUT --deadline=530
+PYTHONPATH=src python3 -m benchmarks.accelerator --call=D --data=DATA --output=OUT --deadline=100
 ```
 
 Call A: whether the arithmetic is right (round trips, log-dets, gradients), how fast it is beside
 PyTorch's normflows and nflows, then the model of the paper's author on faces at 64x64, its
 remedies, and randomized splits whose permutations are lost. Call B: CIFAR-10 at 32x32. Call C: the
-models of call A at a tenth of its learning rate, which is the author's own. Nothing is installed;
+models of call A at a tenth of its learning rate, which is the author's own. Call D: what a step
+does on the device, with convolutions as matrix products and as XLA's own. Nothing is installed;
 peers that are missing are skipped. DATA holds celeba-128.zip (faces, 128x128 JPEG) and
 cifar10-jpeg.zip (train/CLASS/*.jpg, test/CLASS/*.jpg). Each phase leaves a JSON file in OUT, some
 an .npz beside it, and a call that is cut off keeps what it had. `python -m
@@ -60,7 +62,7 @@ def arguments(words: Sequence[str] | None) -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--call", choices=("A", "B", "C"), required=True)
+    parser.add_argument("--call", choices=("A", "B", "C", "D"), required=True)
     parser.add_argument("--data", type=Path, required=True, help="folder of the two zip files")
     parser.add_argument("--output", type=Path, required=True, help="folder for the results")
     parser.add_argument("--deadline", type=float, required=True, help="seconds from now")

@@ -8,7 +8,7 @@ from typing import Any
 
 from benchmarks.accelerator import models
 from benchmarks.accelerator.call import Phase
-from benchmarks.accelerator.fast import Fast, Row, more_rows, rows
+from benchmarks.accelerator.fast import Fast, Row, form_rows, more_rows, rows
 from benchmarks.accelerator.models import Size
 from benchmarks.accelerator.pictures import Once, cifar10, faces
 from benchmarks.accelerator.right import Right
@@ -24,6 +24,7 @@ class Sizes:
 
     Attributes:
       larger: of `fast`, what gets ready while models train.
+      forms: convolutions in two forms.
       side: of faces and of CIFAR-10 images, in pixels.
       author, remedy, permuted, cifar: how models are trained in each phase.
     """
@@ -31,6 +32,7 @@ class Sizes:
     right: Right
     fast: Fast
     larger: Fast
+    forms: Fast
     face_side: int
     face_model: Size
     author: Plan
@@ -51,6 +53,7 @@ FULL = Sizes(
     right=Right(GlowConfig(levels=2, depth=8, width=64), size=16, batch=32),
     fast=_FAST,
     larger=replace(_FAST, rows=more_rows(64, 256)),
+    forms=replace(_FAST, rows=form_rows(64, 256), seconds=0.7),
     face_side=64,
     face_model=Size(levels=4, depth=32, width=512),
     author=_AUTHOR,
@@ -76,6 +79,7 @@ TINY = Sizes(
     right=Right(GlowConfig(levels=1, depth=2, width=8), size=8, batch=4, nets=("float32",)),
     fast=_TINY_FAST,
     larger=replace(_TINY_FAST, rows=(Row("normflows", 4, measures=("train", "sample")),)),
+    forms=replace(_TINY_FAST, rows=(Row("ours-store", 4, "lax", kernels=True),)),
     face_side=8,
     face_model=Size(levels=2, depth=2, width=8),
     author=_TINY,
@@ -148,4 +152,10 @@ def call_b(data: Path, sizes: Sizes) -> list[Phase]:
     return [Phase("cifar", 220, trials.prepare, trials.run)]
 
 
-CALLS = {"A": call_a, "B": call_b, "C": call_c}
+def call_d(data: Path, sizes: Sizes) -> list[Phase]:
+    """What a step does on the device, convolutions as matrix products and as XLA's own."""
+    del data
+    return [Phase("forms", 100, sizes.forms.prepare, sizes.forms.run, quiet=True)]
+
+
+CALLS = {"A": call_a, "B": call_b, "C": call_c, "D": call_d}

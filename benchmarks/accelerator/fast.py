@@ -44,6 +44,7 @@ class Row:
       kind: of `KINDS`, how its products are taken or whether it is compiled.
       times_depth: its depth, in those of the workload.
       measures: what it is timed at; each but the first takes a program more.
+      kernels: whether it is told what the device does in a step.
     """
 
     contender: str
@@ -51,14 +52,18 @@ class Row:
     kind: str = "plain"
     times_depth: int = 1
     measures: tuple[str, ...] = ("train",)
+    kernels: bool = False
 
 
 #: Options of contenders. ``default`` is the device's fastest way with float32, which on recent GPUs
-#: is TF32; `plain` peers take it as well.
+#: is TF32; `plain` peers take it as well. ``lax`` convolutions are XLA's own; others of ours are
+#: matrix products.
 KINDS: dict[str, Mapping[str, Any]] = {
     "default": {"net_precision": "default"},
     "float32": {"net_precision": "highest"},
     "bfloat16": {"net_precision": "default", "net_dtype": "bfloat16"},
+    "lax": {"net_precision": "default", "lax": True},
+    "lax-float32": {"net_precision": "highest", "lax": True},
     "plain": {},
     "compiled": {"compiled": True},
 }
@@ -87,6 +92,14 @@ def more_rows(small: int, large: int) -> tuple[Row, ...]:
         Row("ours-store", small, "default", times_depth=2),
         Row("ours-remat", small, "default", times_depth=2),
         Row("nflows", small, "compiled"),
+    )
+
+
+def form_rows(small: int, large: int) -> tuple[Row, ...]:
+    """Convolutions as matrix products beside XLA's own."""
+    return (
+        *(Row("ours-store", large, kind, kernels=True) for kind in ("default", "lax")),
+        *(Row("ours-store", small, kind) for kind in ("default", "lax", "float32", "lax-float32")),
     )
 
 
@@ -122,6 +135,11 @@ class Runner:
         """The most memory on the device so far, in MiB."""
         assert self._worker is not None
         return self._worker.ask("memory")["device_mib"]
+
+    def note_kernels(self) -> None:
+        """Adds what the device does in a step to the facts."""
+        assert self._worker is not None
+        self.facts["kernels"] = self._worker.ask("kernels")
 
     def close(self) -> None:
         """Ends the process, whatever it does."""
@@ -209,15 +227,24 @@ class Fast:
                         if deadline.left > 0:
                             own = rates.setdefault(runner.row, {}).setdefault(measure, [])
                             own += self._time(runner, measure)
-                record.note(
-                    workload=repr(self.work),
-                    peaks=peaks,
-                    stated_peaks=stated_peaks(jax.devices()[0].device_kind),
-                    rows=[self._found(runner, rates, peaks) for runner in runners],
-                )
+                self._note(record, runners, rates, peaks)
+            for runner in ready:
+                if runner.row.kernels and deadline.left > 0:
+                    runner.note_kernels()
+                    self._note(record, runners, rates, peaks)
         finally:
             for runner in runners:
                 runner.close()
+
+    def _note(
+        self, record: Record, runners: list[Runner], rates: Rates, peaks: Mapping[str, float]
+    ) -> None:
+        record.note(
+            workload=repr(self.work),
+            peaks=peaks,
+            stated_peaks=stated_peaks(jax.devices()[0].device_kind),
+            rows=[self._found(runner, rates, peaks) for runner in runners],
+        )
 
     def _ready(self, runners: list[Runner], deadline: Deadline) -> list[Runner]:
         """Waits while time for timing is left; ends whoever is late, which would disturb others."""
@@ -251,7 +278,7 @@ class Fast:
             if seconds:
                 facts[measure] = row.batch / statistics.median(seconds)
                 facts[f"{measure}_calls"] = len(seconds)
-        if "train" in facts and peaks and row.kind != "float32":
+        if "train" in facts and peaks and "float32" not in row.kind:
             dtype = "bfloat16" if row.kind == "bfloat16" else "float32"
             flops = facts["train"] * self._work(row).nominal_flops
             facts |= {"train_flops": flops, "share_of_peak": flops / peaks[dtype]}

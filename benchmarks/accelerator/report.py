@@ -154,6 +154,8 @@ def _fast(*phases: Found) -> Iterator[str]:
     yield "Images per second; in brackets the ratio to normflows as it is, at the same size."
     yield ""
     yield from table(head, cells)
+    if told := [row for row in rows if "kernels" in row]:
+        yield from _kernels(told)
     for phase in phases:
         if "peaks" not in phase:
             continue
@@ -171,6 +173,31 @@ def _fast(*phases: Found) -> Iterator[str]:
     if best is not None:
         yield ""
         yield from table(("goal", "wanted", "measured", ""), _goals(rows))
+
+
+def _kernels(rows: Sequence[Found]) -> Iterator[str]:
+    kinds = list(rows[0]["kernels"]["kinds"])
+    yield ""
+    yield "What the device does in a step: milliseconds, and in brackets how many kernels."
+    yield ""
+    head = ("who, products", "batch", "by the clock", "a kernel runs", *kinds)
+    cells = []
+    for row in rows:
+        own = row["kernels"]
+        times = (own[what] for what in ("wall", "busy"))
+        cells.append(
+            [
+                f"{row['contender']}, {row['kind']}",
+                f"{row['batch']}",
+                *(number(1e3 * seconds) for seconds in times),
+                *(
+                    f"{number(1e3 * own['kinds'][kind]['seconds'])} "
+                    f"({own['kinds'][kind]['count']:.0f})"
+                    for kind in kinds
+                ),
+            ]
+        )
+    yield from table(head, cells)
 
 
 def _rate(row: Found, peer: Found | None, measure: str) -> str:
@@ -346,6 +373,7 @@ def _figure5(phase: Found) -> Iterator[str]:
 PHASES: dict[str, tuple[tuple[str, ...], Callable[..., Iterator[str]]]] = {
     "Is the arithmetic right?": (("right",), _right),
     "How fast is it?": (("fast", "larger"), _fast),
+    "Convolutions as matrix products, and XLA's own": (("forms",), _fast),
     "The author's model, faces at 64x64": (("author",), _studies),
     "Remedies, faces at 64x64": (("remedies",), _studies),
     "Lost permutations": (("figure5",), _figure5),

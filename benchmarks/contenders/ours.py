@@ -8,8 +8,10 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.interpreters import mlir
 
 from benchmarks.workloads import TEMPERATURE, Workload
+from flowjax_glow import convolution
 from flowjax_glow.config import GlowConfig, glow
 from flowjax_glow.data import Images
 from flowjax_glow.density import bits_per_dim, encode, sample
@@ -22,6 +24,7 @@ from flowjax_glow.training import (
     keep_freed_memory,
     make_optimizer,
     make_train_step,
+    replicate,
     shard_batch,
 )
 from flowjax_glow.types import Params
@@ -30,15 +33,31 @@ from flowjax_glow.types import Params
 _FAST = {"xla_backend_optimization_level": 0}
 
 
-def build(work: Workload, batches: Images, *, memory: Any, **nets: Any) -> "Ours":
+def build(
+    work: Workload, batches: Images, *, memory: Any, lax: bool = False, **nets: Any
+) -> "Ours":
     """Our GLOW with one memory policy, on one device.
 
     Args:
+      lax: whether convolutions are `jax.lax`'s own on a GPU, and not matrix products.
       nets: their `net_dtype` and `net_precision`.
     """
+    if lax:
+        _convolve_by_lax()
     keep_freed_memory()  # as experiments.sweep does
     config = replace(openai_glow(work.levels, work.depth, work.width, memory), **nets)
     return Ours(config, work, batches)
+
+
+def _convolve_by_lax() -> None:
+    """From here on a GPU gets the convolutions that others get: XLA's own."""
+    forms = {
+        convolution._convolve_p: convolution.lax_convolve,
+        convolution._kernel_gradient_p: convolution._lax_kernel_gradient,
+    }
+    for primitive, form in forms.items():
+        lowering = mlir.lower_fun(form, multiple_results=False)
+        mlir.register_lowering(primitive, lowering, platform="cuda")
 
 
 def openai_glow(levels: int, depth: int, width: int, memory: Any) -> GlowConfig:
@@ -74,7 +93,8 @@ class Ours:
             ),
             compiler_options=_FAST if jax.default_backend() == "cpu" else None,
         )
-        self._state = start(batches[0])
+        # placed as the step leaves it, or the second step would compile again
+        self._state = replicate(self._mesh, start(batches[0]))
         self._step: Any = make_train_step(self._loss, optimizer, self._mesh, ema_decay=0.0)
 
     def _loss(self, params: Params, key: jax.Array, images: jax.Array) -> jax.Array:

@@ -1,9 +1,12 @@
 r"""The one convolution of the project: NHWC, stride 1, zero padding to the same size.
 
 On the CPU it is made of matrix products, forward and backward: inside a `jax.lax.scan` XLA falls
-back to a CPU convolution that is about twenty times slower, and even outside one large product
-per convolution beats it. GPUs and TPUs get `jax.lax`'s own. Which of the two a program holds is
-decided where it is lowered, so a program for one platform may be made on another.
+back to a CPU convolution that is about twenty times slower, and even outside one large product per
+convolution beats it. NVIDIA GPUs get these products where they may round (TF32, bfloat16): a step
+of training takes two thirds to three quarters of the time then (docs/accelerator.md). All else gets
+`jax.lax`'s own convolution.
+Which of the two a program holds is decided where it is lowered, so a program for one platform may
+be made on another.
 
 Accelerators multiply float32 numbers less exactly than float32 unless told otherwise; `Precision`
 says how, for a convolution and for all of its derivatives. The CPU's products are always exact.
@@ -16,7 +19,7 @@ A convolution is bilinear in image and kernel. With taps k and radius r,
 
 so its derivatives are convolutions again, and the kernel gradient, whose derivatives are
 convolutions too. The two are primitives of their own because automatic differentiation of their
-CPU forms would turn every shifted copy into a padded one, three times the time of the step.
+products would turn every shifted copy into a padded one, three times the time of the step.
 
 Inside of `jax.shard_map` those forms are used as they are. There JAX tells what differs between
 devices from what does not, by rules that it has for its own operations alone, and sums gradients
@@ -104,35 +107,37 @@ def _lax_kernel_gradient(x: Features, z_bar: Features, size: Size, precision: Pr
 
 def _product_convolve(x: Features, kernel: Kernel, precision: Precision) -> Features:
     """One product, and shifted copies of the side that has fewer channels."""
-    del precision  # nothing that a CPU heeds
     height, width, channels_in, channels_out = kernel.shape
+    multiply = partial(jnp.matmul, precision=jax.lax.Precision(precision))
     if channels_in <= channels_out:
-        return _gather(x, (height, width)) @ kernel.reshape(-1, channels_out)
+        return multiply(_gather(x, (height, width)), kernel.reshape(-1, channels_out))
     taps = jnp.moveaxis(kernel, 2, 0).reshape(channels_in, -1)
-    products = jnp.matmul(x, taps, preferred_element_type=at_least_float32(x))  # sums need it
+    products = multiply(x, taps, preferred_element_type=at_least_float32(x))  # sums need it
     return _add_up(products, (height, width)).astype(x.dtype)
 
 
 def _product_kernel_gradient(
     x: Features, z_bar: Features, size: Size, precision: Precision
 ) -> Kernel:
-    del precision
     channels_in, channels_out = x.shape[-1], z_bar.shape[-1]
     if channels_in <= channels_out:
-        return _outer(_gather(x, size), z_bar).reshape(*size, channels_in, channels_out)
+        taps = _outer(_gather(x, size), z_bar, precision)
+        return taps.reshape(*size, channels_in, channels_out)
     # what x[p + k - r] meets at z_bar[p], x[q] meets at z_bar[q - k + r]: the taps from behind
-    taps = _outer(x, _gather(z_bar, size)).reshape(channels_in, -1, channels_out)
+    taps = _outer(x, _gather(z_bar, size), precision).reshape(channels_in, -1, channels_out)
     return jnp.moveaxis(taps[:, ::-1], 0, 1).reshape(*size, channels_in, channels_out)
 
 
-def _outer(x: Features, y: Features) -> Float[Array, "_ _"]:
+def _outer(x: Features, y: Features, precision: Precision) -> Float[Array, "_ _"]:
     """``sum_p x[p]^T y[p]`` over all pixels of all images."""
-    return x.reshape(-1, x.shape[-1]).T @ y.reshape(-1, y.shape[-1])
+    rows = (side.reshape(-1, side.shape[-1]) for side in (x, y))
+    return jnp.matmul(next(rows).T, next(rows), precision=jax.lax.Precision(precision))
 
 
 def _gather(x: Features, size: Size) -> Features:
     """``x[p + k - radius]`` for every tap k, one after another along the channels."""
-    return jnp.concatenate(_shifts(x, size), axis=-1)
+    # or a GPU makes x from whatever it is made of, once for every tap
+    return jnp.concatenate(_shifts(jax.lax.optimization_barrier(x), size), axis=-1)
 
 
 def _add_up(products: Features, size: Size) -> Features:
@@ -142,7 +147,8 @@ def _add_up(products: Features, size: Size) -> Features:
         shift[..., tap * channels : (tap + 1) * channels]
         for tap, shift in enumerate(_shifts(products, size))
     ]
-    return sum(terms[1:], terms[0])
+    # or a GPU adds up anew for whatever is made of the sum
+    return jax.lax.optimization_barrier(sum(terms[1:], terms[0]))
 
 
 def _shifts(x: Features, size: Size) -> list[Features]:
@@ -161,13 +167,24 @@ def _swapped(
 
 def _by_platform(by_products: Callable, by_lax: Callable, *operands: Array, **params: Any) -> Array:
     """The form for the platform that the program is lowered for."""
+    forms = _forms(by_products, by_lax)
     return jax.lax.platform_dependent(
-        *operands, cpu=partial(by_products, **params), default=partial(by_lax, **params)
+        *operands, **{platform: partial(form, **params) for platform, form in forms.items()}
     )
 
 
+def _forms(by_products: Callable, by_lax: Callable) -> dict[str, Callable]:
+    """The form for every platform."""
+
+    def where_rounded(*operands: Array, precision: Precision, **params: Any) -> Array:
+        form = by_lax if precision == "highest" else by_products
+        return form(*operands, precision=precision, **params)
+
+    return {"cpu": by_products, "cuda": where_rounded, "default": by_lax}
+
+
 def _primitive(name: str, by_products: Callable, by_lax: Callable, shape: Callable) -> Primitive:
-    """A primitive with two forms, `by_products` for the CPU and `by_lax` for all others."""
+    """A primitive with two forms."""
     primitive = Primitive(name)
 
     by_platform = partial(_by_platform, by_products, by_lax)
@@ -187,10 +204,9 @@ def _primitive(name: str, by_products: Callable, by_lax: Callable, shape: Callab
     primitive.def_impl(evaluated)
     primitive.def_abstract_eval(abstract)
     batching.primitive_batchers[primitive] = batched
-    mlir.register_lowering(primitive, mlir.lower_fun(by_lax, multiple_results=False))
-    mlir.register_lowering(
-        primitive, mlir.lower_fun(by_products, multiple_results=False), platform="cpu"
-    )
+    for platform, form in _forms(by_products, by_lax).items():
+        lowering = mlir.lower_fun(form, multiple_results=False)
+        mlir.register_lowering(primitive, lowering, None if platform == "default" else platform)
     return primitive
 
 

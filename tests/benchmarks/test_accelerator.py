@@ -19,6 +19,7 @@ import pytest
 from PIL import Image
 
 import flowjax_glow as fg
+from benchmarks import kernels
 from benchmarks.accelerator import calls, models, report
 from benchmarks.accelerator.__main__ import main
 from benchmarks.accelerator.call import Deadline, Phase, Record, run_phases
@@ -146,6 +147,31 @@ def test_ours_are_timed_and_absent_peers_named(call_a):
         ]
 
 
+def test_convolutions_are_timed_in_both_forms_and_kernels_told(data, tmp_path):
+    found = run("D", data, tmp_path)
+    (row,) = found["forms"]["rows"]
+    assert row["error"] is None
+    assert row["train"] > 0
+    own = row["kernels"]  # a CPU has none
+    assert own["wall"] > own["busy"] == sum(kind["count"] for kind in own["kinds"].values()) == 0
+    text = report.results(report.read([tmp_path]))
+    assert "| ours-store, lax | 4 |" in text
+    assert "a kernel runs | convolutions | products" in text
+
+
+def test_kernels_are_told_apart_by_their_names():
+    names = {
+        "sm90_xmma_wgrad_indexed_implicit_gemm_f32f32_tf32f32": "convolutions",
+        "sm90_xmma_gemm_f32f32_tf32f32_f32_nt_n_tilesize128x128": "products",
+        "gemm_fusion_dot_38": "products",
+        "loop_dynamic_update_slice_fusion_5": "copies",
+        "input_reduce_select_fusion_2": "reductions",
+        "loop_add_fusion_48": "elementwise",
+    }
+    assert {name: kernels.kind(name) for name in names} == names
+    assert kernels.covered([(5.0, 6.0), (0.0, 2.0), (1.0, 3.0), (1.5, 2.0)]) == 4.0
+
+
 def test_the_author_s_model_and_its_remedies_are_trained_and_looked_at(call_a):
     found, folder = call_a
     check_study(found["author"]["control"], [0, 2, 4])
@@ -182,7 +208,8 @@ def test_the_report_replaces_what_is_between_the_markers(call_a, call_b, tmp_pat
     before, rest = text.split(report.BEGIN)
     assert before == report.PAGE.read_text().split(report.BEGIN)[0]
     for title, (names, _) in report.PHASES.items():
-        assert (f"### {title}" in rest) == (not names[0].endswith("-slow"))
+        elsewhere = names[0].endswith("-slow") or names[0] == "forms"  # calls C and D
+        assert (f"### {title}" in rest) != elsewhere
     assert "**Tiny models: these numbers mean nothing.**" in rest
     assert "None yet" not in rest
     assert "| ours-store, default | 4 | 1 |" in rest

@@ -114,18 +114,28 @@ def test_every_derivative_is_that_of_xla_s(channels):
 
 
 @channels
-@pytest.mark.parametrize("platform", ["cpu", "cuda", "tpu"])
-def test_the_cpu_gets_matrix_products_and_accelerators_xla_s_convolution(channels, platform):
+@pytest.mark.parametrize(
+    ("platform", "precision", "products"),
+    [
+        ("cpu", "highest", True),
+        ("cuda", "default", True),
+        ("cuda", "highest", False),
+        ("tpu", "default", False),
+    ],
+)
+def test_some_platforms_get_matrix_products_and_others_xla_s_convolution(
+    channels, platform, precision, products
+):
     """Decided where the program is lowered: here, on a CPU, for all of them."""
     x, kernel = draw("float32", 2, 4, 4, channels[0]), draw("float32", 3, 3, *channels)
 
     def loss(x, kernel):
-        return convolve(x, kernel).sum()
+        return convolve(x, kernel, precision).sum()
 
     gradient = jax.jit(jax.grad(loss, argnums=(0, 1)))
     program = jax.export.export(gradient, platforms=[platform])(x, kernel).mlir_module()
-    assert ("stablehlo.convolution" in program) == (platform != "cpu")
-    assert ("stablehlo.dot_general" in program) == (platform == "cpu")
+    assert ("stablehlo.convolution" in program) != products
+    assert ("stablehlo.dot_general" in program) == products
 
 
 def test_even_kernels_are_refused():

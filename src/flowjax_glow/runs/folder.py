@@ -18,6 +18,7 @@ from typing import Any
 
 import jax
 
+from flowjax_glow import __version__
 from flowjax_glow.errors import expected
 from flowjax_glow.files import from_strict, read_json, write_json
 from flowjax_glow.runs.experiment import Experiment, differences, read_config, to_json
@@ -279,7 +280,7 @@ PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 def environment() -> dict[str, Any]:
     """Versions, devices and the git revision."""
     return {
-        "flowjax-glow": version("flowjax-glow"),
+        "flowjax-glow": __version__,
         "git_revision": _git_revision(),
         "python": sys.version.split()[0],
         "platform": platform.platform(),

@@ -35,12 +35,13 @@ def make_train_step(
     """Compiles the step ``(state, batch) -> (state, metrics)`` for the devices of `mesh`.
 
     The batch comes from `mesh.shard_batch`; the state is replicated, and donated: the one passed in
-    cannot be used again. The step draws from ``fold_in(state.key, state.step)`` alone. It measures
-    ``loss``, ``grad_norm`` (global, before clipping) and ``update_finite``; and of every leaf that
-    trains, in the order of `leaf_names`, ``leaf_norms`` of the gradient and ``leaf_finite``,
-    whether the update leaves it so. If the loss, the gradient or a parameter after the update is
-    not finite, parameters, optimizer and average stay as they are to the bit, and only the step
-    counts on.
+    cannot be used again. Place the first one by `mesh.replicate`, as `train` does: after one that
+    lies elsewhere the second step compiles anew. The step draws from ``fold_in(state.key,
+    state.step)`` alone. It measures ``loss``, ``grad_norm`` (global, before clipping) and
+    ``update_finite``; and of every leaf that trains, in the order of `leaf_names`, ``leaf_norms``
+    of the gradient and ``leaf_finite``, whether the update leaves it so. If the loss, the gradient
+    or a parameter after the update is not finite, parameters, optimizer and average stay as they
+    are to the bit, and only the step counts on.
 
     Args:
       loss: the mean loss of a batch, in bits/dim.
