@@ -12,13 +12,12 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import jax
 
-from flowjax_glow import __version__
 from flowjax_glow.errors import expected
 from flowjax_glow.files import from_strict, read_json, write_json
 from flowjax_glow.runs.experiment import Experiment, differences, read_config, to_json
@@ -277,10 +276,17 @@ class Status:
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
+def _own_version() -> str:
+    try:
+        return version("flowjax-glow")
+    except PackageNotFoundError:
+        return "not installed, from the path"
+
+
 def environment() -> dict[str, Any]:
     """Versions, devices and the git revision."""
     return {
-        "flowjax-glow": __version__,
+        "flowjax-glow": _own_version(),
         "git_revision": _git_revision(),
         "python": sys.version.split()[0],
         "platform": platform.platform(),
