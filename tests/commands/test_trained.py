@@ -103,7 +103,14 @@ def test_a_save_under_way_is_left_alone(trained):
     assert half_written.exists()
 
 
-def test_samples_are_drawn_and_never_overwritten(trained):
+def test_a_model_away_from_its_data_names_the_way_out(trained):
+    away = dataclasses.replace(TINY, dataset="folder:gone")
+    message = r"^folder:gone: .*no folder at gone; .* option for images, if it has one, takes ano"
+    with pytest.raises(data.DataError, match=message):
+        dataclasses.replace(load_trained(trained), experiment=away).images(None, 3)
+
+
+def test_samples_are_drawn_and_only_overwritten_when_told(trained):
     code, output = invoke("sample", trained, "--count=11", "--temperature=0.7", "--chunk=4")
     assert code == 0, output
     file = trained / "samples/temperature-0.7-seed-0.npz"
@@ -116,7 +123,11 @@ def test_samples_are_drawn_and_never_overwritten(trained):
     assert file.with_suffix(".png").exists()
     code, output = invoke("sample", trained, "--temperature=0.7")
     assert code == 2
-    assert "expected no such file yet, got one; move it away" in output
+    assert "expected no such file yet, got one; use another --seed, or --overwrite" in output
+    again = ("--count=3", "--temperature=0.7", "--chunk=4", "--overwrite")
+    assert invoke("sample", trained, *again)[0] == 0
+    with np.load(file) as arrays:
+        assert (arrays["images"] == images[:3]).all()
     assert invoke("sample", trained, "--temperature=0.7", "--averaged")[0] == 0
     for command in ("sample", "mixing", "attack"):
         code, output = invoke(command, trained, "--temperature=-1")

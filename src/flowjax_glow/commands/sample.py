@@ -46,7 +46,10 @@ class Sample(OnModels):
     """Use the moving average of the parameters."""
 
     chunk: int = 64
-    """Images per compiled call."""
+    """Images per compiled call; another number draws other images."""
+
+    overwrite: bool = False
+    """Replace files that are there."""
 
     def __call__(self) -> None:
         if self.count is not None:
@@ -55,12 +58,12 @@ class Sample(OnModels):
         check_temperature(self.temperature)
         for path in model_paths(self.run):
             file = self.file_of(findings_folder(path))
-            if file.exists():
+            if file.exists() and not self.overwrite:
                 raise expected(
                     f"{file}",
                     "no such file yet",
                     got="one",
-                    advice="move it away, or use another --seed",
+                    advice="use another --seed, or --overwrite",
                 )
         for trained in trained_models(self.run):
             file, classes = self.file_of(trained.folder), chosen_labels(trained, self.label)

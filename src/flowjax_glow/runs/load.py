@@ -94,7 +94,14 @@ class Trained:
                 f"{self.path}: expected the name of its data set, got none in its record; name one "
                 "with the command's option for images"
             )
-        return self.fitting(source_of(self.experiment))
+        try:
+            source = source_of(self.experiment)
+        except DataError as error:
+            raise DataError(
+                f"{error} (the data set of {self.path}; the command's option for images, if it has "
+                "one, takes another)"
+            ) from error
+        return self.fitting(source)
 
     def images(self, name: str | None, count: int | None) -> data.Images:
         """Held-out images: of the data set of that `name`, or of the model's own.
