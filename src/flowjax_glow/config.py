@@ -70,7 +70,8 @@ class GlowConfig:
             images. Parameters and everything that is inverted keep theirs.
         net_precision: of the products of coupling nets and of learned priors on accelerators:
             `"highest"` is float32, less trains faster and inverts less exactly; see `CouplingNet`.
-            What is inverted is float32 whatever it says.
+            What is inverted is float32 whatever it says, and a `Model` of this configuration has
+            its nets in float32, too.
         damped: what the outputs of the coupling nets, shifts and raw scales alike, are divided by:
             nothing, with True the depth, so that one update moves a level no further than it would
             move one step, or with `"sqrt"` the square root of the depth.

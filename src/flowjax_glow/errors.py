@@ -11,12 +11,16 @@ def expected(where: str, what: str, *, got: object, advice: str) -> ValueError:
     return ValueError(f"{where}: expected {what}, got {got}; {advice}")
 
 
+def how_to_install(extras: str) -> str:
+    """The commands that bring the packages of extras, given with commas."""
+    return f"in a clone pip install '.[{extras}]', from a file pip install 'FILE.whl[{extras}]'"
+
+
 def missing_package(module: str) -> str:
     """What to do about an optional package that is not there, in a line."""
     return (
         f"flowjax-glow: expected the packages of the extra `experiments`, got no {module}; install "
-        "them: pip install 'flowjax-glow[experiments]', in a clone pip install '.[experiments]', "
-        "from a file pip install 'FILE.whl[experiments]'"
+        f"them: {how_to_install('experiments')}"
     )
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from flowjax_glow.combinator import started
 from flowjax_glow.density import decode, encode, freeze, images_dtype, log_prob
-from flowjax_glow.errors import expected
+from flowjax_glow.errors import expected, how_to_install
 from flowjax_glow.files import write_atomically
 from flowjax_glow.model import Model
 from flowjax_glow.model_file import taken
@@ -113,5 +113,5 @@ def _serialized(
             "export_programs",
             "the package flatbuffers",
             got=f"{error}",
-            advice="run: pip install 'flowjax-glow[export]'",
+            advice=f"install it: {how_to_install('export')}",
         ) from error

@@ -26,6 +26,7 @@ from flowjax_glow.density import (
 )
 from flowjax_glow.errors import check_choice, check_count, expected
 from flowjax_glow.model_file import Header, read_model_file, write_model_file
+from flowjax_glow.rebuild import with_net_precision
 from flowjax_glow.types import Examples, Key, Latents, Params, Pixels
 
 
@@ -80,9 +81,11 @@ class Model:
 
     @cached_property
     def flow(self) -> Bijector:
-        """The flow."""
+        """The flow; of a configuration with its nets in float32, whatever it trains in."""
         made = self.definition
-        return made if isinstance(made, Bijector) else flow_of(made)
+        if isinstance(made, Bijector):
+            return made
+        return with_net_precision(flow_of(made), "highest")
 
     @property
     def config(self) -> Config:

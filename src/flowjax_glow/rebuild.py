@@ -44,7 +44,7 @@ def with_net_dtype(flow: Flow, dtype: Literal["bfloat16"] | None) -> Flow:
 
 
 def with_net_precision(flow: Flow, precision: Precision) -> Flow:
-    """`flow` with every `CouplingNet` and every learned prior in it multiplying in `precision`.
+    """`flow` with every `CouplingNet`, `MLP` and learned prior in it multiplying in `precision`.
 
     Train with ``"default"`` and invert with ``"highest"``: the parameters are the same, and both
     directions must be taken in one precision.
@@ -52,7 +52,7 @@ def with_net_precision(flow: Flow, precision: Precision) -> Flow:
 
     def change(bijector: Bijector) -> Bijector:
         match bijector:
-            case AffineCoupling(net=CouplingNet() as net):
+            case AffineCoupling(net=CouplingNet() | MLP() as net):
                 return replace(bijector, net=net.clone(precision=precision))
             case Split():
                 return replace(bijector, precision=precision)

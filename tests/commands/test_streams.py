@@ -86,7 +86,7 @@ def test_a_missing_package_is_one_line_with_the_command(monkeypatch, package):
     code, output = invoke(Needs)
     assert code == 2
     assert output.startswith("error: flowjax-glow: expected the packages of the extra")
-    assert f"got no {package}; install them: pip install" in output
+    assert f"got no {package}; install them: in a clone pip install" in output
     assert output.count("\n") == 1
 
 

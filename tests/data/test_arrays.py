@@ -27,7 +27,7 @@ def test_digits_are_split_once_and_for_all():
 
 def test_a_missing_scikit_learn_names_the_command(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
-    message = r"digits: expected the package sklearn, got none installed; run: pip install 'flow"
+    message = r"digits: expected the package sklearn, got none installed; install it: in a "
     with pytest.raises(data.DataError, match=message):
         _table.__wrapped__()
 

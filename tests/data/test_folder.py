@@ -388,6 +388,6 @@ def test_a_folder_needs_a_size(tmp_path, size):
 def test_a_missing_pillow_names_the_command(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "PIL", None)
     with pytest.raises(
-        data.DataError, match=r"expected the package PIL, got .*; run: pip install 'f"
+        data.DataError, match=r"expected the package PIL, got .*; install it: in a clone"
     ):
         data.load(f"folder:{tmp_path}", size=8)

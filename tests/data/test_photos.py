@@ -118,7 +118,7 @@ def test_a_batch_takes_about_a_tenth_of_a_millisecond():
 
 def test_a_missing_package_names_the_command(monkeypatch):
     monkeypatch.setattr(errors.importlib.util, "find_spec", lambda _: None)
-    message = r"photos: expected the package skimage, got none installed; run: pip install 'flow"
+    message = r"photos: expected the package skimage, got none installed; install it: in a "
     with pytest.raises(data.DataError, match=message):
         photos.photographs.__wrapped__()
 
@@ -126,13 +126,13 @@ def test_a_missing_package_names_the_command(monkeypatch):
 def test_a_missing_photograph_names_the_version(monkeypatch):
     lost = photos.Photo("lost", "skimage", "data/lost.png", "left")
     monkeypatch.setattr(photos, "PHOTOS", (lost,))
-    message = r"photos: expected data/lost.png inside skimage, got version \d.*; reinstall it from"
+    message = r"photos: expected data/lost.png inside skimage, got version \d.*; reinstall it: pip"
     with pytest.raises(data.DataError, match=message):
         photos.photographs.__wrapped__()
 
 
 def test_a_missing_pillow_names_the_command(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "PIL.Image", None)
-    message = r"photos: expected the package PIL.Image, got .*; run: pip install 'flowjax_glow"
+    message = r"photos: expected the package PIL.Image, got .*; install it: in a clone"
     with pytest.raises(data.DataError, match=message):
         photos.photographs.__wrapped__()

@@ -104,7 +104,8 @@ def test_a_set_that_is_not_prepared_is_answered_at_once(place, monkeypatch, name
     assert time.perf_counter() - start < 5
     assert str(caught.value) == (
         f"tfds:{name}: expected a prepared data set, got none in {place}; prepare it once, online: "
-        "pip install 'flowjax_glow[experiments,tensorflow]' && "
+        "in a clone pip install '.[experiments,tensorflow]', from a file pip install "
+        "'FILE.whl[experiments,tensorflow]', then "
         f"tfds build {name} --file_format=array_record --data_dir='{place}'; "
         "offline there are photos, digits, folder:PATH, npz:PATH and cifar10:PATH"
     )
@@ -159,7 +160,7 @@ def test_other_formats_are_read_whole_with_tensorflow(monkeypatch):
 def test_other_formats_name_tensorflow(monkeypatch):
     monkeypatch.setattr(prepared.importlib.util, "find_spec", lambda _: None)
     message = (
-        "expected array_record files, got tfrecord files, which only TensorFlow reads; run: pip"
+        "expected array_record files, got tfrecord files, which only TensorFlow reads; install it: "
     )
     with pytest.raises(data.DataError, match=message):
         load(monkeypatch)

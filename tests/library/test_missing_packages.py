@@ -24,5 +24,5 @@ def test_a_missing_package_is_told_in_a_line(function, package, monkeypatch, unc
         ModuleNotFoundError, match=f"expected the package {package}, got none"
     ) as found:
         function(None)
-    assert "pip install 'flowjax-glow[interop]'" in str(found.value)
+    assert "in a clone pip install '.[interop]'" in str(found.value)
     assert len(str(found.value).splitlines()) == 1

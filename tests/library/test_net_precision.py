@@ -5,6 +5,7 @@ On a TPU, where convolutions are none of the matrix products, the nets' can be t
 """
 
 import re
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +15,8 @@ import flowjax_glow as fg
 from benchmarks.net_precision import WAYS, perturbed, simulated
 from flowjax_glow.convolution import convolve
 from flowjax_glow.numerics import TOLERANCES, event_size
+from flowjax_glow.runs.loss import exact_flow
+from flowjax_glow.runs.presets import SMOKE
 from flowjax_glow.testing import relative_error
 from tests.library.cases import IMAGE, images
 
@@ -160,6 +163,16 @@ def test_a_chain_keeps_the_round_trip_of_float32_with_the_default_precision_alon
     assert log_det < EXACT.log_det
     relative, _ = round_trip(flow, (3, 8, 8, 3), "TF32 (default and high, GPU)")
     assert EXACT.relative < relative < 2**-10
+
+
+def test_models_and_runs_invert_in_float32_whatever_they_train_in():
+    config = fg.GlowConfig(levels=1, depth=1, width=8, net_precision="default")
+    exact = fg.glow(replace(config, net_precision="highest"))
+    params = jax.jit(exact.init)(jax.random.key(0), jnp.zeros((2, 8, 8, 3)))
+    assert fg.Model(config, params, (8, 8, 3), 8).flow == exact
+    assert exact_flow(replace(SMOKE, model=config)) == exact
+    vectors = fg.realnvp(fg.RealNVPConfig(net_precision="high"))
+    assert fg.with_net_precision(vectors, "highest") == fg.realnvp(fg.RealNVPConfig())
 
 
 def test_a_simulation_rounds_factors_and_ends_with_its_context():

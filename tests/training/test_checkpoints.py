@@ -400,7 +400,8 @@ def test_without_orbax_it_says_how_to_get_it(tmp_path, monkeypatch):
     monkeypatch.setattr(builtins, "__import__", without_orbax)
     message = (
         "Checkpoints: expected the package orbax-checkpoint, got ModuleNotFoundError: "
-        "No module named 'orbax'; run: pip install \"flowjax-glow[experiments]\""
+        "No module named 'orbax'; install it: in a clone pip install '.[experiments]', from a "
+        "file pip install 'FILE.whl[experiments]'"
     )
     with pytest.raises(CheckpointError, match=f"^{re.escape(message)}$"):
         Checkpoints(tmp_path)

@@ -6,7 +6,8 @@ from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 
-EXTRA = "pip install 'flowjax_glow[experiments]'"
+from flowjax_glow.errors import how_to_install
+
 DISTRIBUTIONS = {"skimage": "scikit-image", "sklearn": "scikit-learn"}  # where the names differ
 
 
@@ -20,7 +21,8 @@ def optional_module(name: str, where: str) -> ModuleType:
         return importlib.import_module(name)
     except ImportError as error:
         raise DataError(
-            f"{where}: expected the package {name}, got {error}; run: {EXTRA}"
+            f"{where}: expected the package {name}, got {error}; install it: "
+            f"{how_to_install('experiments')}"
         ) from error
 
 
@@ -32,13 +34,14 @@ def package_file(package: str, path: str, where: str) -> Path:
     spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None:
         raise DataError(
-            f"{where}: expected the package {package}, got none installed; run: {EXTRA}"
+            f"{where}: expected the package {package}, got none installed; install it: "
+            f"{how_to_install('experiments')}"
         )
     file = Path(spec.origin).parent / path
     if not file.is_file():
         raise DataError(
             f"{where}: expected {path} inside {package}, got version {version(package)} "
-            f"without it; reinstall it from its wheel: {EXTRA} --force-reinstall"
+            f"without it; reinstall it: pip install --force-reinstall {package}"
         )
     return file
 

@@ -15,6 +15,7 @@ from flowjax_glow.data.indexed import HELD_OUT, ArraySource, IndexedSource, Indi
 from flowjax_glow.data.levels import to_bytes
 from flowjax_glow.data.resize import center_crop, square
 from flowjax_glow.data.source import Images, Labels
+from flowjax_glow.errors import how_to_install
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ def find_builder(name: str, data_set: str) -> Any:
     except registered.DatasetNotFoundError as error:
         raise DataError(
             f"{name}: expected a prepared data set, got none in {data_dir()}; "
-            "prepare it once, online: pip install 'flowjax_glow[experiments,tensorflow]' && "
+            f"prepare it once, online: {how_to_install('experiments,tensorflow')}, then "
             f"tfds build {data_set} --file_format=array_record "
             f"--data_dir={shlex.quote(data_dir())}; "
             "offline there are photos, digits, folder:PATH, npz:PATH and cifar10:PATH"
@@ -176,7 +177,7 @@ def whole_source(
     if importlib.util.find_spec("tensorflow") is None:
         raise DataError(
             f"{name}: expected array_record files, got {builder.info.file_format.value} files, "
-            "which only TensorFlow reads; run: pip install 'flowjax_glow[experiments,tensorflow]'"
+            f"which only TensorFlow reads; install it: {how_to_install('experiments,tensorflow')}"
         )
     data = optional_module("tensorflow_datasets", name)
     images, labels, classes = {}, {}, class_names(builder)

@@ -3,6 +3,8 @@
 import importlib
 from typing import Any
 
+from flowjax_glow.errors import how_to_install
+
 
 def needed(module: str) -> Any:
     """The module.
@@ -18,6 +20,6 @@ def needed(module: str) -> Any:
             raise
         raise ModuleNotFoundError(
             f"flowjax_glow.interop: expected the package {package}, got none; install it: "
-            "pip install 'flowjax-glow[interop]'",
+            f"{how_to_install('interop')}",
             name=package,
         ) from None

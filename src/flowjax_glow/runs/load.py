@@ -11,7 +11,6 @@ import numpy as np
 
 from flowjax_glow import data
 from flowjax_glow.combinators import MultiScale
-from flowjax_glow.config import glow
 from flowjax_glow.config_json import config_to_json
 from flowjax_glow.context import in_turn
 from flowjax_glow.data import DataError
@@ -29,6 +28,7 @@ from flowjax_glow.runs.images import (
     noted_shape,
     source_of,
 )
+from flowjax_glow.runs.loss import exact_flow
 from flowjax_glow.runs.results import run_folders
 from flowjax_glow.training import CheckpointError, averaged_params, read_checkpoint
 from flowjax_glow.types import Params
@@ -62,8 +62,8 @@ class Trained:
 
     @property
     def flow(self) -> MultiScale:
-        """The model."""
-        return glow(self.experiment.model)
+        """The model, its nets in float32 whatever it was trained in."""
+        return exact_flow(self.experiment)
 
     def parameters(self, averaged: bool) -> Params:
         """The last ones, or their moving average.

@@ -7,12 +7,12 @@ import jax
 from jaxtyping import Array, Float
 
 from flowjax_glow.bijector import Bijector
-from flowjax_glow.combinators import Memory
+from flowjax_glow.combinators import Memory, MultiScale
 from flowjax_glow.config import glow
 from flowjax_glow.density import bits_per_dim
 from flowjax_glow.diagnostics import finite_difference_penalty, redraw_permutations
 from flowjax_glow.pixels import dequantize
-from flowjax_glow.rebuild import with_memory
+from flowjax_glow.rebuild import with_memory, with_net_precision
 from flowjax_glow.runs.experiment import Experiment
 from flowjax_glow.training import Batch
 from flowjax_glow.types import Key, Params, Pixels
@@ -66,6 +66,14 @@ def images_and_labels(batch: Batch) -> tuple[Pixels, Any]:
 def rows_of(batch: Batch, start: int, count: int) -> Batch:
     """`count` examples of a batch."""
     return jax.tree.map(lambda array: array[start : start + count], batch)
+
+
+def exact_flow(experiment: Experiment) -> MultiScale:
+    """The model as everything but its training takes it: nets in float32 on every device.
+
+    Both directions must multiply alike, and less than float32 misses the law of round trips.
+    """
+    return with_net_precision(glow(experiment.model), "highest")
 
 
 def training_loss(experiment: Experiment, memory: Memory | None = None) -> TrainingLoss:

@@ -27,6 +27,7 @@ from flowjax_glow.runs.images import check_images, note_images, source_of
 from flowjax_glow.runs.looks import look
 from flowjax_glow.runs.loss import (
     BitsPerDim,
+    exact_flow,
     images_and_labels,
     redraws_permutations,
     rows_of,
@@ -257,7 +258,7 @@ class _Attempt:
     def train(self, state: TrainState, show: Show, track: str | None) -> int:
         """Trains from `state` to the end; returns the number of steps done."""
         experiment, folder, held_out = self.training.experiment, self.folder, self.held_out
-        flow, mesh, local = glow(experiment.model), data_mesh(), local_mesh()
+        flow, mesh, local = exact_flow(experiment), data_mesh(), local_mesh()
         shown = shard_batch(local, rows_of(held_out, 0, experiment.chunk))
         guard = self.training.guarded_step(mesh, shown)
         images, labels = images_and_labels(shown)
@@ -318,7 +319,7 @@ class _Looks(Observer):
 
     def observe(self, state: TrainState) -> dict[str, float]:
         experiment, step = self.experiment, int(state.step)
-        flow = glow(experiment.model)
+        flow = exact_flow(experiment)
         images, labels = images_and_labels(self.held_out)
         measurement = Measurement(flow, state.params, experiment, images, self.mesh, labels)
         last = step == experiment.steps

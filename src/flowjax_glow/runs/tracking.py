@@ -23,7 +23,7 @@ from flowjax_glow.context import in_turn
 from flowjax_glow.data.source import Labels
 from flowjax_glow.density import sample_latents
 from flowjax_glow.effort import WELL
-from flowjax_glow.errors import check_choice, expected
+from flowjax_glow.errors import check_choice, expected, how_to_install
 from flowjax_glow.files import write_atomically
 from flowjax_glow.pixels import to_pixels
 from flowjax_glow.runs.experiment import Experiment, to_json
@@ -302,8 +302,7 @@ def _imported(module: str) -> Any:
             "tracking",
             f"the package {module.partition('.')[0]}",
             got="none",
-            advice="install the extra: in a clone pip install '.[tracking]', from a file "
-            "pip install 'FILE.whl[tracking]'",
+            advice=f"install it: {how_to_install('tracking')}",
         ) from None
 
 

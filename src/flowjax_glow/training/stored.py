@@ -14,7 +14,7 @@ import jax
 from jax.sharding import SingleDeviceSharding
 from jaxtyping import Array
 
-from flowjax_glow.errors import expected
+from flowjax_glow.errors import expected, how_to_install
 from flowjax_glow.trainable import named_leaves
 from flowjax_glow.training.fingerprints import fingerprints
 from flowjax_glow.training.mesh import data_mesh, replicated
@@ -137,7 +137,7 @@ def import_orbax() -> ModuleType:
             "Checkpoints",
             "the package orbax-checkpoint",
             got=f"{type(error).__name__}: {error}",
-            advice='run: pip install "flowjax-glow[experiments]"',
+            advice=f"install it: {how_to_install('experiments')}",
         ) from error
     logging.set_verbosity(logging.ERROR)  # orbax narrates every save
     return orbax.checkpoint
