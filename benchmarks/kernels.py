@@ -11,7 +11,7 @@ import jax
 
 #: What is found in the names of kernels, by kind; of several the first counts.
 KINDS = {
-    "convolutions": re.compile(r"fprop|dgrad|wgrad|conv|cudnn|nhwc|nchw", re.IGNORECASE),
+    "convolutions": re.compile(r"fprop|dgrad|wgrad|conv(?!ert)|cudnn|nhwc|nchw", re.IGNORECASE),
     "products": re.compile(r"gemm|cublas|cutlass|splitK|dot", re.IGNORECASE),
     "copies": re.compile(r"memcpy|memset|copy|dynamic_slice|dynamic_update_slice", re.IGNORECASE),
     "reductions": re.compile(r"reduce", re.IGNORECASE),

@@ -4,7 +4,7 @@
 PYTHONPATH=src python3 -m benchmarks.accelerator --call=A --data=DATA --output=OUT --deadline=530
 PYTHONPATH=src python3 -m benchmarks.accelerator --call=B --data=DATA --output=OUT --deadline=220
 PYTHONPATH=src python3 -m benchmarks.accelerator --call=C --data=DATA --output=OUT --deadline=530
-PYTHONPATH=src python3 -m benchmarks.accelerator --call=D --data=DATA --output=OUT --deadline=100
+PYTHONPATH=src python3 -m benchmarks.accelerator --call=D --data=DATA --output=OUT --deadline=165
 ```
 
 Call A: whether the arithmetic is right (round trips, log-dets, gradients), how fast it is beside

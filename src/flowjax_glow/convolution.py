@@ -64,7 +64,8 @@ def convolve(x: Features, kernel: Kernel, precision: Precision = "highest") -> F
         `(batch, height, width, channels_out)`; pixels outside `x` count as zero.
 
     Raises:
-        ValueError: if a kernel size is even, the channels do not match, or `precision` is none.
+        ValueError: if a kernel size is even, channels or dtypes do not match, or `precision` is
+            none.
     """
     check_choice("convolve.precision", precision, get_args(Precision))
     height, width, channels_in, _ = kernel.shape
@@ -78,6 +79,13 @@ def convolve(x: Features, kernel: Kernel, precision: Precision = "highest") -> F
             f"{channels_in} input channels as in the kernel",
             got=x.shape[-1],
             advice="initialize the parameters with images of this shape",
+        )
+    if x.dtype != kernel.dtype:
+        raise expected(
+            "convolve",
+            f"an image of the kernel's dtype, {kernel.dtype}",
+            got=x.dtype,
+            advice="convert one of them",
         )
     if jax.sharding.get_abstract_mesh().manual_axes:  # inside of jax.shard_map
         return _by_platform(_product_convolve, lax_convolve, x, kernel, precision=precision)

@@ -44,6 +44,14 @@ def check_count(where: str, value: object) -> None:
         raise expected(where, "a whole number above 0", got=repr(value), advice="choose one")
 
 
+def check_seed(where: str, value: object) -> None:
+    """Raises unless `value` is a whole number that random keys tell apart from all others."""
+    if not isinstance(value, int) or not 0 <= value < 2**32:
+        raise expected(
+            where, "a whole number from 0 and below 2^32", got=repr(value), advice="choose one"
+        )
+
+
 def check_floating(where: str, x: Array) -> None:
     """Raises unless `x` holds floating-point numbers."""
     if not jnp.issubdtype(x.dtype, jnp.floating):

@@ -1,6 +1,7 @@
 """`fit`: a configuration and data in, a trained `Model` out; no run folder, no files."""
 
 import math
+import operator
 import warnings
 from contextlib import nullcontext
 from dataclasses import asdict, replace
@@ -18,7 +19,7 @@ from flowjax_glow.data.indexed import held_out
 from flowjax_glow.data.source import Source
 from flowjax_glow.density import bits_per_dim, log_prob
 from flowjax_glow.effort import BRIEFLY
-from flowjax_glow.errors import check_choice, check_count, expected
+from flowjax_glow.errors import check_choice, check_count, check_seed, expected
 from flowjax_glow.model import Model
 from flowjax_glow.numerics import event_size
 from flowjax_glow.pixels import as_events, dequantize
@@ -76,6 +77,8 @@ def fit(
 
     for name, value in (("steps", steps), ("batch", batch)):
         check_count(f"fit.{name}", value)
+    seed, learning_rate = operator.index(seed), float(learning_rate)  # NumPy's have no JSON
+    check_seed("fit.seed", seed)
     check_choice("fit.n_bits", n_bits, tuple(range(1, 9)))
     if isinstance(config, GlowConfig) and config.permutation == "every_batch":
         raise expected(

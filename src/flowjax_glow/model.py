@@ -367,4 +367,4 @@ class Model:
 
 
 def _as_key(key: Key | int) -> Key:
-    return jax.random.key(key) if isinstance(key, int) else key
+    return jax.random.key(int(key)) if isinstance(key, int | np.integer) else key

@@ -166,6 +166,7 @@ def test_kernels_are_told_apart_by_their_names():
         "gemm_fusion_dot_38": "products",
         "loop_dynamic_update_slice_fusion_5": "copies",
         "input_reduce_select_fusion_2": "reductions",
+        "loop_convert_fusion": "elementwise",
         "loop_add_fusion_48": "elementwise",
     }
     assert {name: kernels.kind(name) for name in names} == names

@@ -216,7 +216,7 @@ def test_a_set_without_images_or_train_is_refused(monkeypatch):
 def test_a_missing_package_names_the_command(monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
     with pytest.raises(
-        data.DataError, match=r"expected the package tensorflow_datasets, got .*; run"
+        data.DataError, match=r"expected the package tensorflow_datasets, got .*; install it"
     ):
         data.load("tfds:cifar10")
 

@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 import flowjax_glow as fg
-from flowjax_glow.diagnostics import decode_with_error, stability_report
+from flowjax_glow.diagnostics import (
+    bi_lipschitz,
+    decode_with_error,
+    image_round_trip,
+    stability_report,
+)
+from flowjax_glow.diagnostics.precision import relative_gap
 from flowjax_glow.testing import perturbed
 
 BROKEN = "step1/AffineCoupling"
@@ -56,3 +62,22 @@ def test_samples_of_vectors_have_error_bars(vectors):
     told = decode_with_error(flow, params, jax.random.normal(jax.random.key(3), (7, 5)))
     assert told.x.shape == (7, 5)
     assert np.isfinite(told.error).all()
+
+
+def test_an_event_of_zeros_breaks_nothing():
+    """A silent frame, or an empty row of counts, has no norm to divide by."""
+    x = jnp.zeros((3, 5)).at[0].set(1.0)
+    assert (image_round_trip(x, x, n_bits=None).relative == 0).all()
+    off = image_round_trip(x, x + 1e-6, n_bits=None).relative
+    assert (off < 1e-4).all()
+    assert (image_round_trip(x[1:], x[1:], n_bits=None).relative == 0).all()
+    exact = np.zeros((2, 5))
+    assert (relative_gap(exact, exact) == 0).all()
+    assert (relative_gap(exact + 1e-6, exact) == np.inf).all()
+
+
+def test_an_event_beside_its_copy_bounds_no_constant(vectors):
+    flow, params, x = vectors
+    found = bi_lipschitz(flow, params, jnp.asarray(x[[0, 1, 1]]))
+    assert np.isfinite([*found.forward, *found.inverse]).all()
+    assert found.forward[0] * found.inverse[0] == pytest.approx(1, abs=1e-5)

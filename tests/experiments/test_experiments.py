@@ -308,6 +308,10 @@ def test_wrong_experiments_fail_before_they_run():
         dataclasses.replace(SMOKE, held_out=65)
     with pytest.raises(ValueError, match=r"Experiment.batch: expected a whole number above 0"):
         Experiment(batch=0)
+    with pytest.raises(ValueError, match=r"Experiment.seed: expected a whole number from 0"):
+        Experiment(seed=-1)
+    with pytest.raises(ValueError, match=r"Experiment.accumulate: expected a number that divides"):
+        Experiment(batch=16, accumulate=3)
 
 
 def sweep(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:

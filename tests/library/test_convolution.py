@@ -145,6 +145,12 @@ def test_even_kernels_are_refused():
         convolve(draw("float32", 1, 4, 4, 3), draw("float32", 2, 3, 3, 3))
 
 
+def test_dtypes_must_match():
+    message = "^convolve: expected an image of the kernel's dtype, float32, got bfloat16; convert"
+    with pytest.raises(ValueError, match=message):
+        convolve(draw("float32", 1, 4, 4, 3).astype("bfloat16"), draw("float32", 3, 3, 3, 3))
+
+
 def test_channels_must_match():
     message = "^convolve: expected 3 input channels as in the kernel, got 4; initialize the param"
     with pytest.raises(ValueError, match=message):

@@ -72,9 +72,11 @@ def test_words_of_images_are_refused(model):
         dataclasses.replace(model, n_bits=8)
 
 
+@pytest.mark.usefixtures("unchecked")  # of a seed that is no int
 def test_images_as_floats_make_a_model_too(tmp_path):
     source = EventSource("floats", RANDOM.normal(size=(40, 4, 4, 2)).astype(np.float32))
-    made = fit(GlowConfig(levels=1, depth=1, width=4), source, steps=1, batch=8, show=False)
+    options = {"steps": 1, "batch": 8, "show": False, "seed": np.int64(3)}
+    made = fit(GlowConfig(levels=1, depth=1, width=4), source, **options)
     made.save(tmp_path / "m.safetensors")
     x = source.examples("test", 4)
     back = Model.load(tmp_path / "m.safetensors").decode(made.encode(x))

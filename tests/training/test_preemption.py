@@ -30,7 +30,7 @@ def test_a_signal_raises_once_and_the_next_one_ends_the_process(signum, capfd):
 
 def test_a_signal_is_held_back_told_and_raised_afterwards():
     reached = []
-    with Preemption() as preemption, pytest.raises(Preempted):  # noqa: PT012
+    with Preemption() as preemption, pytest.raises(Preempted) as ended:  # noqa: PT012
         with preemption.deferred():
             assert not preemption.due(1)
             os.kill(os.getpid(), signal.SIGTERM)
@@ -40,6 +40,7 @@ def test_a_signal_is_held_back_told_and_raised_afterwards():
             reached.append("end")
         reached.append("beyond")
     assert reached == ["end"]
+    assert ended.value.step == 2
 
 
 def test_what_is_held_back_can_be_interrupted_in_between():

@@ -6,7 +6,8 @@ from tyro.conf import UseAppendAction
 
 from flowjax_glow.commands.command import OnModels, check_temperature
 from flowjax_glow.diagnostics import attack, out_of_distribution
-from flowjax_glow.errors import check_count
+from flowjax_glow.diagnostics.attack import OBJECTIVES
+from flowjax_glow.errors import check_choice, check_count, check_seed
 from flowjax_glow.files import write_json
 from flowjax_glow.runs.compilation import keep_compiled_programs
 from flowjax_glow.runs.load import trained_models
@@ -43,9 +44,13 @@ class Attack(OnModels):
         check_count("--images", self.images)
         check_temperature(self.temperature)
         check_count("--steps", self.steps)
+        check_seed("--seed", self.seed)
+        for objective in self.objective:
+            check_choice("--objective", objective, tuple(OBJECTIVES))
         keep_compiled_programs()
         for trained in trained_models(self.run):
             flow, n_bits = trained.flow, trained.experiment.n_bits
+            file = self.file(trained.folder, "attack", f"{trained.step:06}")
             params, pixels = trained.given_images(self.data, self.images)
             found = attack(
                 flow,
@@ -58,7 +63,6 @@ class Attack(OnModels):
                 seed=self.seed,
             )
             unusual = out_of_distribution(flow, params, pixels, n_bits=n_bits, seed=self.seed)
-            file = self.file(trained.folder, "attack", f"{trained.step:06}")
             about = {
                 "images": self.images,
                 "steps": self.steps,

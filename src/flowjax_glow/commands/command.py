@@ -21,8 +21,9 @@ from flowjax_glow.commands.errors import one_line_errors
 from flowjax_glow.commands.streams import tolerant_streams
 from flowjax_glow.errors import expected
 
-#: Letters of a value before it is cut and told apart by a checksum.
-LONGEST = 60
+#: Letters of a value, and bytes of a name, before it is cut and told apart by a checksum. File
+#: systems allow 255 bytes.
+LONGEST, LONGEST_NAME = 60, 200
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,13 +153,18 @@ def name_with_options(command: Command, first: str, but: Sequence[str] = ()) -> 
         words.append(field.name.replace("_", "-"))
         if value is not True:
             words.append(as_word(value))
-    return "-".join(words)
+    name = "-".join(words)
+    if len(name.encode()) > LONGEST_NAME:
+        start = name.encode()[:LONGEST_NAME].decode(errors="ignore")
+        return f"{start}-{zlib.crc32(name.encode()):08x}"
+    return name
 
 
 def as_word(value: object) -> str:
     """A value as a part of a file's name."""
     text = "+".join(map(str, value)) if isinstance(value, tuple) else str(value)
     word = re.sub(r"[^\w.+-]+", "-", text)
-    if len(word) > LONGEST:  # as a path may be; file systems allow 255 bytes for the whole name
+    kind, colon, path = text.partition(":")  # as folder:a/b, which folder:a-b would look like
+    if len(word) > LONGEST or (colon and word != f"{kind}-{path}"):
         return f"{word[:LONGEST]}-{zlib.crc32(text.encode()):08x}"
     return word

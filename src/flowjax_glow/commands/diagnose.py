@@ -90,12 +90,12 @@ class Diagnose(OnModels):
 
     def _judge(self, trained: Trained) -> Verdict:
         images, labels = self.images_of(trained)
+        self.report_file(trained)  # its folder is made, or it is told before anything is measured
         report = self.report(trained, images, labels)
-        file = self.keep(trained, report, len(images))
         print(f"{trained.path.name}: {report}")
         if self.tables:
             print("\n" + "\n\n".join(str(table) for table in report.tables.values()))
-        print(f"  {file}\n")
+        print(f"  {self.keep(trained, report, len(images))}\n")
         if report.verdict == "broken":
             print(f"if a scale is to blame: flowjax-glow repair {trained.path} bounds it\n")
         return report.verdict
@@ -129,16 +129,21 @@ class Diagnose(OnModels):
             context=labels if alone is None else alone,
         )
 
+    def report_file(self, trained: Trained) -> Path:
+        """What `keep` writes, in a folder that is there."""
+        first = f"{self.tier}-{trained.step:06}"
+        return self.file(trained.folder, "diagnosis", first, but=("tier", "tables"))
+
     def keep(self, trained: Trained, report: StabilityReport, count: int) -> Path:
         """Writes a report on `count` images into the run folder, and its figure beside it."""
-        first = f"{self.tier}-{trained.step:06}"
-        file = self.file(trained.folder, "diagnosis", first, but=("tier", "tables"))
+        file = self.report_file(trained)
         about = {
             "images": self.images or trained.experiment.dataset,
             "count": count,
             "samples": int(report.rates.samples.max(initial=1)),
             "taus": self._taus(),
             "seed": self.seed,
+            "averaged": self.averaged,
             **({} if self.label is None else {"label": self._label(trained)}),
         }
         write_json(file, {**about, **report.to_json()})

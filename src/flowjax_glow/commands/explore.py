@@ -27,7 +27,7 @@ from flowjax_glow.data.indexed import held_out_labelled
 from flowjax_glow.data.source import Labels
 from flowjax_glow.density import encode, freeze, sample_latents
 from flowjax_glow.diagnostics.chunks import in_given_chunks
-from flowjax_glow.errors import check_count, expected
+from flowjax_glow.errors import check_count, check_seed, expected
 from flowjax_glow.files import write_arrays
 from flowjax_glow.latents import latent_direction
 from flowjax_glow.pixels import as_events
@@ -87,6 +87,7 @@ class Explore(OnModels):
             if (count := getattr(self, name)) is not None:
                 check_count(f"--{name}", count)
         parse_taus(self.temperatures, "--temperatures")
+        check_seed("--seed", self.seed)
         if (self.having is None) != (self.lacking is None):
             raise expected(
                 "--having and --lacking", "both or neither", got="one", advice="name both"
@@ -98,8 +99,8 @@ class Explore(OnModels):
         keep_compiled_programs()
         for trained in trained_models(self.run):
             folder = trained.folder / "explore" / name_with_options(self, f"{trained.step:06}")
-            sheets = self.sheets(trained)
             folder.mkdir(exist_ok=True, parents=True)
+            sheets = self.sheets(trained)
             write_arrays(folder / "arrays.npz", {sheet.name: sheet.images for sheet in sheets})
             for sheet in sheets:
                 picture(sheet).savefig(folder / f"{sheet.name}.png", dpi=150)

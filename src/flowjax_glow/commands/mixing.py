@@ -10,10 +10,10 @@ import numpy as np
 
 from flowjax_glow.bijectors import Permutation, Split
 from flowjax_glow.combinators import Chain, MultiScale, Repeat
-from flowjax_glow.commands.command import OnModels, check_temperature
+from flowjax_glow.commands.command import OnModels
 from flowjax_glow.density import encode
 from flowjax_glow.diagnostics import latent_shares, mixed_images
-from flowjax_glow.errors import check_count
+from flowjax_glow.errors import check_count, check_positive, check_seed
 from flowjax_glow.files import write_json
 from flowjax_glow.runs.compilation import keep_compiled_programs
 from flowjax_glow.runs.load import trained_models
@@ -52,10 +52,13 @@ class Mixing(OnModels):
         from flowjax_glow import plotting  # a third of a second
 
         check_count("--images", self.images)
-        check_temperature(self.temperature)
+        check_count("--samples", self.samples)
+        check_positive("--temperature", self.temperature)
+        check_seed("--seed", self.seed)
         keep_compiled_programs()
         for trained in trained_models(self.run):
             flow, n_bits = trained.flow, trained.experiment.n_bits
+            file = self.file(trained.folder, "mixing", f"{trained.step:06}")
             shares = latent_shares(
                 flow,
                 trained.given_labels(),
@@ -71,7 +74,6 @@ class Mixing(OnModels):
                 jax.device_get(mixed_images(flow, given, z, latent))
                 for latent in range(len(shares.latent))
             ]
-            file = self.file(trained.folder, "mixing", f"{trained.step:06}")
             about = {"temperature": self.temperature, "samples": self.samples, "seed": self.seed}
             write_json(
                 file, {**about, "read_channels_that_leave": leaving, "shares": shares.to_json()}

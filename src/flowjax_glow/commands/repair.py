@@ -18,7 +18,7 @@ from flowjax_glow.config import GlowConfig
 from flowjax_glow.data.source import Labels
 from flowjax_glow.diagnostics import StabilityReport
 from flowjax_glow.diagnostics.stability import Tier
-from flowjax_glow.errors import expected
+from flowjax_glow.errors import check_count, expected
 from flowjax_glow.files import read_json, write_json
 from flowjax_glow.fitting import HELD_OUT_KEY
 from flowjax_glow.runs.compilation import keep_compiled_programs
@@ -75,8 +75,10 @@ class Repair(Command):
     """Train also where nothing is broken."""
 
     def __call__(self) -> int:
+        check_count("--steps", self.steps)
+        run_path = self.run.resolve()  # . has no name
         name = (self.scale or "repaired").replace(":", "-")
-        output = self.output or self.run.with_name(f"{_stem(self.run)}-{name}")
+        output = self.output or run_path.with_name(f"{_stem(run_path)}-{name}")
         _check_output(output, self.run)
         before = _experiment_of(self.run)
         after = repaired(before, self.scale, self.steps, self.learning_rate)
@@ -178,15 +180,14 @@ def _check_start(output: Path, run: Path, trained: Trained, after: Experiment) -
 
 
 def held_out_bits(trained: Trained, images: data.Images, labels: Labels | None = None) -> float:
-    """The bits/dim of a model on images, in batches of one size."""
+    """The bits/dim of a model on images, in batches of one size and what is left."""
     experiment = trained.experiment
-    chunk = min(experiment.chunk, len(images))
-    whole = len(images) // chunk * chunk
     batch = images if labels is None else (images, labels)
+    starts = range(0, len(images), experiment.chunk)
     return evaluate(
         BitsPerDim(trained.flow, experiment.n_bits),
         trained.params,
         jax.random.key(HELD_OUT_KEY),
-        [rows_of(batch, i, chunk) for i in range(0, whole, chunk)],
-        mesh=data_mesh(),
+        [rows_of(batch, start, experiment.chunk) for start in starts],
+        mesh=data_mesh(jax.local_devices()[:1]),  # which shares any number
     )

@@ -13,7 +13,7 @@ from flowjax_glow.commands.labels import chosen_labels
 from flowjax_glow.commands.pictures import COLUMNS, LONGEST, ROWS, save_sheet, with_count
 from flowjax_glow.context import in_turn
 from flowjax_glow.density import sample_pixels_and_finite
-from flowjax_glow.errors import check_count, expected
+from flowjax_glow.errors import check_count, check_seed, expected
 from flowjax_glow.files import write_arrays
 from flowjax_glow.runs.load import findings_folder, model_paths, trained_models
 
@@ -56,6 +56,7 @@ class Sample(OnModels):
             check_count("--count", self.count)
         check_count("--chunk", self.chunk)
         check_temperature(self.temperature)
+        check_seed("--seed", self.seed)
         for path in model_paths(self.run):
             file = self.file_of(findings_folder(path))
             if file.exists() and not self.overwrite:
@@ -67,6 +68,7 @@ class Sample(OnModels):
                 )
         for trained in trained_models(self.run):
             file, classes = self.file_of(trained.folder), chosen_labels(trained, self.label)
+            file.parent.mkdir(exist_ok=True, parents=True)
             count = self.count or COLUMNS * (len(classes) or ROWS)
             labels = (
                 np.asarray(classes, np.int32)[in_turn(len(classes), count)] if classes else None
@@ -86,7 +88,6 @@ class Sample(OnModels):
                     context=labels,
                 )
             whole = np.asarray(finite.all(axis=(1, 2)))
-            file.parent.mkdir(exist_ok=True, parents=True)
             arrays = {"images": np.asarray(images), "finite": whole}
             write_arrays(file, arrays if labels is None else {**arrays, "labels": labels})
             print(with_count(file, whole, "they are black where they are not"))

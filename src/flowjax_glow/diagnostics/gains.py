@@ -146,10 +146,11 @@ def bi_lipschitz(flow: Bijector, params: Params, x: Event, *, seed: int = 0) -> 
 
 @partial(jax.jit, static_argnums=0)
 def _of_pairs(flow: Bijector, params: Params, x: Event, y: Event) -> tuple[PerExample, PerExample]:
-    """``|F(x) - F(y)| / |x - y|`` and its reciprocal."""
+    """``|F(x) - F(y)| / |x - y|`` and its reciprocal; zeros, which bound nothing, if x is y."""
     (at_x, _), (at_y, _) = flow.forward(params, x), flow.forward(params, y)
     far, near = norm(jax.tree.map(jnp.subtract, at_x, at_y)), norm(x - y)
-    return far / near, near / far
+    same = (near == 0) & (far == 0)
+    return jnp.where(same, 0, far / near), jnp.where(same, 0, near / far)
 
 
 @partial(jax.jit, static_argnums=0)

@@ -130,11 +130,14 @@ def widened(leaf: np.ndarray) -> jax.Array:
 
 
 def relative_gap(x: np.ndarray, exact: np.ndarray) -> np.ndarray:
-    """``|x - exact| / |exact|`` per example, infinite where anything is not finite."""
-    with np.errstate(invalid="ignore", over="ignore"):
+    """``|x - exact| / |exact|`` per example, infinite where anything is not finite.
+
+    Where both are the same it is 0, also if they are zero.
+    """
+    with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
         difference = np.linalg.norm((x - exact).reshape(len(exact), -1), axis=1)
         gap = difference / np.linalg.norm(exact.reshape(len(exact), -1), axis=1)
-    return np.where(np.isfinite(gap), gap, np.inf)
+    return np.where(difference == 0, 0.0, np.where(np.isfinite(gap), gap, np.inf))
 
 
 #: Corrections that a ladder tries.

@@ -46,12 +46,15 @@ def image_round_trip(x: Event, back: Event, *, n_bits: int | None = 8) -> ImageR
     """Compares images with what their latents decode to; use bin midpoints for `same_bins`.
 
     Floats that are no images have no bins: with None for `n_bits`, `bins` is NaN and `same_bins`
-    True.
+    True. They may be zero, so `relative` divides by at least a tenth of their mean norm.
     """
     axes = tuple(range(1, x.ndim))
     finite = jnp.isfinite(back).all(axes)
     difference = jnp.abs(x - back)
     norm = jnp.sqrt(sum_events(jnp.square(x)))
+    if n_bits is None:
+        least = jnp.maximum(LATENT_FLOOR * norm.mean(), jnp.finfo(norm.dtype).tiny)
+        norm = jnp.maximum(norm, least)
     bins = jnp.full(len(x), jnp.nan, difference.dtype)
     same_bins = jnp.ones(len(x), bool)
     if n_bits is not None:

@@ -9,7 +9,13 @@ from typing import Any
 from flowjax_glow.config import GlowConfig
 from flowjax_glow.config_json import config_from_json, config_to_json, object_in
 from flowjax_glow.diagnostics import thresholds
-from flowjax_glow.errors import check_choice, check_count, check_positive, expected
+from flowjax_glow.errors import (
+    check_choice,
+    check_count,
+    check_positive,
+    check_seed,
+    expected,
+)
 from flowjax_glow.fields import build
 from flowjax_glow.files import read_json
 from flowjax_glow.training import OptimizerConfig, make_optimizer
@@ -115,6 +121,14 @@ class Experiment:
             "monitor_every",
         ):
             check_count(f"Experiment.{name}", getattr(self, name))
+        check_seed("Experiment.seed", self.seed)
+        if self.batch % self.accumulate:
+            raise expected(
+                "Experiment.accumulate",
+                f"a number that divides the batch of {self.batch}",
+                got=self.accumulate,
+                advice="change one of the two",
+            )
         check_choice("Experiment.n_bits", self.n_bits, tuple(range(1, 9)))
         if self.penalty:
             check_positive("Experiment.penalty", self.penalty)

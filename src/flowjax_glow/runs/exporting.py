@@ -1,7 +1,6 @@
 """A trained run as a `Model`: what goes into its file beside the parameters."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from flowjax_glow.files import from_strict, read_json
@@ -68,15 +67,21 @@ def _held_out(trained: Trained, averaged: bool) -> dict[str, Any]:
 
 
 def _verdict(trained: Trained, averaged: bool) -> Mapping[str, Any] | None:
-    """What the last full report about these parameters says; a fast one if there is no full one."""
-    found: dict[tuple[bool, float], Path] = {}
+    """What the last full report about these parameters says; a fast one if there is no full one.
+
+    It is of all classes. Reports of releases that did not note whose parameters they are about say
+    so in their names.
+    """
+    found: dict[tuple[bool, float], dict[str, Any]] = {}
     for file in (trained.folder / "diagnosis").glob(f"*-{trained.step:06}*.json"):
-        tier, _, rest = file.stem.partition(f"-{trained.step:06}")
-        words = rest.split("-")
-        of_all = "label" not in words  # of all classes
-        if tier in ("full", "fast") and ("averaged" in words) == averaged and of_all:
-            found[tier == "full", file.stat().st_mtime] = file
+        tier, _, options = file.stem.partition(f"-{trained.step:06}")
+        if tier not in ("full", "fast"):
+            continue
+        report = read_json(file, {"verdict": str, "statement": str}) or {}
+        of_average = report.get("averaged", options.endswith("-averaged"))
+        if of_average == averaged and "label" not in report:
+            found[tier == "full", file.stat().st_mtime] = report
     if not found:
         return None
-    report = read_json(found[max(found)], {"verdict": str, "statement": str}) or {}
+    report = found[max(found)]
     return from_strict({name: report[name] for name in _KEPT if name in report})

@@ -159,7 +159,8 @@ def open_run(folder: Path, experiment: Experiment) -> None:
 def set_aside(folder: Path) -> None:
     """Renames a run folder out of the way; nothing is deleted."""
     if folder.exists():
-        folder.rename(folder.with_name(f"{folder.name}.replaced-{time.strftime('%Y%m%d-%H%M%S')}"))
+        path = folder.resolve()  # . has no name
+        path.rename(path.with_name(f"{path.name}.replaced-{time.strftime('%Y%m%d-%H%M%S')}"))
 
 
 def is_finished(folder: Path, experiment: Experiment) -> bool:

@@ -226,12 +226,16 @@ def check_builds(
         ValueError: if the model does not take images of `shape`, or `devices` cannot share a batch,
             or those of this process a chunk.
     """
-    for name, count in (("batch", devices), ("chunk", local_devices or devices)):
-        if getattr(experiment, name) % count:
+    parts = "batch" if experiment.accumulate == 1 else "batch / accumulate"
+    for name, size, count in (
+        (parts, experiment.batch // experiment.accumulate, devices),
+        ("chunk", experiment.chunk, local_devices or devices),
+    ):
+        if size % count:
             raise expected(
                 f"Experiment.{name}",
                 f"a multiple of the {count} devices",
-                got=getattr(experiment, name),
+                got=size,
                 advice="change --batch or --set chunk=, or use fewer devices",
             )
     check_size(experiment, shape, experiment.model.levels)

@@ -14,10 +14,11 @@ from flowjax_glow.combinator import Combinator
 from flowjax_glow.combinators import Memory
 from flowjax_glow.config import RECOMMENDED, glow
 from flowjax_glow.density import bits_per_dim
+from flowjax_glow.diagnostics import redraw_permutations
 from flowjax_glow.nets import CouplingNet
 from flowjax_glow.runs.experiment import Experiment
 from flowjax_glow.runs.load import Trained
-from flowjax_glow.runs.loss import images_and_labels
+from flowjax_glow.runs.loss import images_and_labels, redraws_permutations
 from flowjax_glow.runs.run import Training
 from flowjax_glow.scales import Blend, scale_from
 from flowjax_glow.training import (
@@ -93,6 +94,8 @@ class BlendedBitsPerDim:
         }
         # "invert" keeps its flow as a static value, which a traced weight is not
         flow = glow(replace(end, **scales, memory="remat"))
+        if redraws_permutations(self.after):
+            params = redraw_permutations(flow, params, jax.random.fold_in(key, 2))
         images, n_bits, labels = batch["images"], self.after.n_bits, batch.get("labels")
         return bits_per_dim(flow, params, key, images, n_bits=n_bits, context=labels).mean()
 

@@ -41,6 +41,7 @@ class Preemption(AbstractContextManager["Preemption"]):
 
     def __init__(self) -> None:
         self._requested = self._deferred = self._shared = False
+        self._step = 0  # the last one that was asked about
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> "Preemption":
@@ -56,6 +57,7 @@ class Preemption(AbstractContextManager["Preemption"]):
 
     def due(self, step: int) -> bool:
         """Whether to end after `step`; to be asked once after every step, by every process."""
+        self._step = step
         if not self._shared:
             return self._requested
         from jax.experimental.multihost_utils import reached_preemption_sync_point
@@ -86,7 +88,7 @@ class Preemption(AbstractContextManager["Preemption"]):
 
     def _check(self) -> None:
         if self._requested:
-            raise Preempted
+            raise Preempted(self._step)
 
     def _heed(self, signum: int, frame: FrameType | None) -> None:
         del frame
