@@ -1,6 +1,6 @@
 """Trains a GLOW of normflows without a warm-up, and saves its state; for docs/import.md.
 
-pip install 'flowjax-glow[experiments]' torch normflows
+pip install ".[experiments]" torch normflows    # in a clone
 python docs/normflows_training.py broken.pt
 """
 

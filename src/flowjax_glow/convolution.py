@@ -2,8 +2,8 @@ r"""The one convolution of the project: NHWC, stride 1, zero padding to the same
 
 On the CPU it is made of matrix products, forward and backward: inside a `jax.lax.scan` XLA falls
 back to a CPU convolution that is about twenty times slower, and even outside one large product per
-convolution beats it. NVIDIA GPUs get these products where they may round (TF32, bfloat16): a step
-of training takes two thirds to three quarters of the time then (docs/accelerator.md). All else gets
+convolution beats it. NVIDIA GPUs get these products where `Precision` lets them round: in TF32 a
+step of training takes two thirds to three quarters of the time (docs/accelerator.md). All else gets
 `jax.lax`'s own convolution.
 Which of the two a program holds is decided where it is lowered, so a program for one platform may
 be made on another.
