@@ -3,6 +3,7 @@
 Needs the extra `export`. docs/models.md has the ten lines that use such a file.
 """
 
+import importlib
 import json
 import os
 from collections.abc import Callable, Mapping
@@ -49,6 +50,7 @@ def export_programs(model: Model, path: str | os.PathLike[str], *, overwrite: bo
     path = Path(path)
     if path.exists() and not overwrite:
         raise taken(path)
+    check_can_export()
     frozen = jax.device_get(freeze(model.flow, model.params))
     arrays = {name: np.asarray(leaf, order="C") for name, leaf in named_leaves(frozen).items()}
     programs = {
@@ -106,8 +108,17 @@ def _serialized(
         name: jax.ShapeDtypeStruct(array.shape, array.dtype) for name, array in arrays.items()
     }
     program = jax.export.export(jax.jit(function), platforms=PLATFORMS)(shapes, *given)
+    return bytes(program.serialize())
+
+
+def check_can_export() -> None:
+    """Raises unless the package that serializes programs is there.
+
+    Raises:
+        ValueError: with the command that installs it.
+    """
     try:
-        return bytes(program.serialize())
+        importlib.import_module("flatbuffers")
     except ImportError as error:
         raise expected(
             "export_programs",

@@ -8,7 +8,7 @@ import tyro
 
 from flowjax_glow.commands.command import Command
 from flowjax_glow.errors import expected
-from flowjax_glow.export import export_programs
+from flowjax_glow.export import check_can_export, export_programs
 from flowjax_glow.files import write_atomically
 from flowjax_glow.model_file import taken
 from flowjax_glow.runs.exporting import model_of
@@ -49,6 +49,8 @@ class Export(Command):
             raise expected(
                 f"{self.run}", "a run folder", got="one of many", advice="name one run in it"
             )
+        if self.programs is not None:
+            check_can_export()
         for file in (self.card, self.programs):
             if file is not None and file.exists() and not self.overwrite:
                 raise taken(file)
