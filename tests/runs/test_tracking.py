@@ -211,4 +211,4 @@ def test_unknown_trackers_and_missing_packages_are_named(tracked, monkeypatch):
     for command in (("train", "--data=digits", "--track=tensorboard"), ("track", folder)):
         code, output = invoke(*command)
         assert code == 2
-        assert "expected the package tensorboardX, got none; install the extra" in output
+        assert "expected the package tensorboardX, got none; install it: in a clone pip" in output
