@@ -147,7 +147,7 @@ def test_ours_are_timed_and_absent_peers_named(call_a):
         ]
 
 
-def test_convolutions_are_timed_in_both_forms_and_kernels_told(data, tmp_path):
+def test_call_d_times_a_step_and_tells_its_kernels(data, tmp_path):
     found = run("D", data, tmp_path)
     (row,) = found["forms"]["rows"]
     assert row["error"] is None

@@ -249,6 +249,18 @@ def test_restarting_keeps_the_old_run(tmp_path):
     assert (kept / "config.json").exists()
 
 
+@pytest.mark.parametrize("path", [".", "../run", "link"])
+def test_a_run_in_this_folder_or_behind_a_link_is_set_aside(path, tmp_path, monkeypatch):
+    for name in ("run", "other"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path / "run")
+    Path("link").symlink_to(tmp_path / "other")
+    set_aside(Path(path))
+    assert (tmp_path / "other").is_dir()  # a link is renamed, not what it points to
+    assert not (tmp_path / "run" / path).exists()
+    assert len(list(tmp_path.rglob("*.replaced-*"))) == 1
+
+
 def test_the_default_folder_names_preset_and_data_set():
     sweep = SweepCommand(variant="control", preset="smoke", data="folder:/some/where").sweep()
     assert sweep.folder == Path("runs/smoke-folder--some-where")

@@ -23,7 +23,7 @@ from flowjax_glow.files import read_json, write_json
 from flowjax_glow.fitting import HELD_OUT_KEY
 from flowjax_glow.runs.compilation import keep_compiled_programs
 from flowjax_glow.runs.experiment import Experiment, read_config
-from flowjax_glow.runs.folder import check_same, claimed, has_begun
+from flowjax_glow.runs.folder import check_same, claimed, has_begun, named
 from flowjax_glow.runs.load import Trained, load_trained
 from flowjax_glow.runs.loss import BitsPerDim, rows_of
 from flowjax_glow.runs.repairing import Repairing, repaired
@@ -76,9 +76,8 @@ class Repair(Command):
 
     def __call__(self) -> int:
         check_count("--steps", self.steps)
-        run_path = self.run.resolve()  # . has no name
-        name = (self.scale or "repaired").replace(":", "-")
-        output = self.output or run_path.with_name(f"{_stem(run_path)}-{name}")
+        beside, name = named(self.run), (self.scale or "repaired").replace(":", "-")
+        output = self.output or beside.with_name(f"{_stem(beside)}-{name}")
         _check_output(output, self.run)
         before = _experiment_of(self.run)
         after = repaired(before, self.scale, self.steps, self.learning_rate)

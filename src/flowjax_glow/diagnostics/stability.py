@@ -30,7 +30,7 @@ from flowjax_glow.diagnostics.lost_state import on_the_way
 from flowjax_glow.diagnostics.moments import data_moments, largest_on_images
 from flowjax_glow.diagnostics.noise import Noise, NoiseTrips, noise_round_trips, noise_trips
 from flowjax_glow.diagnostics.out_of_distribution import out_of_distribution
-from flowjax_glow.diagnostics.precision import ROUNDING, precision_gap
+from flowjax_glow.diagnostics.precision import AT_ONCE, ROUNDING, precision_gap
 from flowjax_glow.diagnostics.rates import LOST_BELOW, Rates, Share, drawn_for, enough
 from flowjax_glow.diagnostics.report import Measurement, StabilityReport
 from flowjax_glow.diagnostics.round_trips import ImageTrips, encoded, image_trips, reconstructed
@@ -253,7 +253,7 @@ class _Report:
 
         self._on_part("float64")
         drawing = flow.given(params, self._drawing)
-        samples, shape = max(16, rows_held(drawing)), self._images.shape[1:]
+        samples, shape = max(AT_ONCE, rows_held(drawing)), self._images.shape[1:]
         gap = precision_gap(flow, drawing, shape, samples=samples, seed=self._seed)
         self._tables["precision"] = gap
         self._values["float32 off float64, tau <= 1"] = worst(gap.worst)

@@ -156,10 +156,15 @@ def open_run(folder: Path, experiment: Experiment) -> None:
     (folder / "arrays").mkdir(exist_ok=True)
 
 
+def named(path: Path) -> Path:
+    """`path`, or what it stands for if it is `.` or ends in `..`; a link stays a link."""
+    return path.resolve() if path.name in ("", "..") else path
+
+
 def set_aside(folder: Path) -> None:
     """Renames a run folder out of the way; nothing is deleted."""
     if folder.exists():
-        path = folder.resolve()  # . has no name
+        path = named(folder)
         path.rename(path.with_name(f"{path.name}.replaced-{time.strftime('%Y%m%d-%H%M%S')}"))
 
 
