@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from flowjax_glow.diagnostics import largest_on_images
-from flowjax_glow.diagnostics.noise import Noise, NoiseTrips, noise_trips
+from flowjax_glow.diagnostics.noise_trips import Noise, NoiseTrips, noise_trips
 from flowjax_glow.diagnostics.rates import LOST_BELOW
 from flowjax_glow.diagnostics.stability import rates_of
 from flowjax_glow.diagnostics.thresholds import Verdict

@@ -15,7 +15,7 @@ import numpy as np
 from flowjax_glow.data.digits import digits
 from flowjax_glow.data.source import Images
 from flowjax_glow.diagnostics import area_under_curve, typicality
-from flowjax_glow.diagnostics.out_of_distribution import unusual
+from flowjax_glow.diagnostics.unusual_images import unusual
 from flowjax_glow.runs.load import Trained, trained_models
 
 SCORES = ("bits_per_dim", "typicality", "latents", "log_det", "distance")

@@ -5,8 +5,8 @@
 Every row of `SETTINGS` changes a small, deep model or its recipe; control, bounded and damped are
 trained with it, and looked at with 1,024 samples per noise level and 256 held-out images (128 of
 the digits). Printed and added to table.json: what fails of samples at tau = 1, of z = 0 and of real
-images, and the logarithm of the product of 1 / s_min along the chain, at the end and how much it
-grew per 100 steps. The same command again trains only what is missing.
+images, and the gain: the logarithm of the product of 1 / s_min along the chain, at the end, and its
+growth per 100 steps. The same command again trains only what is missing.
 """
 
 import dataclasses
@@ -29,6 +29,7 @@ from flowjax_glow.runs.folder import summary_of
 from flowjax_glow.runs.images import fit_to_data, source_of
 from flowjax_glow.runs.presets import BREAKING
 from flowjax_glow.runs.settings import with_settings
+from flowjax_glow.runs.summary import share_lost
 from flowjax_glow.training import read_metrics
 
 VARIANTS = ("control", "bounded", "damped")
@@ -98,7 +99,7 @@ SETTINGS: dict[str, list[str]] = {
     "240 steps": ["steps=240"],
 }
 
-HEAD = f"{'setting':<37}  seed  variant  bits/dim  samples   z=0  images     gain, growth"
+HEAD = "  seed  variant   bits/dim   samples   z = 0  images lost  gain, nats   growth"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,8 +167,8 @@ def broken(summary: dict[str, Any], folder: Path) -> dict[str, Any]:
         return row
     return row | {
         "bits_per_dim": summary["bits_per_dim"],
-        "samples": summary["broken"]["1"],
-        "zero": summary["broken"]["0"],
+        "samples": share_lost(summary),
+        "zero": share_lost(summary, 0.0),
         "images": 1 - summary["bit_exact"],
         **chain_gain(folder),
     }
@@ -182,13 +183,15 @@ def chain_gain(folder: Path) -> dict[str, float]:
 
 
 def line(row: dict[str, Any]) -> str:
-    """A row of the printed table."""
-    start = f"{row['setting']:<37}  {row['seed']:>4}  {row['variant']:<8}"
+    """A row of the printed table, below its setting."""
+    start = f"{row['setting']}\n  {row['seed']:>4}  {row['variant']:<8}"
     if row["status"] != "done":
         return f"{start}  {row['status']} after {row['steps']} steps"
-    shares = "  ".join(f"{100 * float(row[name]):5.1f}%" for name in ("samples", "zero", "images"))
-    gains = f"{row['chain_gain']:7.1f} {row['chain_gain_per_100_steps']:+7.1f}"
-    return f"{start} {float(row['bits_per_dim']):8.3f}  {shares}  {gains}"
+    samples, zero, images = (100 * float(row[name]) for name in ("samples", "zero", "images"))
+    return (
+        f"{start}{float(row['bits_per_dim']):>10.3f}{samples:>9.1f}%{zero:>7.1f}%{images:>7.1f}%"
+        f"{row['chain_gain']:>17.1f}{row['chain_gain_per_100_steps']:>+9.1f}"
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

@@ -7,6 +7,7 @@ docs/claims.md defines them) and the share of samples at tau = 1 that do not com
 over the seeds that both have, and Student's 95 % interval.
 """
 
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
@@ -21,10 +22,10 @@ from flowjax_glow.errors import expected
 from flowjax_glow.runs.results import Run, load_sweep
 
 MEASURES: dict[str, Callable[[Run, Run], float | None]] = {
-    "late loss": measures.late_loss_difference,
-    "loss over the run": measures.run_loss_difference,
+    "late loss, bits/dim": measures.late_loss_difference,
+    "loss of all steps, bits/dim": measures.run_loss_difference,
     "held-out bits/dim": measures.held_out_difference,
-    "share of broken samples": measures.broken_samples_difference,
+    "share of samples lost": measures.broken_samples_difference,
 }
 
 
@@ -54,7 +55,12 @@ class Compare(OnRuns):
             low, high = mean_interval(list(values.values()))
             shown = f"{mean(values.values()):+.3f} [{low:+.3f}, {high:+.3f}]"
             each = ", ".join(f"{seed}: {value:+.3f}" for seed, value in values.items())
-            print(f"  {name:<24} {shown}   {each}")
+            print(f"  {name:<28}{shown}")
+            print(
+                textwrap.fill(
+                    f"by seed {each}", 80, initial_indent=" " * 4, subsequent_indent=" " * 6
+                )
+            )
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

@@ -37,8 +37,9 @@ from flowjax_glow.commands.command import Command, run_command
 from flowjax_glow.errors import check_choice
 from flowjax_glow.files import write_json
 from flowjax_glow.runs.experiment import Experiment
-from flowjax_glow.runs.folder import is_finished, summary_of
+from flowjax_glow.runs.folder import is_complete, summary_of
 from flowjax_glow.runs.presets import PRESETS
+from flowjax_glow.runs.summary import share_lost
 
 RATES = (3e-4, 1e-3, 3e-3)
 
@@ -178,7 +179,7 @@ class Study:
         rows = []
         for place in places:
             experiment, folder = self.job(place)
-            if is_finished(folder, experiment):
+            if is_complete(folder, experiment):
                 summary = summary_of(folder)
                 rows.append(place._asdict() | measured(summary, experiment.final_samples))
         return rows
@@ -213,7 +214,7 @@ def measured(summary: dict[str, Any], samples: int) -> dict[str, Any]:
     return row | {
         "averaged": float(summary["bits_per_dim_averaged"]),
         "raw": float(summary["bits_per_dim"]),
-        "lost": round(float(summary["broken"]["1"]) * samples),
+        "lost": round(share_lost(summary) * samples),
         "largest": float(summary["max_activation"]["1"]),
     }
 
@@ -257,7 +258,7 @@ def compare(
 
 def first_table(rows: dict[str, list[dict[str, Any]]], best: dict[str, float | None]) -> list[str]:
     """Held-out bits/dim of the averaged weights by rate, seed by seed, and the best rate."""
-    lines = [f"{'stage 1':<20}" + "".join(f"{rate:>16g}" for rate in RATES) + "   best"]
+    lines = [f"{'stage 1':<20}" + "".join(f"{rate:>12g}" for rate in RATES) + "   best"]
     for name, runs in rows.items():
         if not runs:
             continue
@@ -267,17 +268,14 @@ def first_table(rows: dict[str, list[dict[str, Any]]], best: dict[str, float | N
         )
         rate = best.get(name)
         found = "unfinished" if name not in best else "none" if rate is None else f"{rate:g}"
-        end = ", an end of the grid" if rate in (RATES[0], RATES[-1]) else ""
-        lines.append(f"{name:<20}" + "".join(f"{cell:>16}" for cell in cells) + f"   {found}{end}")
+        end = ", end of grid" if rate in (RATES[0], RATES[-1]) else ""
+        lines.append(f"{name:<20}" + "".join(f"{cell:>12}" for cell in cells) + f"   {found}{end}")
     return lines
 
 
 def second_table(compared: Iterable[dict[str, Any]], than: str) -> list[str]:
-    """A line per candidate that has runs in stage 2."""
-    lines = [
-        f"{'stage 2':<20}   rate  seeds  bits/dim     raw  "
-        f"{f'minus {than} [95 %]':<28}  {'samples lost [95 %, pooled]':<28}   largest"
-    ]
+    """Two lines per candidate that has runs in stage 2: what it learned, and what it lost."""
+    lines = [f"{'stage 2':<20}   rate  seeds  bits/dim     raw  minus {than} [95 %]"]
     for row in compared:
         if not row["seeds"]:
             continue
@@ -288,9 +286,10 @@ def second_table(compared: Iterable[dict[str, Any]], than: str) -> list[str]:
         share = f"{lost} of {samples} [{below:.1%}, {above:.1%}]"
         lines.append(
             f"{row['candidate']:<20}{row['rate']:>7g}  {len(row['seeds']):>5}  "
-            f"{row['averaged']:>8.3f}{row['raw']:>8.3f}  {difference:<28}  {share:<28} "
-            f"{row['largest']:>9.3g}" + (f"  {row['diverged']} diverged" if row["diverged"] else "")
+            f"{row['averaged']:>8.3f}{row['raw']:>8.3f}  {difference}"
         )
+        ended = f"; {row['diverged']} diverged" if row["diverged"] else ""
+        lines.append(f"    lost {share}, all seeds; largest activation {row['largest']:.3g}{ended}")
     return lines
 
 

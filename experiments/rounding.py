@@ -35,6 +35,7 @@ from flowjax_glow.runs.experiment import Experiment
 from flowjax_glow.runs.folder import summary_of
 from flowjax_glow.runs.presets import PRESETS
 from flowjax_glow.runs.results import load_run
+from flowjax_glow.runs.summary import share_lost
 
 #: What is measured of a run, by its name in the table.
 MEASURES = ("bits_per_dim", "late_loss", "lost")
@@ -104,7 +105,7 @@ def measured(folder: Path, summary: Mapping[str, Any]) -> dict[str, float]:
     return {
         "bits_per_dim": float(summary["bits_per_dim"]),
         "late_loss": mean(windows[-max(1, len(windows) // 3) :]),
-        "lost": float(summary["broken"]["1"]),
+        "lost": share_lost(summary),
     }
 
 
@@ -153,28 +154,19 @@ def transposed(values: Values) -> dict[int, dict[int, float]]:
 
 
 def table(spreads: Sequence[Mapping[str, Any]]) -> list[str]:
-    """A line per variant: mean, and standard deviations over nudges and over seeds."""
-    lines = [
-        "mean; standard deviation over nudges, over seeds",
-        f"{'':<20}{'held-out bits/dim':>25}{'late loss':>25}{'% lost, tau = 1':>25}",
-    ]
+    """Lines of a variant: mean, and standard deviations over nudges and over seeds."""
+    lines = [f"{'':<40}{'mean':>8}{'over nudges':>14}{'over seeds':>14}"]
+    names = ("held-out bits/dim", "late loss, bits/dim", "lost at tau = 1, %")
     for row in spreads:
-        cells = []
-        for name, factor, digits in zip(MEASURES, (1, 1, 100), (3, 3, 1)):
+        for name, shown, factor, digits in zip(MEASURES, names, (1, 1, 100), (3, 3, 1)):
             center, *deviations = (
                 factor * row[name][key] for key in ("mean", "over_nudges", "over_seeds")
             )
-            parts = ", ".join(f"{value:.{digits + 1}f}" for value in deviations)
-            cells.append(f"{center:.{digits}f}; {parts}")
-        start = f"{row['variant']:<20}"
-        lines.append(start + "".join(f"{cell:>25}" for cell in cells) + _left_out(row))
+            spread = "".join(f"{value:>14.{digits + 1}f}" for value in deviations)
+            lines.append(f"{row['variant']:<20}{shown:<20}{center:>8.{digits}f}{spread}")
+        if seeds := ", ".join(map(str, row["left_out"])):
+            lines.append(f"  without seeds {seeds}, which did not end well")
     return lines
-
-
-def _left_out(row: Mapping[str, Any]) -> str:
-    if not row["left_out"]:
-        return ""
-    return f"  without seeds {', '.join(map(str, row['left_out']))}, which did not end well"
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

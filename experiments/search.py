@@ -18,6 +18,7 @@ from flowjax_glow.commands.children import Job, machine, run_in_children
 from flowjax_glow.commands.command import Command, run_command
 from flowjax_glow.runs.folder import summary_of
 from flowjax_glow.runs.presets import LAPTOP
+from flowjax_glow.runs.summary import share_lost
 from flowjax_glow.training import OptimizerConfig
 
 RECIPES = ((2e-3, 0), (2e-3, 50), (1e-3, 0), (1e-3, 50), (5e-4, 0))
@@ -43,7 +44,7 @@ class Search(Command):
             )
             folder = self.output / f"lr{learning_rate:g}-warmup{warmup_steps}"
             recipes[Job(experiment, folder)] = (learning_rate, warmup_steps)
-        print("learning rate  warm-up  held-out bits/dim  broken at tau = 1, 0.7, 0")
+        print("learning rate  warm-up  held-out bits/dim  % lost at tau = 1, 0.7, 0")
         with closing(run_in_children(list(recipes), machine())) as children:
             for job, status in children:
                 learning_rate, warmup_steps = recipes[job]
@@ -51,9 +52,9 @@ class Search(Command):
                     print(f"{learning_rate:13g}  {warmup_steps:7d}  {status}")
                     continue
                 summary = summary_of(job.folder)
-                broken = "  ".join(f"{summary['broken'][tau]:.2f}" for tau in ("1", "0.7", "0"))
+                lost = "".join(f"{100 * share_lost(summary, tau):6.1f}" for tau in (1.0, 0.7, 0.0))
                 bits = float(summary["bits_per_dim"])
-                print(f"{learning_rate:13g}  {warmup_steps:7d}  {bits:17.3f}  {broken}")
+                print(f"{learning_rate:13g}  {warmup_steps:7d}  {bits:17.3f}  {lost}")
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

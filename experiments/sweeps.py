@@ -9,7 +9,8 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from experiments.claims import claims_text, judge, write_claims
+from experiments.claims.report import claims_text, write_claims
+from experiments.claims.rules import judge
 from experiments.figures.drawing import draw_all
 from experiments.table import summary_table
 from experiments.variants import apply_variant
@@ -21,7 +22,7 @@ from flowjax_glow.files import write_json
 from flowjax_glow.runs.cost.estimate import estimate
 from flowjax_glow.runs.cost.time import ON_A_CORE, Devices, matmul_peak
 from flowjax_glow.runs.experiment import Experiment, read_config
-from flowjax_glow.runs.folder import check_same, claimed, is_finished, set_aside
+from flowjax_glow.runs.folder import check_same, claimed, is_complete, set_aside
 from flowjax_glow.runs.images import check_builds, check_size, fit_to_data, image_shape, source_of
 from flowjax_glow.runs.presets import PRESETS
 from flowjax_glow.runs.results import load_sweep, run_names
@@ -85,9 +86,10 @@ class Sweep:
         peak = matmul_peak() / jobs  # a run has one core of several, or all accelerators
         own = Devices(1, peak, ON_A_CORE)
         rows = [(e.name, estimate(e, shape, own)) for e in self.experiments]
-        lines = [
-            f"{name:<28} {e.parameters:>12,} parameters  {e.train_flops:9.2e} FLOPs  "
-            f"{e.seconds / 60:8.1f} min  {e.megabytes:8.1f} MB"
+        lines = [f"{'run':<32}{'parameters':>13}{'FLOPs':>11}{'min':>9}{'MB':>9}"]
+        lines += [
+            f"{name:<32}{e.parameters:>13,}{e.train_flops:>11.2e}{e.seconds / 60:>9.1f}"
+            f"{e.megabytes:>9.1f}"
             for name, e in rows
         ]
         minutes = sum(e.seconds for _, e in rows) / 60 / max(1, min(jobs, len(rows)))
@@ -130,7 +132,7 @@ class Sweep:
         self._write_index()
         draw, failed = Sparingly(self._draw), set()
         todo = [Job(e, self.folder / e.name) for e in self.experiments]
-        new = {job for job in todo if not is_finished(job.folder, job.experiment)}
+        new = {job for job in todo if not is_complete(job.folder, job.experiment)}
         print(self._what_runs(len(new), jobs), file=sys.stderr)
         with closing(
             run_in_children(todo, on, jobs, brief=PRESETS[self.preset].brief)

@@ -1,6 +1,7 @@
 """Imports only go down: the table `ROWS` below, held against the sources."""
 
 import ast
+import graphlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +18,7 @@ MODULES = {
 ROWS = (
     {"types", "errors"},
     {"files", "effort", "fields"},
-    {"numerics", "pixels", "plotting", "arrays"},
+    {"numerics", "pixels", "plotting", "layer_axis", "arrays"},
     {"context", "convolution", "trainable"},
     {"scales", "nets", "bijector", "elimination"},
     {"channels", "combinator"},
@@ -50,19 +51,24 @@ NEVER = {
 AT_IMPORT = {"jax", "jaxtyping", "flax", "optax", "numpy", PACKAGE, *sys.stdlib_module_names}
 
 #: Rooms that draw or talk to people: nothing that models need imports them at import time.
-WITH_EXTRAS = {"plotting", "figures", "commands"}
+WITH_EXTRAS = {"plotting", "layer_axis", "figures", "commands"}
 
 
-def imports(tree: ast.AST, *, at_import: bool = False) -> Iterator[str]:
-    """Dotted names of all modules imported, or only of those outside of functions."""
+def imports(tree: ast.AST, *, at_import: bool = False, of_names: bool = False) -> Iterator[str]:
+    """Dotted names of all modules imported, or only of those outside of functions.
+
+    `of_names` gives what is imported from a module, too: ``module.name``.
+    """
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and of_names:
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             start = "." * node.level + (node.module or "")
             yield start if start != PACKAGE else f"{PACKAGE}.{node.names[0].name}"
         elif not (at_import and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)):
-            yield from imports(node, at_import=at_import)
+            yield from imports(node, at_import=at_import, of_names=of_names)
 
 
 def complaints(module: str, source: str) -> list[str]:
@@ -149,3 +155,39 @@ def test_the_table_is_able_to_complain(module, source, word):
 )
 def test_the_table_allows_what_goes_down(module, source):
     assert complaints(module, source) == []
+
+
+EXPERIMENTS = Path(__file__).parents[1] / "experiments"
+
+#: Every module of the package and of the experiments by its whole name.
+SOURCES = {
+    name.removesuffix(".__init__"): path.read_text(encoding="utf-8")
+    for name, path in [
+        *((f"{PACKAGE}.{module}", path) for module, path in MODULES.items()),
+        *(
+            (".".join(path.relative_to(EXPERIMENTS.parent).with_suffix("").parts), path)
+            for path in EXPERIMENTS.rglob("*.py")
+        ),
+    ]
+}
+
+
+def needs(sources: dict[str, str]) -> dict[str, set[str]]:
+    """For every module those among `sources` that it imports as it is imported itself."""
+    found = {}
+    for module, source in sources.items():
+        names = set(imports(ast.parse(source), at_import=True, of_names=True))
+        # a name out of a module, or a module out of a package
+        found[module] = {name if name in sources else name.rpartition(".")[0] for name in names}
+        found[module] = found[module] & sources.keys() - {module}
+    return found
+
+
+def test_no_module_needs_itself():
+    graphlib.TopologicalSorter(needs(SOURCES)).prepare()  # raises where there is a circle
+
+
+def test_a_circle_is_told():
+    sources = {"a": "from a.b import c", "a.b": "from a.d import e", "a.d": "from a import b"}
+    with pytest.raises(graphlib.CycleError, match="nodes are in a cycle"):
+        graphlib.TopologicalSorter(needs(sources)).prepare()

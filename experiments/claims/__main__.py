@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
-from experiments.claims import claims_text, judge, write_claims
+from experiments.claims.report import claims_text, write_claims
+from experiments.claims.rules import judge
 from flowjax_glow.commands.command import OnRuns, run_command
 from flowjax_glow.runs.results import load_sweep
 

@@ -22,6 +22,7 @@ from flowjax_glow.figures.selection import (
 )
 from flowjax_glow.plotting import note
 from flowjax_glow.runs.results import Run
+from flowjax_glow.runs.summary import share_lost
 
 #: Larger activations, and what is not finite, are drawn here.
 CEILING = 1e7
@@ -56,7 +57,7 @@ def measured(runs: Sequence[Run], order: Sequence[str]) -> tuple[list[Run], dict
     summaries = [run.summary or {} for run in runs]
     columns = {
         "held-out bits/dim": [float(each["bits_per_dim"]) for each in summaries],
-        "samples lost, τ = 1, %": [100 * float(each["broken"]["1"]) for each in summaries],
+        "samples lost, τ = 1, %": [100 * share_lost(each) for each in summaries],
         "largest activation, τ = 1": [float(each["max_activation"]["1"]) for each in summaries],
     }
     return runs, {name: np.array(values) for name, values in columns.items()}

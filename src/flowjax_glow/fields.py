@@ -1,6 +1,9 @@
 """Dataclasses from the fields of a JSON object, which may be damaged, foreign or newer."""
 
 import dataclasses
+import inspect
+import re
+import textwrap
 import types
 import typing
 from collections.abc import Mapping
@@ -43,6 +46,21 @@ def build(kind: type[Built], fields: Mapping[str, Any], where: str) -> Built:
                 advice="restore the file",
             )
     return kind(**fields)
+
+
+def meanings(kind: type) -> dict[str, str]:
+    """What the docstring of a dataclass and those of its bases say of each field."""
+    found: dict[str, str] = {}
+    for each in reversed(kind.__mro__):
+        _, _, section = inspect.cleandoc(each.__doc__ or "").partition("\nAttributes:\n")
+        entries = textwrap.dedent(section.split("\n\n", 1)[0])
+        for names, text in _ENTRY.findall(entries):
+            found |= dict.fromkeys(names.split(", "), " ".join(text.split()))
+    return {field.name: found.get(field.name, "") for field in dataclasses.fields(kind)}
+
+
+#: ``name, other: what they are`` and the lines below that are moved in.
+_ENTRY = re.compile(r"^(\w+(?:, \w+)*): (.*(?:\n +.*)*)", re.MULTILINE)
 
 
 def alternatives(hint: Any) -> list[Any]:

@@ -148,5 +148,8 @@ def read_json(
 
 def _damaged(path: Path, what: str, got: str) -> ValueError:
     return expected(
-        f"{path}", what, got=got, advice="restore the file, or start over with --restart"
+        f"{path}",
+        what,
+        got=got,
+        advice="restore the file, or set its folder aside (train and sweep: --restart)",
     )

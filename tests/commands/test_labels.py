@@ -187,11 +187,11 @@ def test_a_report_is_of_all_classes_or_of_one(trained, pictures, monkeypatch, tm
     for name in ("ape", "cat"):
         shutil.copytree(pictures / name, tmp_path / "pictures" / name)
     for options, status, told in (
-        (["--images=photos"], 3, "got none; choose others, or say what they all are where"),
+        (["--data=photos"], 3, "got none; choose others, or say what they all are where"),
         (["--label=cat,bee"], 2, "--label: expected one class, got 'cat,bee'"),
         (["--count=999"], 3, "expected at least 999 images in test, got "),
         (
-            ["--label=cat", f"--images=folder:{tmp_path / 'pictures'}"],
+            ["--label=cat", f"--data=folder:{tmp_path / 'pictures'}"],
             3,
             "got ape, cat; choose images of the same classes, or a folder without folders in it,",
         ),
@@ -200,12 +200,12 @@ def test_a_report_is_of_all_classes_or_of_one(trained, pictures, monkeypatch, tm
         assert (code, told in output) == (status, True), output
     code, output = invoke("diagnose", trained, "--label=cat", "--count=99")
     assert "expected at least 99 images of the class cat in test, got " in output
-    assert invoke("diagnose", trained, "--label=cat", "--images=photos", "--count=2")[0] == 2
+    assert invoke("diagnose", trained, "--label=cat", "--data=photos", "--count=2")[0] == 2
     assert seen[-1][1] == 2  # whatever they are, they are taken for cats
 
 
 def test_what_lies_between_images_is_at_their_labels(trained):
-    options = ("--images=2", "--columns=3", "--examples=3", "--attribute=ape:cat")
+    options = ("--count=2", "--columns=3", "--examples=3", "--attribute=ape:cat")
     code, output = invoke("explore", trained, *options)
     assert code == 0, output
     with np.load(next((trained / "explore").glob("*/arrays.npz"))) as file:
@@ -241,8 +241,8 @@ def test_a_number_is_no_label_where_names_are_numbers():
 @pytest.mark.parametrize(
     "command",
     [
-        ("mixing", "--images=2", "--samples=4"),
-        ("gradients", "--images=4"),
+        ("mixing", "--count=2", "--samples=4"),
+        ("gradients", "--count=4"),
     ],
 )
 def test_other_commands_take_a_model_with_classes(trained, command):
@@ -256,7 +256,7 @@ def test_an_attack_starts_from_images_at_their_labels(trained, monkeypatch):
         raise ValueError(f"{rows_held(params)} labels of {len(images)} images")
 
     monkeypatch.setattr("flowjax_glow.commands.attack.attack", look)
-    code, output = invoke("attack", trained, "--images=5")
+    code, output = invoke("attack", trained, "--count=5")
     assert (code, "5 labels of 5 images" in output) == (2, True), output
 
 

@@ -48,18 +48,23 @@ def multiply_adds(params, shape):
     return total
 
 
-def test_the_full_size_plan():
-    code, text = invoke("plan", "--preset=openai-cifar10", "--devices=8")
-    assert code == 0, text
-    assert "batches of 64 on 8 devices (8 each), 1,000,000 steps" in text
+@pytest.fixture(scope="module")
+def full_size():
+    return make_plan(OPENAI_CIFAR10, CIFAR10, Devices(8, 156e12, 0.3))
+
+
+def test_the_full_size_plan(full_size):
+    text = to_text(full_size, "openai-cifar10")
+    assert text.startswith("openai-cifar10: 32x32x3 images of tfds:cifar10, ")
+    assert "batches of 64 on 8 devices (8 each), 1,000,000 steps" in " ".join(text.split())
     assert "30% of a peak of 156 TFLOP/s" in text
     for memory in POLICIES:
         assert re.search(rf"^{memory}\b", text, re.MULTILINE)
     assert re.search(r"^remat\* .* 1.5 h$", text, re.MULTILINE)
 
 
-def test_flops_are_those_of_the_parameters():
-    plan = make_plan(OPENAI_CIFAR10, CIFAR10, Devices(8, 1e12, 0.5))
+def test_flops_are_those_of_the_parameters(full_size):
+    plan = full_size
     work = Workload(OPENAI_CIFAR10, CIFAR10, 8)
     forward = 2 * multiply_adds(work.params, CIFAR10)
     policies = {policy.memory: policy for policy in plan.policies}
@@ -72,14 +77,14 @@ def test_flops_are_those_of_the_parameters():
     assert plan.parameters == 44_049_408
     assert plan.parameter_bytes == 4 * plan.parameters
     assert plan.state_bytes == pytest.approx(4 * plan.parameter_bytes, rel=1e-3)
-    rate = 8 * 1e12 * 0.5 / (64 * store.train_flops)
+    rate = 8 * 156e12 * 0.3 / (64 * store.train_flops)
     assert store.steps_per_second == pytest.approx(rate)
     trained = 1_000_000 / rate / 86_400
     assert trained < store.days < 1.2 * trained
     alone = dataclasses.replace(
         OPENAI_CIFAR10, held_out=8, look_samples=8, final_samples=8, clip_samples=8, chunk=8
     )
-    unseen = make_plan(alone, CIFAR10, Devices(8, 1e12, 0.5)).policies[0]
+    unseen = make_plan(alone, CIFAR10, full_size.devices).policies[0]
     assert unseen.days == pytest.approx(trained + OVERHEAD_SECONDS / 86_400, rel=2e-3)
 
 
@@ -130,6 +135,7 @@ def test_what_is_compiled_is_measured():
     for policy in plan.policies:
         assert policy.temporary_bytes > plan.parameter_bytes  # the gradients alone
     assert " temporary " in to_text(plan)
+    assert max(map(len, to_text(plan).splitlines())) <= 80
 
 
 def test_the_options_change_the_experiment():

@@ -108,7 +108,7 @@ def test_a_save_under_way_is_left_alone(trained):
 
 def test_a_model_away_from_its_data_names_the_way_out(trained):
     away = dataclasses.replace(TINY, dataset="folder:gone")
-    message = r"^folder:gone: .*no folder at gone; .* option for images, if it has one, takes ano"
+    message = r"^folder:gone: .*no folder at gone; .* --data, where a command has it, names anot"
     with pytest.raises(data.DataError, match=message):
         dataclasses.replace(load_trained(trained), experiment=away).images(None, 3)
 
@@ -139,9 +139,9 @@ def test_samples_are_drawn_and_only_overwritten_when_told(trained):
 
 
 def test_levels_are_mixed(two_levels):
-    code, output = invoke("mixing", two_levels, "--data=photos", "--images=3", "--samples=16")
+    code, output = invoke("mixing", two_levels, "--data=photos", "--count=3", "--samples=16")
     assert code == 0, output
-    (file,) = two_levels.parent.glob("model-findings/mixing/*-images-3-data-photos-samples-16.json")
+    (file,) = two_levels.parent.glob("model-findings/mixing/*-count-3-data-photos-samples-16.json")
     told = json.loads(file.read_text())
     assert told["read_channels_that_leave"] == [[6, 6]]  # the noise is what the last net read
     assert told["shares"]["size"] == [96, 96]
@@ -154,11 +154,11 @@ def test_what_lies_between_images_is_drawn(two_levels, tmp_path):
     dark = tmp_path / "dark.npz"
     np.savez(dark, images=np.zeros((20, 8, 8, 3), np.uint8))
     sides = (f"--having=npz:{dark}", "--lacking=photos", "--examples=2")
-    options = ("--data=photos", "--images=3", "--columns=3")
+    options = ("--data=photos", "--count=3", "--columns=3")
     code, output = invoke("explore", two_levels, *options, *sides)
     assert code == 0, output
     (folder,) = two_levels.parent.glob("model-findings/explore/*")
-    assert "-images-3-columns-3-data-photos-having-npz-" in folder.name
+    assert "-count-3-columns-3-data-photos-having-npz-" in folder.name
     with np.load(folder / "arrays.npz") as file:
         arrays = dict(file)
     names = {f"{name}.png" for name in arrays} | {"arrays.npz"}
@@ -194,7 +194,7 @@ def test_which_channels_leave_is_read_off_the_last_permutation(placement, reads,
 
 
 def test_inverted_gradients_are_compared_with_exact_ones(trained):
-    code, output = invoke("gradients", trained, "--images=8")
+    code, output = invoke("gradients", trained, "--count=8")
     assert code == 0, output
     name, step, relative_error, angle, *drift = output.splitlines()[-1].split()
     assert (name, step) == ("control-seed0", "3")
@@ -241,10 +241,10 @@ def test_runs_of_a_sweep_without_a_checkpoint_are_named_and_left_out(trained, tm
 
 
 def test_a_trained_run_is_attacked(trained):
-    options = ("--images=4", "--steps=1", "--objective=smallest scale")
+    options = ("--count=4", "--steps=1", "--objective=smallest scale")
     code, output = invoke("attack", trained, *options)
     assert code == 0, output
-    name = "000003-images-4-objective-smallest-scale-steps-1.json"
+    name = "000003-count-4-objective-smallest-scale-steps-1.json"
     told = json.loads((trained / "attack" / name).read_text())
     assert told["searches"]["search"] == ["cube, smallest scale", "ball, smallest scale"]
     assert told["other_images"]["images"][0] == "given"
@@ -290,7 +290,7 @@ def test_one_noise_level_is_diagnosed_in_a_file_of_its_own(trained):
 
 
 def test_images_of_another_shape_are_refused(trained):
-    code, output = invoke("diagnose", trained, "--images=digits", "--tier=fast")
+    code, output = invoke("diagnose", trained, "--data=digits", "--tier=fast")
     assert code == 3
     assert output.count("\n") == 1
     assert "error: digits: expected images of 8x8x3 as " in output
@@ -365,8 +365,8 @@ def test_nothing_is_exported_over_anything(trained, exported, tmp_path):
     ("command", "options", "kind"),
     [
         ("sample", ("--count=4", "--temperature=0.5"), "samples/temperature-0.5-seed-0.npz"),
-        ("gradients", ("--images=8",), None),
-        ("mixing", ("--images=3", "--samples=16"), "mixing/000003-images-3-samples-16.json"),
+        ("gradients", ("--count=8",), None),
+        ("mixing", ("--count=3", "--samples=16"), "mixing/000003-count-3-samples-16.json"),
     ],
 )
 def test_commands_take_a_model_file(trained, exported, command, options, kind):
@@ -426,7 +426,7 @@ def test_a_run_opens_without_its_data_set(moved, trained, noted):
     assert code == 0, output
     code, output = invoke("gradients", moved)
     assert (code, "error: folder:/nowhere: expected " in output) == (3, True), output
-    code, output = invoke("gradients", moved, "--data=photos", "--images=8")
+    code, output = invoke("gradients", moved, "--data=photos", "--count=8")
     assert code == 0, output
     code, output = invoke("gradients", moved, "--data=digits")
     assert (code, "error: digits: expected images of 8x8x3 as" in output) == (3, True), output
@@ -482,7 +482,7 @@ def test_a_trained_run_is_led_to_another_scale(led):
     assert model.memory == "invert"
     assert len([r for r in read_metrics(output / "metrics.jsonl") if "loss" in r]) == 4
     assert json.loads((output / "summary.json").read_text())["status"] == "done"
-    assert f"after: {told['after']['bits_per_dim']:.3f} bits/dim, verdict: " in text
+    assert f"after: {told['after']['bits_per_dim']:.3f} bits/dim (5 bits)\nverdict: " in text
 
 
 def test_a_repaired_run_has_what_a_trained_one_has(led):

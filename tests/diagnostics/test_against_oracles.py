@@ -27,14 +27,6 @@ from flowjax_glow.diagnostics import (
     singular_values,
     smallest_crop,
 )
-from flowjax_glow.diagnostics.attack import (
-    OBJECTIVES,
-    _Around,
-    _by_chance,
-    _into_ball,
-    _into_cube,
-    _search,
-)
 from flowjax_glow.diagnostics.certificates import convolution_gain, log_inverse_gain
 from flowjax_glow.diagnostics.chunks import in_chunks
 from flowjax_glow.diagnostics.layer_records import MAX_ROUNDS, TOLERANCE
@@ -47,6 +39,14 @@ from flowjax_glow.diagnostics.linear import (
     products,
 )
 from flowjax_glow.diagnostics.precision import inverse_in_float64
+from flowjax_glow.diagnostics.searches import (
+    OBJECTIVES,
+    _Around,
+    _by_chance,
+    _into_ball,
+    _into_cube,
+    _search,
+)
 from flowjax_glow.nets import CouplingNet
 from flowjax_glow.numerics import LOG_SCALE_FACTOR, sum_events
 from flowjax_glow.scales import DepthScaled, Exponential, SoftClamp, TanhExponential

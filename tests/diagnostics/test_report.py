@@ -52,9 +52,10 @@ def test_it_prints_converts_and_draws(sound, tmp_path):
     assert text.startswith(f"verdict: trustworthy: {told}\n")
     assert all(name in text for name in THRESHOLDS)
     assert "\n  0 of 12 images in other bins: below 22.1 % at 95 %\n" in text
-    last = text.splitlines()[-1]
-    assert last.startswith("  samples at tau = 1: 0 of 512 lost: below 0.58 % at 95 %; ")
+    last = " ".join(text[text.rindex("  samples at tau") :].split())
+    assert last.startswith("samples at tau = 1: 0 of 512 lost: below 0.58 % at 95 %; ")
     assert last.endswith(" times those of images")
+    assert max(map(len, text.splitlines())) <= 80
     plain = json.loads(json.dumps(sound.to_json(), allow_nan=False))
     assert plain["verdict"] == "trustworthy"
     assert plain["statement"] == told
@@ -81,7 +82,8 @@ def test_a_scale_near_zero_is_named(raw, seen):
 
     found = report(flow, with_step(params, 0, plant))
     assert found.verdict == "broken"
-    assert re.match(r"verdict: broken: .*[1-9]\d* of 512 samples lost at tau = 1 ", str(found))
+    text = " ".join(str(found).split())
+    assert re.match(r"verdict: broken: .*[1-9]\d* of 512 samples lost at tau = 1 ", text)
     assert found.layer == "level0/step1/AffineCoupling"
     assert found.suspects[0].kind == "scale near zero"
     assert found.reason.startswith("at images it multiplies by numbers from ")

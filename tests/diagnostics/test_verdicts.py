@@ -10,7 +10,7 @@ import pytest
 
 from flowjax_glow import ActNorm, Bijector, Chain, GlowConfig, InvertibleConv, Repeat
 from flowjax_glow.diagnostics import LatentRoundTrips, stability_report
-from flowjax_glow.diagnostics.noise import Noise
+from flowjax_glow.diagnostics.noise_trips import Noise
 from flowjax_glow.numerics import LOG_SCALE_FACTOR
 from tests.diagnostics.models import model, pictures, with_step
 

@@ -5,7 +5,16 @@ import math
 
 import pytest
 
-from experiments.breaking import SETTINGS, VARIANTS, Breaking, broken, chain_gain, line, search
+from experiments.breaking import (
+    HEAD,
+    SETTINGS,
+    VARIANTS,
+    Breaking,
+    broken,
+    chain_gain,
+    line,
+    search,
+)
 from experiments.variants import apply_variant
 from flowjax_glow.commands.children import Ended
 from flowjax_glow.config import glow
@@ -99,5 +108,6 @@ def test_rows_tell_what_failed_and_what_diverged(tmp_path):
     row = names | broken(summary, tmp_path)
     assert (row["samples"], row["zero"], row["images"]) == (0.5, 1.0, 0.25)
     assert " 50.0%  100.0%   25.0% " in line(row)
+    assert max(map(len, [HEAD, *line(row).splitlines()])) <= 80
     lost = names | broken({"status": "diverged", "steps": 7}, tmp_path)
     assert line(lost).endswith("diverged after 7 steps")

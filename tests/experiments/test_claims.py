@@ -10,8 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments.claims import claims_text, judge, thresholds, write_claims
+from experiments.claims import thresholds
 from experiments.claims.__main__ import Claims
+from experiments.claims.report import claims_text, write_claims
+from experiments.claims.rules import judge
 from experiments.compare import Compare
 from flowjax_glow.runs.experiment import CLIPS
 from tests.commands.invoke import invoke
@@ -506,9 +508,11 @@ def test_two_variants_are_compared_seed_by_seed(monkeypatch):
     monkeypatch.setattr("experiments.compare.load_sweep", lambda _: everything)
     code, output = invoke(Compare, "somewhere", "additive", "control")
     assert code == 0, output
-    late = next(line for line in output.splitlines() if "late loss" in line)
-    assert late.split()[2:5] == ["+0.053", "[+0.039,", "+0.068]"]
-    assert late.endswith("0: +0.050, 1: +0.060, 2: +0.050")
+    assert max(map(len, output.splitlines())) <= 80
+    lines = output.splitlines()
+    late = next(number for number, line in enumerate(lines) if "late loss" in line)
+    assert lines[late].split()[3:] == ["+0.053", "[+0.039,", "+0.068]"]
+    assert lines[late + 1] == "    by seed 0: +0.050, 1: +0.060, 2: +0.050"
     code, output = invoke(Compare, "somewhere", "additive", "signal")
     assert code == 2
     assert "expected a seed that additive and signal have both finished, got none" in output

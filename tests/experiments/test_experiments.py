@@ -275,7 +275,9 @@ def test_the_description_names_everything():
 
 def test_a_dry_run_writes_nothing(tmp_path):
     sweep = SweepCommand(variant="control", preset="smoke", output=tmp_path / "out").sweep()
-    assert "in all about" in sweep.describe()
+    text = sweep.describe()
+    assert "in all about" in text
+    assert max(map(len, text.replace(str(sweep.folder), "runs").splitlines())) <= 80
     assert not (tmp_path / "out").exists()
 
 

@@ -25,10 +25,10 @@ from flowjax_glow import plotting
 from flowjax_glow.commands import figures as commands_figures
 from flowjax_glow.figures import drawing, style
 from flowjax_glow.figures.labels import label_points
-from flowjax_glow.figures.layers import flow_steps
 from flowjax_glow.figures.panels import power_of_ten
 from flowjax_glow.figures.selection import NoDataError
 from flowjax_glow.figures.sheets import Sheet
+from flowjax_glow.layer_axis import flow_steps
 from flowjax_glow.plotting import show
 from flowjax_glow.runs.experiment import to_json
 from flowjax_glow.runs.presets import SMOKE
@@ -140,7 +140,7 @@ def test_arrays_are_those_of_the_runs(sweep):
     region = arrays_of(folder, "failing_region")
     assert region["steps"].tolist() == [0, 60, 120]
     broken = np.mean(runs[0].looks[120]["z_error"] > 1e-2, axis=1)
-    np.testing.assert_array_equal(region["broken"][0, 2], broken)
+    np.testing.assert_array_equal(region["lost"][0, 2], broken)
     assert np.isinf(arrays_of(folder, "figure5")["worst_after"][0, -1])
 
 

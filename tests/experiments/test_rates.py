@@ -103,7 +103,9 @@ def test_what_diverged_in_stage_2_leaves_the_comparison_open():
     assert found["differences"] == {1: -0.5, 2: math.inf}
     assert found["interval"] == (-math.inf, math.inf)
     assert found["lost"] == [0, 64]
-    assert "1 diverged" in rates.second_table([found], "control")[1]
+    lines = rates.second_table([found], "control")
+    assert "1 diverged" in lines[-1]
+    assert max(map(len, lines)) <= 80
 
 
 def test_candidates_build_and_train_as_stated(tmp_path):
@@ -128,7 +130,8 @@ def test_no_seed_is_used_twice():
 def test_an_end_of_the_grid_is_marked():
     rows = [{"rate": rate, "averaged": 1 + rate} for rate in RATES]
     (_, line) = rates.first_table({"control": rows}, {"control": RATES[0]})
-    assert line.endswith("0.0003, an end of the grid")
+    assert line.endswith("0.0003, end of grid")
+    assert len(line) <= 80
 
 
 @pytest.mark.parametrize("option", ["--only=nonsense", "--preset=nonsense", "--than=nonsense"])

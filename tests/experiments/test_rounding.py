@@ -102,7 +102,8 @@ def test_every_run_is_trained_printed_and_written(tmp_path, monkeypatch):
     assert control["bits_per_dim"]["over_nudges"] == pytest.approx(0.01)
     assert control["bits_per_dim"]["over_seeds"] == pytest.approx(0.7 / math.sqrt(2))
     assert control["late_loss"] == {"mean": 1.5, "over_nudges": 0.0, "over_seeds": 0.0}
-    assert "2.360; 0.0100, 0.4950" in output
+    assert "  2.360        0.0100        0.4950" in output
+    assert max(map(len, output.splitlines())) <= 80
 
 
 @pytest.mark.parametrize("option", ["--nudges=1", "--preset=nonsense", "--variant=nonsense"])

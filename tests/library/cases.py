@@ -115,14 +115,15 @@ CASES: dict[str, tuple[fg.Bijector, tuple[int, ...]]] = {
         ),
         GRAY,
     ),
-    "glow-level-end": (small_glow(permutation="level_end", scale="depth-scaled"), GRAY),
-    "glow-realnvp": (small_glow(mixing="reverse", scale="tanh"), GRAY),
-    "glow-shuffle-remat": (small_glow(mixing="shuffle", scale="bounded", memory="remat"), GRAY),
+    "glow-shuffle-remat": (
+        small_glow(mixing="shuffle", permutation="level_end", scale="depth-scaled", memory="remat"),
+        GRAY,
+    ),
     "glow-lu-invert": (
         small_glow(conv1x1="lu", scale="biased", permutation="every_step", memory="invert"),
         GRAY,
     ),
-    "glow-one-level": (small_glow(levels=1, scale="soft-clamp"), GRAY),
+    "glow-one-level": (small_glow(levels=1, mixing="reverse", scale="tanh"), GRAY),
     "coupling-image-context": (fg.with_context(coupling(fg.Biased()), (8, 12, 2)), IMAGE),
     "coupling-functions-context": (fg.AffineCoupling(WITH_CONTEXT, fg.Bounded()), VECTOR),
     "learned-prior-classes": (fg.LearnedPrior(context_features=3), IMAGE),
@@ -151,9 +152,10 @@ CASES: dict[str, tuple[fg.Bijector, tuple[int, ...]]] = {
 ALIKE = {
     *(f"coupling-{name}" for name in fg.SCALES if name != "sigmoid"),
     *(f"coupling-scale-first-{name}" for name in ("additive", "bounded", "depth-scaled")),
-    *("coupling-depth-scaled-32", "repeat-remat"),
-    *("glow-level-end", "glow-realnvp", "glow-shuffle-remat", "glow-lu-invert", "glow-one-level"),
-    "glowip-invert",
+    *("coupling-depth-scaled-32", "coupling-shift-limit", "coupling-edge", "coupling-odd-channels"),
+    *("repeat-remat", "repeat-invert-scale-first", "realnvp-shuffle", "invert-repeat-context"),
+    *("glow-openai-damped", "glow-shuffle-remat", "glow-lu-invert", "glow-one-level"),
+    *("glow-classes-invert", "glowip-invert"),
 }
 
 

@@ -4,9 +4,10 @@ import dataclasses
 
 import pytest
 
+from flowjax_glow import GlowConfig, PortedGlowConfig
 from flowjax_glow.glowip import GlowIPConfig
 from flowjax_glow.runs.experiment import Experiment
-from flowjax_glow.runs.settings import with_settings
+from flowjax_glow.runs.settings import described_fields, with_settings
 from flowjax_glow.scales import Bounded
 
 
@@ -58,6 +59,16 @@ def test_fields_of_a_configuration_of_ones_own():
     twin = dataclasses.replace(Experiment(), model=GlowIPConfig())
     changed = with_settings(twin, ["model.form=shift-first", "model.last_depth=none"])
     assert changed.model == GlowIPConfig(form="shift-first", last_depth=None)
+
+
+@pytest.mark.parametrize("model", [GlowConfig(), GlowIPConfig(), PortedGlowConfig()])
+def test_every_field_is_told_what_it_is(model):
+    told = described_fields(dataclasses.replace(Experiment(), model=model))
+    assert len(told) > 40
+    for name, text in told.items():
+        value, *meaning = text.splitlines()
+        assert any(line.strip() for line in meaning), (name, value)
+        assert max(map(len, meaning)) <= 80
 
 
 def test_all_are_set_at_once():

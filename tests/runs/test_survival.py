@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from flowjax_glow.runs import run as module
-from flowjax_glow.runs.folder import ConfigChangedError, is_finished
+from flowjax_glow.runs.folder import ConfigChangedError, is_complete
 from flowjax_glow.runs.images import source_of
 from flowjax_glow.runs.load import load_trained
 from flowjax_glow.runs.run import Training, run
@@ -107,7 +107,10 @@ def test_without_a_usable_checkpoint_nothing_is_lost_and_the_code_is_5(whole, tm
     code, output = invoke("train", f"--config={folder}", "--steps=9", f"--output={folder}")
     assert code == 5, output
     why = "it cannot be read, .*"
-    assert re.search(f"got step 8, {why}; step 6, {why} start over with --restart", output)
+    assert re.search(
+        rf"got step 8, {why}; step 6, {why} set its folder aside \(train and sweep: --restart\)",
+        output,
+    )
     changed = {path.name for path, when in entries(folder).items() if before.get(path) != when}
     assert changed <= {"lock", "run"}  # the lock, and the folder that it is in
 
@@ -126,7 +129,9 @@ def test_checkpoints_that_were_there_are_missed(folder, fields, last):
     set_status(folder, **fields)
     keep_steps(folder, last)
     before = entries(folder)
-    with pytest.raises(CheckpointError, match=r"checkpoints: expected a checkpoint, .*--restart$"):
+    with pytest.raises(
+        CheckpointError, match=r"checkpoints: expected a checkpoint, .*--restart\)$"
+    ):
         run(SAVED, folder)
     assert entries(folder) == before
 
@@ -141,12 +146,12 @@ def test_a_run_killed_before_its_first_save_starts_anew(folder, whole):
 
 def test_what_lacks_its_configuration_is_refused(folder, whole, tmp_path):
     (folder / "config.json").unlink()
-    message = r"expected config.json beside checkpoints and metrics.jsonl, got none; .*--restart$"
+    message = r"expected config.json beside checkpoints and metrics.jsonl, got none; .*--restart\)$"
     with pytest.raises(ConfigChangedError, match=message):
         run(SAVED, folder)
     finished = shutil.copytree(whole, tmp_path / "finished")
     with pytest.raises(ConfigChangedError, match="batch: 8 -> 16"):
-        is_finished(finished, dataclasses.replace(SAVED, batch=16))
+        is_complete(finished, dataclasses.replace(SAVED, batch=16))
 
 
 @pytest.mark.parametrize("last", [None, 5])
@@ -234,7 +239,7 @@ def test_a_run_that_diverges_leaves_what_led_there_and_its_last_checkpoint(folde
     keep_steps(folder, 6)
     summary = run(SAVED, folder, training=Poisoned(SAVED))
     assert (summary["status"], summary["steps"]) == ("diverged", 7)
-    assert "; diverged.json has the gradients by leaf\n" in capsys.readouterr().out
+    assert "; diverged.json has the gradients by leaf\n" in capsys.readouterr().err
     assert latest_step(folder / "checkpoints") == 6
     dump = json.loads((folder / "diverged.json").read_text())
     assert (dump["step"], dump["loss"]) == (7, "NaN")

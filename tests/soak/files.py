@@ -28,7 +28,7 @@ from flowjax_glow.commands.errors import one_line
 from flowjax_glow.data.decode import decode
 from flowjax_glow.files import write_json
 from flowjax_glow.runs.experiment import Experiment, read_config, to_json
-from flowjax_glow.runs.folder import check_same, is_finished
+from flowjax_glow.runs.folder import check_same, is_complete
 from flowjax_glow.runs.images import check_images, note_images, noted_shape
 from flowjax_glow.runs.results import load_sweep
 
@@ -89,7 +89,7 @@ def files(place: Path) -> list[Subject]:
     note_images(run, source)
 
     def resumed() -> None:
-        is_finished(run, experiment)
+        is_complete(run, experiment)
         check_same(run, dataclasses.replace(read_config(run), steps=800))
 
     readers: dict[Path, Reader] = {

@@ -232,6 +232,15 @@ def weighty(step):
     return at_step(state, step)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def little_garbage():
+    """A damaged checkpoint is read with the garbage collector, which looks at all there is."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
 @pytest.fixture(scope="module")
 def two_steps(tmp_path_factory):
     """Checkpoints of the steps 1 and 2."""
@@ -287,7 +296,7 @@ def test_with_no_usable_checkpoint_all_are_named_and_stay(tmp_path, two_steps):
     message = (
         rf"^checkpoints in {folder}: expected one that is whole and of this configuration, "
         r"got step 2, damaged: .*; step 1, it cannot be read, .*; put a copy back if there is one, "
-        "or start over with --restart$"
+        r"or set its folder aside \(train and sweep: --restart\)$"
     )
     with Checkpoints(folder) as saved, pytest.raises(CheckpointError, match=message):
         saved.restore(weighty(0))

@@ -6,7 +6,7 @@ from tyro.conf import UseAppendAction
 
 from flowjax_glow.commands.command import OnModels, check_temperature
 from flowjax_glow.diagnostics import attack, out_of_distribution
-from flowjax_glow.diagnostics.attack import OBJECTIVES
+from flowjax_glow.diagnostics.searches import OBJECTIVES
 from flowjax_glow.errors import check_choice, check_count, check_seed
 from flowjax_glow.files import write_json
 from flowjax_glow.runs.compilation import keep_compiled_programs
@@ -22,7 +22,7 @@ class Attack(OnModels):
     options other than the defaults join the name.
     """
 
-    images: int = 64
+    count: int = 64
     """Held-out images to start from."""
 
     data: str | None = None
@@ -41,7 +41,7 @@ class Attack(OnModels):
     """Of samples and searches."""
 
     def __call__(self) -> None:
-        check_count("--images", self.images)
+        check_count("--count", self.count)
         check_temperature(self.temperature)
         check_count("--steps", self.steps)
         check_seed("--seed", self.seed)
@@ -51,7 +51,7 @@ class Attack(OnModels):
         for trained in trained_models(self.run):
             flow, n_bits = trained.flow, trained.experiment.n_bits
             file = self.file(trained.folder, "attack", f"{trained.step:06}")
-            params, pixels = trained.given_images(self.data, self.images)
+            params, pixels = trained.given_images(self.data, self.count)
             found = attack(
                 flow,
                 params,
@@ -64,11 +64,11 @@ class Attack(OnModels):
             )
             unusual = out_of_distribution(flow, params, pixels, n_bits=n_bits, seed=self.seed)
             about = {
-                "images": self.images,
+                "images": self.count,
                 "steps": self.steps,
                 "temperature": self.temperature,
                 "seed": self.seed,
             }
             tables = {"searches": found.to_json(), "other_images": unusual.to_json()}
             write_json(file, {**about, **tables})
-            print(f"{trained.path.name}: {found}\n\n{unusual}\n  {file}\n")
+            print(f"{trained.path}\n{found}\n\n{unusual}\n  {file}\n")

@@ -27,7 +27,7 @@ from flowjax_glow.commands.errors import (
     USAGE,
 )
 from flowjax_glow.runs.experiment import Experiment, to_json
-from flowjax_glow.runs.folder import is_finished, mark_failed, summary_of
+from flowjax_glow.runs.folder import is_complete, mark_failed, summary_of
 from flowjax_glow.training import Board, Preempted, Preemption, Screen, progress_board
 
 #: What a child runs.
@@ -108,7 +108,7 @@ def run_in_children(
     """
     waiting = []
     for job in todo:
-        if is_finished(job.folder, job.experiment):
+        if is_complete(job.folder, job.experiment):
             yield Ended(job, _status(job))
         else:
             waiting.append(job)

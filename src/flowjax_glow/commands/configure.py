@@ -15,7 +15,7 @@ from flowjax_glow.errors import check_choice, expected
 from flowjax_glow.runs.experiment import Experiment, read_config
 from flowjax_glow.runs.images import check_size, image_shape, source_of
 from flowjax_glow.runs.presets import PRESETS, STEPS, recommended
-from flowjax_glow.runs.settings import fields_of, with_settings
+from flowjax_glow.runs.settings import described_fields, with_settings
 
 #: The preset that follows from the images, and what tells of them and of its recipe.
 BY_IMAGES = "recommended"
@@ -76,7 +76,7 @@ class OnExperiment(Command):
         return {
             "Presets": {name: preset.about for name, preset in PRESETS.items()},
             "Data sets": data.names(),
-            "Fields for --set, with their values now": fields_of(self.experiment()),
+            "Fields for --set, with their values now": described_fields(self.experiment()),
         }
 
     def place(self, experiment: Experiment) -> Path:

@@ -5,10 +5,9 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from flowjax_glow import data
 from flowjax_glow.commands.command import OnModels
 from flowjax_glow.commands.labels import only_label
-from flowjax_glow.data.source import Labels
+from flowjax_glow.data.source import Images, Labels
 from flowjax_glow.diagnostics import StabilityReport, stability_report
 from flowjax_glow.diagnostics.rates import LOST_BELOW, enough
 from flowjax_glow.diagnostics.stability import EXTENTS, Tier
@@ -40,8 +39,8 @@ class Diagnose(OnModels):
     decides.
     """
 
-    images: str | None = None
-    """A data set, as `train` takes it; the run's own if none."""
+    data: str | None = None
+    """A data set, as `train` takes it; the model's own if none."""
 
     label: str | None = None
     """A class by name or number, to judge its images and samples alone."""
@@ -92,7 +91,7 @@ class Diagnose(OnModels):
         images, labels = self.images_of(trained)
         self.report_file(trained)  # its folder is made, or it is told before anything is measured
         report = self.report(trained, images, labels)
-        print(f"{trained.path.name}: {report}")
+        print(f"{trained.path}\n{report}")
         if self.tables:
             print("\n" + "\n\n".join(str(table) for table in report.tables.values()))
         print(f"  {self.keep(trained, report, len(images))}\n")
@@ -100,9 +99,9 @@ class Diagnose(OnModels):
             print(f"if a scale is to blame: flowjax-glow repair {trained.path} bounds it\n")
         return report.verdict
 
-    def images_of(self, trained: Trained) -> tuple[data.Images, Labels | None]:
+    def images_of(self, trained: Trained) -> tuple[Images, Labels | None]:
         """Those that a model is measured on, and their labels if it has classes."""
-        return trained.labelled_images(self.images, self.count, self._label(trained))
+        return trained.labelled_images(self.data, self.count, self._label(trained))
 
     def _label(self, trained: Trained) -> int | None:
         """The one that is looked at alone."""
@@ -110,9 +109,7 @@ class Diagnose(OnModels):
             return None
         return only_label(trained, self.label)
 
-    def report(
-        self, trained: Trained, images: data.Images, labels: Labels | None
-    ) -> StabilityReport:
+    def report(self, trained: Trained, images: Images, labels: Labels | None) -> StabilityReport:
         """Measures a model on images; nothing is written."""
         alone = self._label(trained)
         return stability_report(
@@ -138,7 +135,7 @@ class Diagnose(OnModels):
         """Writes a report on `count` images into the run folder, and its figure beside it."""
         file = self.report_file(trained)
         about = {
-            "images": self.images or trained.experiment.dataset,
+            "images": self.data or trained.experiment.dataset,
             "count": count,
             "samples": int(report.rates.samples.max(initial=1)),
             "taus": self._taus(),
@@ -147,7 +144,7 @@ class Diagnose(OnModels):
             **({} if self.label is None else {"label": self._label(trained)}),
         }
         write_json(file, {**about, **report.to_json()})
-        report.plot().savefig(file.with_suffix(".png"), dpi=100)
+        report.plot().savefig(file.with_suffix(".png"), dpi=150)
         return file
 
 

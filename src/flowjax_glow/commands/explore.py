@@ -51,7 +51,7 @@ class Explore(OnModels):
     pictures.
     """
 
-    images: int = 4
+    count: int = 4
     """Held-out images: rows of the sheets."""
 
     columns: int = 7
@@ -83,9 +83,9 @@ class Explore(OnModels):
     """Of the samples."""
 
     def __call__(self) -> None:
-        for name in ("images", "columns", "examples"):
-            if (count := getattr(self, name)) is not None:
-                check_count(f"--{name}", count)
+        for name in ("count", "columns", "examples"):
+            if (number := getattr(self, name)) is not None:
+                check_count(f"--{name}", number)
         parse_taus(self.temperatures, "--temperatures")
         check_seed("--seed", self.seed)
         if (self.having is None) != (self.lacking is None):
@@ -105,7 +105,7 @@ class Explore(OnModels):
             for sheet in sheets:
                 picture(sheet).savefig(folder / f"{sheet.name}.png", dpi=150)
             names = ", ".join(f"{sheet.name}.png" for sheet in sheets)
-            print(f"{trained.path.name}: {names}, arrays.npz\n  {folder}")
+            print(f"{trained.path}: {names}, arrays.npz\n  {folder}")
 
     def _check_attribute(self, text: str) -> None:
         if self.having is not None or text.count(":") != 1:
@@ -120,7 +120,7 @@ class Explore(OnModels):
         """All of a model's."""
         flow, params = trained.flow, freeze(trained.flow, trained.params)
         n_bits = trained.experiment.n_bits
-        pixels, labels = trained.labelled_images(self.data, self.images)
+        pixels, labels = trained.labelled_images(self.data, self.count)
         encoded = partial(_encoded, flow, params, n_bits)
         decoder, z = Decoder(flow, params), encoded(pixels, labels)
         rows = _one_hot(trained, labels)
@@ -166,10 +166,10 @@ class Explore(OnModels):
         """The same noise at every temperature."""
         levels, shape = (
             parse_taus(self.temperatures, "--temperatures"),
-            (self.images, *trained.event_shape),
+            (self.count, *trained.event_shape),
         )
         classes = len(trained.classes)
-        rows = _one_hot(trained, in_turn(classes, self.images)) if classes else None
+        rows = _one_hot(trained, in_turn(classes, self.count)) if classes else None
         given = trained.flow.given(decoder.params, rows)
         noise = jax.device_get(
             sample_latents(trained.flow, given, jax.random.key(self.seed), shape)
@@ -179,7 +179,7 @@ class Explore(OnModels):
             "temperatures",
             "Samples by temperature: a row is the same noise",
             decoder.columns(columns, [rows] * len(columns)),
-            [f"sample {row}" for row in range(self.images)],
+            [f"sample {row}" for row in range(self.count)],
             [f"{tau:g}" for tau in levels],
         )
 

@@ -19,18 +19,18 @@ class Gradients(OnModels):
     between gradients with memory="invert" and exact ones.
     """
 
-    images: int = 64
+    count: int = 64
     """Held-out images to measure on."""
 
     data: str | None = None
     """A data set, as `train` takes it; the model's own if none."""
 
     def __call__(self) -> None:
-        check_count("--images", self.images)
+        check_count("--count", self.count)
         measure = jax.jit(drift, static_argnums=0)
         print("run                    step  relative error  angle, degrees  drift per level")
         for trained in trained_models(self.run):
-            params, pixels = trained.given_images(self.data, self.images)
+            params, pixels = trained.given_images(self.data, self.count)
             x = bin_midpoints(pixels, n_bits=trained.experiment.n_bits)
             fidelity = gradient_fidelity(trained.flow, params, x)
             levels = "  ".join(f"{value:.1e}" for value in measure(trained.flow, params, x))

@@ -33,7 +33,7 @@ class Mixing(OnModels):
     other than the defaults join the name.
     """
 
-    images: int = 5
+    count: int = 5
     """Held-out images to mix."""
 
     data: str | None = None
@@ -51,7 +51,7 @@ class Mixing(OnModels):
     def __call__(self) -> None:
         from flowjax_glow import plotting  # a third of a second
 
-        check_count("--images", self.images)
+        check_count("--count", self.count)
         check_count("--samples", self.samples)
         check_positive("--temperature", self.temperature)
         check_seed("--seed", self.seed)
@@ -68,7 +68,7 @@ class Mixing(OnModels):
                 seed=self.seed,
             )
             leaving = read_channels_that_leave(flow, trained.params)
-            given, pixels = trained.given_images(self.data, self.images)
+            given, pixels = trained.given_images(self.data, self.count)
             z = encode(flow, given, pixels, n_bits=n_bits)
             mixed = [
                 jax.device_get(mixed_images(flow, given, z, latent))
@@ -80,7 +80,7 @@ class Mixing(OnModels):
             )
             with plotting.context():
                 picture(mixed).savefig(file.with_suffix(".png"))
-            print(f"{trained.path.name}: {shares}")
+            print(f"{trained.path}\n{shares}")
             print(f"  channels that the last net reads, of those that leave: {leaving}")
             print(f"  {file}\n")
 

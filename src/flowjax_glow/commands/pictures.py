@@ -68,13 +68,14 @@ def save_sheet(
     tiles = np.pad(shown, row, constant_values=255).repeat(times, 1).repeat(times, 2)
     edge = ((0, 0), (0, 2), (0, 2), (0, 0))
     matplotlib.image.imsave(file, block(np.pad(tiles, edge, constant_values=255), columns))
-    return with_count(file, np.asarray(finite.all(axis=(1, 2))), "their lost pixels are magenta")
+    return with_count(file, np.asarray(finite.all(axis=(1, 2))), "such pixels are magenta")
 
 
 def with_count(file: Path, finite: Bool[np.ndarray, " count"], shown: str) -> str:
     """The file and, if any, how many of its samples are not finite and what they look like."""
-    lost = int((~finite).sum())
-    return f"{file}: {lost} of {len(finite)} samples are not finite; {shown}" if lost else f"{file}"
+    count = int((~finite).sum())
+    told = f": {count} of {len(finite)} samples are not finite; {shown}"
+    return f"{file}{told if count else ''}"
 
 
 def draw_training(trained: Run) -> "Figure":

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import textwrap
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -16,9 +17,10 @@ from flowjax_glow.runs.images import check_size, image_shape
 #: An NVIDIA A100's peak in TF32, which nets multiply in with `net_precision="default"`: TFLOP/s.
 PEAK = 156.0
 
-NOTES = """\
-FLOPs are of matrix products and convolutions. Kept: residuals stored between the forward and the
-backward pass, as the program is written; what a step needs while it runs comes on top."""
+NOTES = (
+    "FLOPs are of matrix products and convolutions. Kept: residuals stored between the forward and "
+    "the backward pass, as the program is written; what a step needs while it runs comes on top."
+)
 
 COMPILED = "Temporary: all that the step holds beside state and batch, as compiled for a CPU."
 
@@ -59,7 +61,7 @@ class PlanRun(OnOneModel):
         shape = image_shape(experiment)
         check_size(experiment, shape, experiment.model.levels)
         plan = make_plan(experiment, shape, hardware, compiled=self.compiled)
-        print(to_json(plan) if self.json else f"{self.preset}: {to_text(plan)}")
+        print(to_json(plan) if self.json else to_text(plan, self.preset))
 
 
 def to_json(plan: Plan) -> str:
@@ -67,13 +69,14 @@ def to_json(plan: Plan) -> str:
     return json.dumps(dataclasses.asdict(plan), indent=2)
 
 
-def to_text(plan: Plan) -> str:
+def to_text(plan: Plan, preset: str = "") -> str:
     """All of it for a reader; the policy of the preset has a star."""
     height, width, channels = plan.shape
     devices = plan.devices
     compiled = any(policy.temporary_bytes is not None for policy in plan.policies)
+    start = f"{preset}: " if preset else ""
     lines = [
-        f"{height}x{width}x{channels} images of {plan.dataset}, batches of {plan.batch} on "
+        f"{start}{height}x{width}x{channels} images of {plan.dataset}, batches of {plan.batch} on "
         f"{devices.count} device{'s' * (devices.count > 1)} "
         f"({plan.batch // devices.count} each), {plan.steps:,} steps",
         f"{plan.parameters:,} parameters, {_mebibytes(plan.parameter_bytes)}; with optimizer and "
@@ -83,9 +86,9 @@ def to_text(plan: Plan) -> str:
         "",
         f"Time at {devices.efficiency:.0%} of a peak of {devices.peak / 1e12:g} TFLOP/s per "
         "device, looks included, communication not counted.",
-        NOTES,
     ]
-    return "\n".join([*lines, COMPILED] if compiled else lines)
+    lines += [NOTES, COMPILED] if compiled else [NOTES]
+    return "\n".join(textwrap.fill(line, 80) for line in lines)
 
 
 def _table(plan: Plan, compiled: bool) -> list[str]:
@@ -109,7 +112,7 @@ def _table(plan: Plan, compiled: bool) -> list[str]:
     if not compiled:
         rows = [[*row[:4], *row[5:]] for row in rows]
     return [
-        f"{first:<8}" + "".join(f"{cell:>13}" for cell in rest).rstrip() for first, *rest in rows
+        f"{first:<8}" + "".join(f"{cell:>12}" for cell in rest).rstrip() for first, *rest in rows
     ]
 
 

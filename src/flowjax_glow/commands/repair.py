@@ -1,6 +1,5 @@
 """`flowjax-glow repair`: leads a trained model whose inverse is broken to a bounded scale."""
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -88,7 +87,8 @@ class Repair(Command):
         keep_freed_memory()
         trained = load_trained(self.run)
         first = self._judge(trained)
-        print(f"before: {first.bits_per_dim:.3f} bits/dim, {first.report}")
+        bits = f"bits/dim ({before.n_bits} bits)"
+        print(f"before: {first.bits_per_dim:.3f} {bits}\n{first.report}")
         if first.report.verdict not in ("at risk", "broken") and not self.force:
             print(f"{self.run}: nothing is broken, and nothing was trained; --force does so")
             return EXIT_CODES[first.report.verdict]
@@ -99,13 +99,12 @@ class Repair(Command):
                 summary = run(after, output, training=training, preemption=preemption)
         save_curves(output)
         if summary["status"] != "done":
-            print(f"{output}: the training diverged at step {summary['steps']}", file=sys.stderr)
-            return DIVERGED
+            return DIVERGED  # which was told
         trained = load_trained(output)
         save_samples(trained)
         last = self._judge(trained)
         file = self._diagnosis.keep(trained, last.report, last.images)
-        print(f"after: {last.bits_per_dim:.3f} bits/dim, {last.report}\n  {file}")
+        print(f"after: {last.bits_per_dim:.3f} {bits}\n{last.report}\n  {file}")
         about = {"run": str(self.run), "scale": self.scale or "recommended"}
         reports = {"before": first.to_json(), "after": last.to_json()}
         write_json(output / "repair.json", {**about, **reports})

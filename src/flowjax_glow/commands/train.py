@@ -1,7 +1,6 @@
 """`flowjax-glow train`: one model on one's own images, and what can be said of it."""
 
 import dataclasses
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from flowjax_glow.fitting import check_classes
 from flowjax_glow.runs import images
 from flowjax_glow.runs.compilation import keep_compiled_programs
 from flowjax_glow.runs.experiment import Experiment, read_config
-from flowjax_glow.runs.folder import check_same, has_begun, holds_run, is_finished
+from flowjax_glow.runs.folder import check_same, has_begun, holds_run, is_complete
 from flowjax_glow.runs.images import check_builds, fit_to_data, source_of
 from flowjax_glow.runs.load import load_trained
 from flowjax_glow.runs.processes import is_first
@@ -116,7 +115,7 @@ class Train(OnOneModel):
                 print("no --data: crops of six photographs of packages; folder:PATH takes yours")
             print(f"{output}: {described(experiment, source.shape)}")
             print(f"{images.described(source)}; {experiment.held_out} held out for looks")
-            if self.track is not None and is_finished(output, experiment):
+            if self.track is not None and is_complete(output, experiment):
                 shows = f"flowjax-glow track {output} --to={self.track}"
                 print(f"{output}: all is trained, and --track has nothing to do; {shows} shows it")
             with Preemption() as preemption:
@@ -124,10 +123,7 @@ class Train(OnOneModel):
         if is_first():
             save_curves(output)
         if summary["status"] != "done":
-            if is_first():
-                step = summary["steps"]
-                print(f"{output}: the training diverged at step {step}", file=sys.stderr)
-            return DIVERGED
+            return DIVERGED  # which was told
         print(
             f"{output}: {summary['steps']} steps, {float(summary['bits_per_dim']):.3f} bits/dim on "
             f"{experiment.held_out} held-out images ({experiment.n_bits} bits)"

@@ -1,6 +1,5 @@
 """Measurements of how far an inverse can be trusted; they read any `Bijector`."""
 
-from flowjax_glow.diagnostics.attack import Attack, attack
 from flowjax_glow.diagnostics.blame import Suspect
 from flowjax_glow.diagnostics.certificates import (
     Certificate,
@@ -8,8 +7,9 @@ from flowjax_glow.diagnostics.certificates import (
     log_inverse_gain,
     net_gains,
 )
-from flowjax_glow.diagnostics.conditions import Conditions, conditions
+from flowjax_glow.diagnostics.condition_numbers import Conditions, conditions
 from flowjax_glow.diagnostics.error_bars import DecodedWithError, decode_with_error
+from flowjax_glow.diagnostics.examination import activation_trace, examine, scale_statistics
 from flowjax_glow.diagnostics.failures import FirstFailures
 from flowjax_glow.diagnostics.gains import (
     BiLipschitz,
@@ -19,9 +19,7 @@ from flowjax_glow.diagnostics.gains import (
     singular_values,
 )
 from flowjax_glow.diagnostics.gradients import GradientFidelity, drift, gradient_fidelity
-from flowjax_glow.diagnostics.judge import judge
-from flowjax_glow.diagnostics.judgement import Judgement, PairLogDets, PairTrips, WorstPoints
-from flowjax_glow.diagnostics.latent_shares import LatentShares, latent_shares, mixed_images
+from flowjax_glow.diagnostics.judge_pair import judge
 from flowjax_glow.diagnostics.layer_tables import (
     ActivationTrace,
     CouplingStretch,
@@ -30,13 +28,12 @@ from flowjax_glow.diagnostics.layer_tables import (
     ScaleStatistics,
     Ways,
 )
-from flowjax_glow.diagnostics.layers import activation_trace, examine, scale_statistics
 from flowjax_glow.diagnostics.log_dets import LogDetChecks, check_log_dets, smallest_crop
 from flowjax_glow.diagnostics.lost_state import OnTheWay, on_the_way
 from flowjax_glow.diagnostics.moments import DataMoments, data_moments, largest_on_images
 from flowjax_glow.diagnostics.monitor import Monitor, median_slope
-from flowjax_glow.diagnostics.noise import LatentRoundTrips, latent_round_trips
-from flowjax_glow.diagnostics.out_of_distribution import OutOfDistribution, out_of_distribution
+from flowjax_glow.diagnostics.noise_trips import LatentRoundTrips, latent_round_trips
+from flowjax_glow.diagnostics.pair_report import Judgement, PairLogDets, PairTrips, WorstPoints
 from flowjax_glow.diagnostics.permutations import redraw_permutations
 from flowjax_glow.diagnostics.precision import (
     PrecisionGap,
@@ -55,6 +52,8 @@ from flowjax_glow.diagnostics.round_trips import (
     latent_round_trip,
     reconstruction,
 )
+from flowjax_glow.diagnostics.searches import Attack, attack
+from flowjax_glow.diagnostics.sobol import LatentShares, latent_shares, mixed_images
 from flowjax_glow.diagnostics.stability import stability_report
 from flowjax_glow.diagnostics.table import Result
 from flowjax_glow.diagnostics.thresholds import THRESHOLDS, Threshold
@@ -68,12 +67,13 @@ from flowjax_glow.diagnostics.trace import (
     stack,
     summed_log_det,
 )
-from flowjax_glow.diagnostics.typicality import (
+from flowjax_glow.diagnostics.typical_set import (
     Strangeness,
     Typicality,
     area_under_curve,
     typicality,
 )
+from flowjax_glow.diagnostics.unusual_images import OutOfDistribution, out_of_distribution
 
 __all__ = [
     "LATENT_FLOOR",

@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from flowjax_glow.diagnostics.conditions import Conditions
+from flowjax_glow.diagnostics.condition_numbers import Conditions
 from flowjax_glow.diagnostics.failures import GROWTH, FirstFailures, known_gains
 from flowjax_glow.diagnostics.log_dets import LogDetChecks
 from flowjax_glow.diagnostics.lost_state import lost

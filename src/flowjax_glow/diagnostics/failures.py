@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float
 
 from flowjax_glow.diagnostics.layer_tables import Ways
-from flowjax_glow.diagnostics.noise import relative_to
+from flowjax_glow.diagnostics.noise_trips import relative_to
 from flowjax_glow.diagnostics.table import Result
 from flowjax_glow.diagnostics.thresholds import LOST
 

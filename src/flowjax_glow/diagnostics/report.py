@@ -1,7 +1,8 @@
 """A verdict on an inverse, what it rests on, and how it is told."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,14 +40,27 @@ class Measurement:
 
 
 def listed(measurements: Sequence[Measurement]) -> Iterator[str]:
-    """A line for each: the value, the grade, and what it was held against."""
-    width = max((len(m.name) for m in measurements), default=0)
+    """A line for each: the grade, the value and its name; below it the limits that it passed."""
     for m in measurements:
-        limits = {"at risk": m.threshold.at_risk, "broken": m.threshold.broken}
-        bounds = ", ".join(
-            f"{grade} > {short(value)}" for grade, value in limits.items() if value < math.inf
+        yield f"  {m.grade:11}  {short(m.value):>8}  {m.name}"
+        if m.grade != "trustworthy":
+            limits = {"at risk": m.threshold.at_risk, "broken": m.threshold.broken}
+            bounds = (f"{grade} > {short(n)}" for grade, n in limits.items() if n < math.inf)
+            yield f"{'':25}({', '.join(bounds)})"
+
+
+def in_columns(lines: Iterable[str], columns: int = 80) -> str:
+    """Lines as one text; what is longer goes on below, moved in."""
+    return "\n".join(
+        textwrap.fill(
+            line,
+            columns,
+            subsequent_indent=" " * (len(line) - len(line.lstrip()) + 4),
+            break_long_words=False,
+            break_on_hyphens=False,
         )
-        yield f"  {m.name:{width}}  {short(m.value):>9}  {m.grade:11}  ({bounds})"
+        for line in lines
+    )
 
 
 class Judged:
@@ -106,7 +120,7 @@ class StabilityReport(Judged):
             lines.append(f"to blame: {blame}")
         lines += [f"also: {s.layer}: {s.reason}" for s in self.suspects[1:] if s.kind in PLAIN]
         lines += listed(self.measurements)
-        return "\n".join([*lines, *(f"  {line}" for line in self._shares())])
+        return in_columns([*lines, *(f"  {line}" for line in self._shares())])
 
     def _shares(self) -> Iterator[str]:
         """How many images and samples the verdict rests on, and how many of them failed."""
@@ -150,48 +164,51 @@ class StabilityReport(Judged):
 
 def draw(report: "StabilityReport") -> Any:
     """Four panels; infinities and NaN are drawn at the upper edge, as crosses."""
-    from matplotlib.figure import Figure
+    from flowjax_glow import plotting
+    from flowjax_glow.layer_axis import flow_steps, name_layers
 
-    figure = Figure(figsize=(11, 7), layout="constrained")
-    panels = figure.subplots(2, 2)
     tables: Any = report.tables
-    for name in ("images", "samples"):
-        _line(panels[0, 0], tables[f"activations, {name}"].largest, name)
-        _line(panels[0, 1], tables[f"layers, {name}"].gain, name)
-        if len(tables[f"scales, {name}"].layer):
-            _line(panels[1, 0], tables[f"scales, {name}"].smallest, name)
-    panels[0, 0].set(title="largest activation after each inverse sub-layer")
-    panels[0, 1].set(title="gain of each inverse sub-layer, lower bound")
-    panels[1, 0].set(title="smallest scale of each coupling")
-    for panel in (panels[0, 0], panels[0, 1], panels[1, 0]):
-        panel.set_xlabel("in the order of generation")
-        panel.xaxis.get_major_locator().set_params(integer=True)
-        if panel.lines:
-            panel.set_yscale("log")
-            panel.legend()
-
-    trips, panel = tables["samples"], panels[1, 1]
-    _line(panel, trips.worst, "worst", places=trips.tau)
-    _line(panel, trips.median, "median", places=trips.tau)
-    panel.set(title="round trip of noise", xlabel="temperature", yscale="log")
-    panel.set_ylabel("relative error")
-    panel.legend()
-    blame = "" if report.layer is None else f"; to blame: {report.layer}"
-    figure.suptitle(f"{report.verdict}{blame}")
+    layers = tables["layers, images"].layer.tolist()
+    places = dict(zip(layers, flow_steps(layers), strict=True))
+    along = {
+        "largest activation": ("activations", "largest"),
+        "gain of a sub-layer, at least": ("layers", "gain"),
+        "smallest scale of a coupling": ("scales", "smallest"),
+    }
+    with plotting.context():
+        figure = plotting.new_figure(5.2)
+        *panels, last = figure.subplots(2, 2).flat
+        for panel, (label, (kind, column)) in zip(panels, along.items(), strict=True):
+            name_layers(panel, layers, count=4)
+            for number, name in enumerate(("images", "samples")):
+                table = tables[f"{kind}, {name}"]
+                own = np.array([places[layer] for layer in table.layer.tolist()])
+                _line(panel, own, getattr(table, column), name, f"C{number}")
+            panel.set_ylabel(label)
+        trips = tables["samples"]
+        for number, name in enumerate(("worst", "median")):
+            _line(last, trips.tau, getattr(trips, name), name, f"C{number + 2}")
+        last.set(xlabel="temperature τ of noise", ylabel="relative error of its way back")
+        for panel in (*panels, last):
+            if panel.get_legend_handles_labels()[0]:
+                panel.set_yscale("log")
+                panel.legend()
+        blame = "" if report.layer is None else f"; to blame: {report.layer}"
+        figure.suptitle(f"{report.verdict}{blame}")
+        plotting.note(figure, "Crosses at the upper edge: infinite, or not a number.")
     return figure
 
 
-def _line(axes: Any, values: np.ndarray, label: str, places: np.ndarray | None = None) -> None:
-    places = np.arange(len(values)) if places is None else places
+def _line(axes: Any, places: np.ndarray, values: np.ndarray, label: str, color: str) -> None:
     known = np.where(np.isfinite(values) & (values > 0), values, np.nan)
-    (line,) = axes.plot(places, known, marker=".", markersize=3, label=label)
+    axes.plot(places, known, marker=".", markersize=3, label=label, color=color)
     lost = places[~np.isfinite(values)]
     if lost.size:
         axes.plot(
             lost,
             np.ones(lost.size),
             "x",
-            color=line.get_color(),
+            color=color,
             transform=axes.get_xaxis_transform(),
             clip_on=False,
         )

@@ -20,16 +20,20 @@ from flowjax_glow.diagnostics.blame import (
 )
 from flowjax_glow.diagnostics.certificates import certificate
 from flowjax_glow.diagnostics.chunks import CHUNK
-from flowjax_glow.diagnostics.conditions import conditions
+from flowjax_glow.diagnostics.condition_numbers import conditions
+from flowjax_glow.diagnostics.examination import examine
 from flowjax_glow.diagnostics.failures import Examined, first_failures
 from flowjax_glow.diagnostics.gains import bi_lipschitz, singular_values
 from flowjax_glow.diagnostics.layer_tables import Examination
-from flowjax_glow.diagnostics.layers import examine
 from flowjax_glow.diagnostics.log_dets import check_log_dets, smallest_crop
 from flowjax_glow.diagnostics.lost_state import on_the_way
 from flowjax_glow.diagnostics.moments import data_moments, largest_on_images
-from flowjax_glow.diagnostics.noise import Noise, NoiseTrips, noise_round_trips, noise_trips
-from flowjax_glow.diagnostics.out_of_distribution import out_of_distribution
+from flowjax_glow.diagnostics.noise_trips import (
+    Noise,
+    NoiseTrips,
+    noise_round_trips,
+    noise_trips,
+)
 from flowjax_glow.diagnostics.precision import AT_ONCE, ROUNDING, precision_gap
 from flowjax_glow.diagnostics.rates import LOST_BELOW, Rates, Share, drawn_for, enough
 from flowjax_glow.diagnostics.report import Measurement, StabilityReport
@@ -47,6 +51,7 @@ from flowjax_glow.diagnostics.thresholds import (
     THRESHOLDS,
     VERDICTS,
 )
+from flowjax_glow.diagnostics.unusual_images import out_of_distribution
 from flowjax_glow.errors import check_choice, check_count
 from flowjax_glow.pixels import as_events
 from flowjax_glow.types import Event, Examples, Params

@@ -39,21 +39,32 @@ class Result:
         """Draws every column of numbers over the first one; returns the matplotlib axes."""
         from matplotlib import pyplot
 
-        axes = (
-            pyplot.figure(figsize=(8, 4), layout="constrained").subplots() if axes is None else axes
-        )
+        from flowjax_glow import plotting
+        from flowjax_glow.layer_axis import flow_steps, name_layers
+
         (name, rows), *others = self.columns().items()
-        places = list(range(len(rows)))
-        for column, values in others:
-            if any(isinstance(value, str) for value in values):
-                continue
-            sizes = [abs(float(value)) for value in values]
-            drawn = [value if math.isfinite(value) and value > 0 else math.nan for value in sizes]
-            axes.plot(places, drawn, marker="." if len(rows) < 40 else None, label=column)
-        axes.set(title=self.title, yscale="log", xlabel=name, ylabel="absolute value")
-        shown = places[:: max(1, len(places) // 12)]
-        axes.set_xticks(shown, [short(rows[i]) for i in shown], rotation=30, ha="right")
-        axes.legend(fontsize="small")
+        with plotting.context():
+            if axes is None:
+                size = (plotting.WIDTH, 3.4)
+                axes = pyplot.figure(figsize=size, layout="constrained").subplots()
+            of_layers = name == "layer" and len(rows) > 0
+            places = flow_steps(rows).tolist() if of_layers else list(range(len(rows)))
+            for column, values in others:
+                if any(isinstance(value, str) for value in values):
+                    continue
+                sizes = [abs(float(value)) for value in values]
+                drawn = [
+                    value if math.isfinite(value) and value > 0 else math.nan for value in sizes
+                ]
+                axes.plot(places, drawn, marker="." if len(rows) < 40 else None, label=column)
+            axes.set(title=self.title, yscale="log", xlabel=name, ylabel="absolute value")
+            if of_layers:
+                name_layers(axes, rows)
+                axes.set_xlabel(name)  # in either direction
+            else:
+                shown = places[:: max(1, len(places) // 12)]
+                axes.set_xticks(shown, [short(rows[i]) for i in shown], rotation=30, ha="right")
+            axes.legend()
         return axes
 
 

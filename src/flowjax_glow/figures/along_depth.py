@@ -7,7 +7,6 @@ import numpy as np
 
 from flowjax_glow import plotting
 from flowjax_glow.figures import style
-from flowjax_glow.figures.layers import flow_steps, layers_of, marks, name_layers
 from flowjax_glow.figures.panels import (
     OVERFLOW,
     band,
@@ -21,8 +20,10 @@ from flowjax_glow.figures.selection import (
     clipped_at_end,
     in_order,
     last_steps,
+    most_layers,
     per_run,
 )
+from flowjax_glow.layer_axis import flow_steps, marks, name_layers
 from flowjax_glow.plotting import note
 from flowjax_glow.runs.results import Run
 
@@ -38,7 +39,7 @@ def activation_trace(runs: Sequence[Run]) -> Drawing:
             pen: dict[str, Any] = style.pen(variant, marker=True)
             pen["markevery"] = marks(index, layers)
             band(axes, flow_steps(layers), np.stack(values), **pen)
-    name_layers(axes, runs)
+    name_layers(axes, most_layers(runs))
     axes.set_ylabel("largest activation, τ = 1")
     variant_legend(figure, list(by_variant(runs)), marker=True)
     note(
@@ -59,5 +60,5 @@ def _by_layers(runs: Sequence[Run]) -> dict[tuple[str, ...], list[np.ndarray]]:
     """Traces by the layers of their model: those of a variant may differ in depth."""
     found: dict[tuple[str, ...], list[np.ndarray]] = {}
     for run in runs:
-        found.setdefault(tuple(layers_of(run)), []).append(_trace(run))
+        found.setdefault(tuple(run.layers()), []).append(_trace(run))
     return found

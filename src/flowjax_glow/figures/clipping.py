@@ -9,7 +9,6 @@ from matplotlib.axes import Axes
 from flowjax_glow import plotting
 from flowjax_glow.diagnostics.thresholds import LIMIT
 from flowjax_glow.figures import style
-from flowjax_glow.figures.layers import flow_steps, layers_of, marks, name_layers
 from flowjax_glow.figures.panels import CROSS, logarithmic, variant_bands, variant_legend
 from flowjax_glow.figures.selection import (
     Drawing,
@@ -17,11 +16,13 @@ from flowjax_glow.figures.selection import (
     clipped_at_end,
     in_order,
     last_steps,
+    most_layers,
     names_and_seeds,
     of_first_seed,
     per_run,
 )
 from flowjax_glow.figures.sheets import Sheet
+from flowjax_glow.layer_axis import flow_steps, marks, name_layers
 from flowjax_glow.plotting import note
 from flowjax_glow.runs.results import Arrays, Run
 
@@ -58,7 +59,7 @@ def draw_largest(axes: Axes, runs: Sequence[Run], values: Sequence[np.ndarray]) 
     broken = [(run, value) for run, value in zip(runs, values) if not np.isfinite(value).all()]
     variants = list(by_variant([run for run, _ in broken]))
     for run, value in broken:
-        place = flow_steps(layers_of(run))[np.flatnonzero(~np.isfinite(value))[0]]
+        place = flow_steps(run.layers())[np.flatnonzero(~np.isfinite(value))[0]]
         height = 0.97 - 0.07 * variants.index(run.variant)  # a line for each variant
         pen: dict[str, Any] = {"color": style.pen(run.variant)["color"], "clip_on": False, **CROSS}
         axes.plot(place, height, transform=axes.get_xaxis_transform(), **pen)
@@ -73,7 +74,7 @@ def draw_clipped(axes: Axes, runs: Sequence[Run], values: Sequence[np.ndarray]) 
 def _draw_along_generation(axes: Axes, runs: Sequence[Run], values: Sequence[np.ndarray]) -> None:
     variants = list(by_variant(runs))
     for run, value in zip(runs, values):
-        layers = layers_of(run)
+        layers = run.layers()
         shown = np.where(np.isfinite(value) & (value > 0), value, np.nan)
         few = marks(variants.index(run.variant), layers)
         pen = style.pen(run.variant, marker=True) | {"markersize": 3, "markevery": few}
@@ -101,7 +102,7 @@ def decoded_zero(runs: Sequence[Run], *, full: bool = False) -> Drawing:
         draw_clipped(panels[1], runs, fractions)
         panels[1].set_ylabel(f"fraction clipped at c = {limits[index]:g}")
     for axes in panels:
-        name_layers(axes, runs, count=8 // len(panels))
+        name_layers(axes, most_layers(runs), count=8 // len(panels))
     variant_legend(figure.subfigs[1], list(by_variant(runs)), marker=True)
     note(
         figure.subfigs[1],
@@ -116,7 +117,7 @@ def decoded_zero(runs: Sequence[Run], *, full: bool = False) -> Drawing:
         "image_variants": np.array(list(found)),
         "image_seed": np.array(seed),
         **names_and_seeds(runs),
-        **per_run("layers", runs, [np.array(layers_of(run)) for run in runs]),
+        **per_run("layers", runs, [np.array(run.layers()) for run in runs]),
         **per_run("largest", runs, maxima),
         **per_run("nonfinite", runs, counts),
         **per_run("clipped", runs, fractions),
@@ -153,7 +154,7 @@ def decoded_sample(runs: Sequence[Run]) -> Drawing:
     maxima = [run.last_clipping()["sample_max"] for run in runs]
     fractions = np.array([run.last_clipping()["sample_hit"].mean(1) for run in runs])
     draw_largest(largest, runs, maxima)
-    name_layers(largest, runs, count=4)
+    name_layers(largest, most_layers(runs), count=4)
     _draw_hits(hit, runs, limits, fractions)
     variant_legend(figure.subfigs[1], list(by_variant(runs)), marker=True)
     samples = runs[0].last_clipping()["sample_hit"].shape[1]
@@ -173,7 +174,7 @@ def decoded_sample(runs: Sequence[Run]) -> Drawing:
         "image_seed": np.array(seed),
         **names_and_seeds(runs),
         "hit": fractions,
-        **per_run("layers", runs, [np.array(layers_of(run)) for run in runs]),
+        **per_run("layers", runs, [np.array(run.layers()) for run in runs]),
         **per_run("largest", runs, maxima),
     }
 

@@ -113,20 +113,20 @@ def _largest(look: Arrays) -> np.ndarray:
 def failing_region(runs: Sequence[Run]) -> Drawing:
     """The fraction of samples whose latents do not come back."""
     runs = with_looks(runs)
-    figure, panels, arrays, left_out = draw_over_steps(runs, _broken, "broken")
-    top = max(float(np.nanmax(arrays["broken"])), 0.01)
+    figure, panels, arrays, left_out = draw_over_steps(runs, _lost, "lost")
+    top = max(float(np.nanmax(arrays["lost"])), 0.01)
     panels[0].set_ylim(-0.05 * top, 1.08 * top)
     figure.supylabel("fraction of samples lost")
     note(
         figure,
-        f"Broken: the round trip z, image, z has a relative error above {LOST:g} or is not "
+        f"Lost: the round trip z, image, z has a relative error above {LOST:g} or is not "
         f"finite. {MEDIANS}{left_out}",
     )
     return figure, arrays
 
 
-def _broken(look: Arrays) -> np.ndarray:
-    return np.mean(~(look["z_error"] <= LOST), axis=1)  # NaN is broken too
+def _lost(look: Arrays) -> np.ndarray:
+    return np.mean(~(look["z_error"] <= LOST), axis=1)  # NaN is lost, too
 
 
 #: Activations beyond are drawn here.

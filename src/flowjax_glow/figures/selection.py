@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from flowjax_glow.figures import style
+from flowjax_glow.layer_axis import flow_steps
 from flowjax_glow.runs.results import Run
 
 #: A figure and the arrays that are drawn in it.
@@ -75,6 +76,11 @@ def of_first_seed(runs: Sequence[Run]) -> tuple[int, dict[str, Run]]:
     seed = min(run.seed for run in runs)
     groups = by_variant([run for run in runs if run.seed == seed])
     return seed, {name: group[0] for name, group in groups.items()}
+
+
+def most_layers(runs: Sequence[Run]) -> list[str]:
+    """The layers of the run that takes the most flow steps."""
+    return max((run.layers() for run in runs), key=lambda names: flow_steps(names)[-1])
 
 
 def last_steps(series: Sequence[Collection[int]]) -> str:

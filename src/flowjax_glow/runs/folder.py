@@ -100,7 +100,8 @@ def check_same(folder: Path, experiment: Experiment) -> None:
     if changed:
         raise ConfigChangedError(
             f"{folder}: expected the configuration it was started with, got "
-            f"{'; '.join(changed)}; choose another --output, or start over with --restart"
+            f"{'; '.join(changed)}; choose another --output, or set its folder aside (train and "
+            "sweep: --restart)"
         )
 
 
@@ -121,7 +122,7 @@ def _check_new(folder: Path) -> None:
     if left:
         raise ConfigChangedError(
             f"{folder}: expected config.json beside {' and '.join(left)}, got none; put it back, "
-            "choose another --output, or start over with --restart"
+            "choose another --output, or set its folder aside (train and sweep: --restart)"
         )
 
 
@@ -142,7 +143,7 @@ def check_starts(folder: Path) -> None:
     if ended_well or reached > first_save or status.get("resumed_from", 0):
         raise CheckpointError(
             f"{folder / 'checkpoints'}: expected a checkpoint, got none though step {reached} was "
-            "reached; put the folder back, or start over with --restart"
+            "reached; put the folder back, or set its folder aside (train and sweep: --restart)"
         )
 
 
@@ -168,7 +169,7 @@ def set_aside(folder: Path) -> None:
         path.rename(path.with_name(f"{path.name}.replaced-{time.strftime('%Y%m%d-%H%M%S')}"))
 
 
-def is_finished(folder: Path, experiment: Experiment) -> bool:
+def is_complete(folder: Path, experiment: Experiment) -> bool:
     """Whether the folder's run has come to its end, be it by diverging.
 
     Raises:
@@ -204,7 +205,7 @@ def read_summary(folder: Path) -> dict[str, Any] | None:
                 f"{folder / 'summary.json'}",
                 f"numbers in `{name}`",
                 got=repr(value)[:80],
-                advice="restore the file, or start over with --restart",
+                advice="restore the file, or set its folder aside (train and sweep: --restart)",
             )
     return summary
 

@@ -92,14 +92,14 @@ class Trained:
         if not self.experiment.dataset:
             raise DataError(
                 f"{self.path}: expected the name of its data set, got none in its record; name one "
-                "with the command's option for images"
+                "by --data"
             )
         try:
             source = source_of(self.experiment)
         except DataError as error:
             raise DataError(
-                f"{error} (the data set of {self.path}; the command's option for images, if it has "
-                "one, takes another)"
+                f"{error} (the data set of {self.path}; --data, where a command has it, names "
+                "another)"
             ) from error
         return self.fitting(source)
 

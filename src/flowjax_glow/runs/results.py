@@ -63,6 +63,14 @@ class Run:
         """
         return self._last("clipping", self.clippings)
 
+    def layers(self) -> list[str]:
+        """The names of the sub-layers in the order of generation.
+
+        Raises:
+            ValueError: if no clipping was measured, which is where they stand.
+        """
+        return self.last_clipping()["layers"].tolist()
+
     def row_at(self, temperature: float) -> int:
         """Which row of the last look's arrays is of this noise level.
 
@@ -193,5 +201,5 @@ def _read_arrays(file: Path) -> Arrays:
             str(file),
             "an .npz file of plain arrays",
             got=error,
-            advice="delete it and run the sweep again with --restart",
+            advice="delete it and train again",
         ) from error

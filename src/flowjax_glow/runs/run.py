@@ -1,5 +1,6 @@
 """One experiment, from its folder's first file to its summary."""
 
+import sys
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from flowjax_glow.pixels import bin_midpoints
 from flowjax_glow.runs.clipping import clipping
 from flowjax_glow.runs.compilation import make_room_for_programs
 from flowjax_glow.runs.experiment import NUDGE, Experiment
-from flowjax_glow.runs.folder import Status, check_starts, is_finished, open_run, summary_of
+from flowjax_glow.runs.folder import Status, check_starts, is_complete, open_run, summary_of
 from flowjax_glow.runs.images import check_images, note_images, source_of
 from flowjax_glow.runs.looks import look
 from flowjax_glow.runs.loss import (
@@ -195,7 +196,7 @@ def run(
         ConfigChangedError: if the folder holds a run of another configuration.
         Preempted: as `preemption` tells.
     """
-    if is_finished(folder, experiment):
+    if is_complete(folder, experiment):
         return summary_of(folder)
     make_room_for_programs()
     with own_copy(folder) as own:
@@ -231,7 +232,9 @@ def _run(
                 status.write("done", attempt.train(state, show, track))
         except Diverged as error:
             write_json(folder / "diverged.json", _dump(training, error))
-            print(f"{folder.name}: {error}; diverged.json has the gradients by leaf")
+            if is_first():
+                told = f"{folder}: {error}; diverged.json has the gradients by leaf"
+                print(told, file=sys.stderr)
     summary = summarize(folder)
     write_json(folder / "summary.json", summary)
     return summary

@@ -2,12 +2,13 @@
 
 import dataclasses
 import difflib
+import textwrap
 import typing
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, get_args, get_origin
 
 from flowjax_glow.errors import expected
-from flowjax_glow.fields import alternatives, name_of
+from flowjax_glow.fields import alternatives, meanings, name_of
 from flowjax_glow.runs.experiment import Experiment
 from flowjax_glow.scales import Scale, scale_from
 
@@ -47,17 +48,23 @@ def with_settings(experiment: Experiment, settings: Iterable[str]) -> Experiment
     return _replaced(experiment, changes)
 
 
-def fields_of(config: Any, before: str = "") -> dict[str, str]:
-    """Every field that a setting may name, with dots, and its value.
+def described_fields(config: Any, before: str = "") -> dict[str, str]:
+    """Every field that a setting may name, with dots: its value, and below it what it is.
 
     >>> from flowjax_glow.runs.experiment import Experiment
-    >>> fields_of(Experiment())["model.depth"]
-    '32'
+    >>> print(described_fields(Experiment())["model.depth"])
+    32
+          steps per level.
     """
     found: dict[str, str] = {}
+    told = meanings(type(config))
     for field in dataclasses.fields(config):
         name, value = f"{before}{field.name}", getattr(config, field.name)
-        found |= fields_of(value, f"{name}.") if _has_fields(value) else {name: _text(value)}
+        if _has_fields(value):
+            found |= described_fields(value, f"{name}.")
+        else:
+            below = textwrap.fill(told[field.name].replace("``", "`"), 74)
+            found[name] = "\n".join([_text(value), textwrap.indent(below, " " * 6)])
     return found
 
 

@@ -1,5 +1,6 @@
 """summary.json: the numbers of the final table, from what a run has written."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,11 @@ def summarize(folder: Path) -> dict[str, Any]:
         "loss_slope": _slope(run),
         **(held_out | _look(run) | _clip_hits(run) if trained else {}),
     }
+
+
+def share_lost(summary: Mapping[str, Any], temperature: float = 1.0) -> float:
+    """The share of samples at a noise level that did not come back, of a run that is done."""
+    return float(summary["broken"][f"{temperature:g}"])  # the name is that of the first releases
 
 
 def _last(run: Run, field: str) -> Any:

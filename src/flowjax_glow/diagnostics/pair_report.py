@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from flowjax_glow.diagnostics.rates import CONFIDENCE
-from flowjax_glow.diagnostics.report import Judged, Measurement, listed
+from flowjax_glow.diagnostics.report import Judged, Measurement, in_columns, listed
 from flowjax_glow.diagnostics.table import Result, short
 from flowjax_glow.diagnostics.thresholds import FAR, LOST, Verdict
 
@@ -107,7 +107,7 @@ class Judgement(Judged):
         lines += listed(self.measurements)
         if self.verdict in ("at risk", "broken"):
             lines += [f"  {line}" for line in str(self.tables["worst"]).splitlines()]
-        return "\n".join([*lines, *(f"not seen: {line}" for line in self.unseen)])
+        return in_columns([*lines, *(f"not seen: {line}" for line in self.unseen)])
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; what is not finite is a string."""

@@ -8,14 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from flowjax_glow.diagnostics.differences import gain, jacobian_log_det
-from flowjax_glow.diagnostics.judgement import (
+from flowjax_glow.diagnostics.noise_trips import NoiseTrips
+from flowjax_glow.diagnostics.pair_report import (
     Judgement,
     PairLogDets,
     PairTrips,
     WorstPoints,
     reasons,
 )
-from flowjax_glow.diagnostics.noise import NoiseTrips
 from flowjax_glow.diagnostics.pairs import Layout, Pair, answered
 from flowjax_glow.diagnostics.report import Measurement
 from flowjax_glow.diagnostics.round_trips import LATENT_FLOOR

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from flowjax_glow.diagnostics.chunks import CHUNK
-from flowjax_glow.diagnostics.judgement import Judgement
-from flowjax_glow.diagnostics.judging import Judging
+from flowjax_glow.diagnostics.pair_measurements import Judging
+from flowjax_glow.diagnostics.pair_report import Judgement
 from flowjax_glow.diagnostics.pairs import paired
 from flowjax_glow.diagnostics.rates import LOST_BELOW, drawn_for, enough
 from flowjax_glow.diagnostics.thresholds import TAUS
