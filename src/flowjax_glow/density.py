@@ -18,10 +18,12 @@ from flowjax_glow.effort import WELL
 from flowjax_glow.errors import check_count, expected
 from flowjax_glow.numerics import event_size, sum_events, zero_log_det
 from flowjax_glow.pixels import as_events, dequantize, to_pixels
-from flowjax_glow.types import Event, Examples, Key, Latents, LogDet, Params, Pixels
+from flowjax_glow.types import Event, Examples, Key, Latents, Params, PerExample, Pixels
 
 
-def log_prob(flow: Bijector, params: Params, x: Event, context: Context | None = None) -> LogDet:
+def log_prob(
+    flow: Bijector, params: Params, x: Event, context: Context | None = None
+) -> PerExample:
     """``log N(z; 0, I) + log|det dz/dx|`` with ``z = flow(x)``, in nats, `(batch,)`.
 
     With a context, as `Bijector.given` takes it, it is ``log p(x | context)``.
@@ -55,7 +57,7 @@ def images_dtype(params: Params) -> Any:
     return jnp.float64 if any(leaf.dtype == jnp.float64 for leaf in leaves) else jnp.float32
 
 
-def standard_normal_log_prob(z: Latents) -> LogDet:
+def standard_normal_log_prob(z: Latents) -> PerExample:
     """``log N(z; 0, I)`` summed over all arrays of `z`, in nats, `(batch,)`."""
     leaves = jax.tree.leaves(z)
     squares = sum((sum_events(jnp.square(leaf)) for leaf in leaves), zero_log_det(leaves[0]))
@@ -70,7 +72,7 @@ def bits_per_dim(
     *,
     n_bits: int = 8,
     context: Context | None = None,
-) -> LogDet:
+) -> PerExample:
     """An upper bound on the bits per dimension of uint8 images, one number per image.
 
     The images are reduced to `n_bits` and dequantized uniformly: ``-(log p(x) - D log n_bins) /
