@@ -74,7 +74,7 @@ def write_atomically(path: str | os.PathLike[str], content: str | bytes) -> None
     After a crash the file holds what it held before, or all of `content`.
 
     Raises:
-      OSError: with the path, if the folder is missing, read-only or full; the old file is intact.
+        OSError: with the path, if the folder is missing, read-only or full; the old file is intact.
     """
     path = Path(path)
     data = content.encode() if isinstance(content, str) else content

@@ -61,12 +61,12 @@ def load(name: str, *, size: int | None = None) -> Source:
     """Open a data set.
 
     Args:
-      name: "photos", "digits", or a kind with its argument, for example "folder:pictures".
-      size: height and width of the images in pixels; None for the data set's own. Larger images
-        are cropped to their middle square and shrunk by area; none is ever enlarged.
+        name: "photos", "digits", or a kind with its argument, for example "folder:pictures".
+        size: height and width of the images in pixels; None for the data set's own. Larger images
+            are cropped to their middle square and shrunk by area; none is ever enlarged.
 
     Raises:
-      DataError: for an unknown name, a size it cannot give, or data that is missing or broken.
+        DataError: for an unknown name, a size it cannot give, or data that is missing or broken.
     """
     kind, colon, argument = name.partition(":")
     entry = CATALOG.get(kind)

@@ -34,7 +34,7 @@ def load_cifar10(name: str, path: str, size: int | None) -> ArraySource:
     PATH is the downloaded `.tar.gz`, the folder it unpacks to, or the folder around that.
 
     Raises:
-      DataError: for missing or broken files, or a size above 32.
+        DataError: for missing or broken files, or a size above 32.
     """
     files = read_files(name, Path(path).expanduser())
     suffix, parse = version_of(name, files)

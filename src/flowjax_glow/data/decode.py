@@ -49,10 +49,10 @@ def decode(file: str | Path, side: int, mode: Mode = "RGB") -> npt.NDArray[np.ui
     an orientation noted in the file is followed.
 
     Returns:
-      uint8 (side, side, 3), or (side, side, 1) in gray (mode "L").
+        uint8 (side, side, 3), or (side, side, 1) in gray (mode "L").
 
     Raises:
-      DataError: when the file cannot be read, is smaller than `side` or has above 2**26 pixels.
+        DataError: when the file cannot be read, is smaller than `side` or has above 2**26 pixels.
     """
     from PIL import UnidentifiedImageError
 
@@ -78,8 +78,8 @@ def opened(file: str | Path) -> Picture:
     images are decoded in threads, and Python runs in one of them at a time.
 
     Raises:
-      OSError: if the file cannot be read; PIL.UnidentifiedImageError is one.
-      PIL.Image.DecompressionBombError: if it says that it is far too large.
+        OSError: if the file cannot be read; PIL.UnidentifiedImageError is one.
+        PIL.Image.DecompressionBombError: if it says that it is far too large.
     """
     from PIL import Image
 
@@ -163,7 +163,7 @@ def is_deep(picture: Picture) -> bool:
     """Whether it is gray of 9 to 16 bits.
 
     Raises:
-      DataError: if a channel has 32 bits, or a sign.
+        DataError: if a channel has 32 bits, or a sign.
     """
     if picture.mode == "I" and picture.format == "PPM":  # Pillow has scaled it to 16 bits
         return True

@@ -17,7 +17,7 @@ def load_digits(name: str, size: int | None) -> ArraySource:
     """The source `digits`, 8 x 8 x 1, or smaller squares; 1618 train and 179 test images.
 
     Raises:
-      DataError: for a size above 8, or when scikit-learn is missing.
+        DataError: for a size above 8, or when scikit-learn is missing.
     """
     images, labels = square(digits(), size, name), digit_labels()
     splits = held_out_split(len(images)).items()

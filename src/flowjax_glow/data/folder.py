@@ -114,7 +114,7 @@ def load_folder(
     batch meets it. With `gray`, the source `gray-folder:PATH`, images have one channel.
 
     Raises:
-      DataError: without a size, without the folder, without an image in it, or without Pillow.
+        DataError: without a size, without the folder, without an image in it, or without Pillow.
     """
     optional_module("PIL", name)
     if size is None or size < 1:

@@ -102,7 +102,7 @@ def held_out(source: Source, count: int | None = None, usual: int = 256) -> Imag
     """`count` test images; if None, the `usual` number, or all of a data set that has fewer.
 
     Raises:
-      DataError: if there are fewer than were asked for, or none.
+        DataError: if there are fewer than were asked for, or none.
     """
     return source.examples("test", _usual(source, count, usual))
 
@@ -119,7 +119,7 @@ def held_out_labelled(
     """`held_out` images and their labels; with a `label` those of this class alone.
 
     Raises:
-      DataError: if there are fewer than were asked for, or none, or images have no labels.
+        DataError: if there are fewer than were asked for, or none, or images have no labels.
     """
     if label is None:
         return source.labelled_examples("test", _usual(source, count, usual))
@@ -171,11 +171,11 @@ def array_source(
     """An `ArraySource` whose shape is that of the arrays.
 
     Args:
-      labels: of every image, if they have any.
-      classes: the names of the classes; None to number them up to the largest label.
+        labels: of every image, if they have any.
+        classes: the names of the classes; None to number them up to the largest label.
 
     Raises:
-      DataError: unless there is a label of 0 or more, and of a class with a name, for each image.
+        DataError: unless there is a label of 0 or more, and of a class with a name, for each image.
     """
     height, width, channels = images["train"].shape[1:]
     shape = (height, width, channels)
@@ -196,11 +196,11 @@ def known_labels(
     """The labels of each split as int32, and the names of the classes.
 
     Args:
-      counts: how many labels each split must have.
-      classes: the names; None to number the classes up to the largest label.
+        counts: how many labels each split must have.
+        classes: the names; None to number the classes up to the largest label.
 
     Raises:
-      DataError: unless there are so many labels of 0 or more, each of a class with a name.
+        DataError: unless there are so many labels of 0 or more, each of a class with a name.
     """
     for split, own in labels.items():
         whole = np.issubdtype(own.dtype, np.integer)

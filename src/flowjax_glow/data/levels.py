@@ -10,7 +10,7 @@ def to_bytes(where: str, images: np.ndarray) -> Images:
     """uint8 as it is, and uint16 scaled to it: 0 to 65535 become 0 to 255.
 
     Raises:
-      DataError: for every other dtype; which levels it has is nothing to guess.
+        DataError: for every other dtype; which levels it has is nothing to guess.
     """
     if images.dtype == np.uint8:
         return images

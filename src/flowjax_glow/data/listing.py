@@ -19,9 +19,9 @@ class Entry:
     """Something below a folder.
 
     Attributes:
-      name: its path inside the folder, with forward slashes.
-      path: where it is opened.
-      kind: what it is, links followed.
+        name: its path inside the folder, with forward slashes.
+        path: where it is opened.
+        kind: what it is, links followed.
     """
 
     name: str
@@ -34,9 +34,9 @@ class Listing:
     """The pictures below a folder, sorted, and what was passed over.
 
     Attributes:
-      pictures: their paths inside the folder, with forward slashes.
-      others: how many files have another suffix, by suffix.
-      unreadable: what has a picture's name and is no regular file, with what it is.
+        pictures: their paths inside the folder, with forward slashes.
+        others: how many files have another suffix, by suffix.
+        unreadable: what has a picture's name and is no regular file, with what it is.
     """
 
     pictures: tuple[str, ...]
@@ -62,7 +62,7 @@ def list_images(root: Path) -> Listing:
     has without them if there is one.
 
     Raises:
-      OSError: if a folder cannot be listed.
+        OSError: if a folder cannot be listed.
     """
     pictures, others, unreadable = [], Counter[str](), []
     for entry in walk(root):

@@ -30,7 +30,7 @@ def load_mnist(name: str, path: str, size: int | None) -> ArraySource:
     Where its two files of labels lie beside them, images have labels.
 
     Raises:
-      DataError: for a missing or broken file, or a size above that of the images.
+        DataError: for a missing or broken file, or a size above that of the images.
     """
     folder = Path(path).expanduser()
     splits = {

@@ -27,7 +27,7 @@ def load_npz(name: str, path: str, size: int | None) -> ArraySource:
     `labels` of another kind is left alone, as all other arrays are.
 
     Raises:
-      DataError: for a missing or broken file, a wrong array, or a size above that of the images.
+        DataError: for a missing or broken file, a wrong array, or a size above that of the images.
     """
     arrays = read_arrays(name, Path(path).expanduser())
     images = {

@@ -81,7 +81,7 @@ def load_photos(name: str, size: int | None) -> PhotosSource:
     """The source `photos` with crops of `size` x `size` x 3; a size of 8 to 64, 16 if None.
 
     Raises:
-      DataError: for another size, or when a package that carries photographs is missing.
+        DataError: for another size, or when a package that carries photographs is missing.
     """
     side = DEFAULT if size is None else size
     if not SMALLEST <= side <= LARGEST:

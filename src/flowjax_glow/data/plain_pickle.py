@@ -15,7 +15,7 @@ def load_plain(where: str, contents: bytes) -> Any:
     Strings of Python 2 come as bytes.
 
     Raises:
-      DataError: when the pickle names anything else, or is broken.
+        DataError: when the pickle names anything else, or is broken.
     """
     try:
         return PlainUnpickler(io.BytesIO(contents), encoding="bytes").load()

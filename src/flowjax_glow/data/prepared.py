@@ -61,8 +61,8 @@ def load_prepared(name: str, data_set: str, size: int | None) -> IndexedSource:
     CelebA (`tfds:celeb_a`) is cut to its middle 148 x 148 pixels and shrunk to 64 x 64.
 
     Raises:
-      DataError: when it is not prepared (at once, without the network), holds no images of one
-        known size while none is asked for, or needs a package that is missing.
+        DataError: when it is not prepared (at once, without the network), holds no images of one
+            known size while none is asked for, or needs a package that is missing.
     """
     builder = find_builder(name, data_set)
     recipe = RECIPES.get(builder.name)

@@ -13,15 +13,15 @@ def square(images: Images, side: int | None, where: str) -> Images:
     """Center-crop images to squares and shrink them to `side` pixels.
 
     Args:
-      images: uint8 (batch, height, width, channels).
-      side: pixels of the new height and width; None leaves the images as they are.
-      where: whom an error names.
+        images: uint8 (batch, height, width, channels).
+        side: pixels of the new height and width; None leaves the images as they are.
+        where: whom an error names.
 
     Returns:
-      uint8 (batch, side, side, channels).
+        uint8 (batch, side, side, channels).
 
     Raises:
-      DataError: when `side` is above the smaller side of the images: nothing is ever enlarged.
+        DataError: when `side` is above the smaller side of the images: nothing is ever enlarged.
     """
     height, width = images.shape[1:3]
     if side is None or (height, width) == (side, side):
@@ -46,10 +46,10 @@ def area_resize(images: Images, height: int, width: int) -> Images:
     """Shrink images to (height, width), each new pixel the mean of the area it covers.
 
     Args:
-      images: uint8 (batch, old height, old width, channels), not smaller than the result.
+        images: uint8 (batch, old height, old width, channels), not smaller than the result.
 
     Returns:
-      uint8 (batch, height, width, channels), rounded half up.
+        uint8 (batch, height, width, channels), rounded half up.
     """
     old_height, old_width = images.shape[1:3]
     if old_height % height or old_width % width:

@@ -19,10 +19,10 @@ class Source(abc.ABC):
     """Images of one shape under a name.
 
     Attributes:
-      name: as given on the command line, for example "photos" or "npz:faces.npz".
-      shape: (height, width, channels) of every image.
-      classes: the names of the classes, in the order of their labels; none where images have no
-        labels.
+        name: as given on the command line, for example "photos" or "npz:faces.npz".
+        shape: (height, width, channels) of every image.
+        classes: the names of the classes, in the order of their labels; none where images have no
+            labels.
     """
 
     name: str
@@ -35,19 +35,19 @@ class Source(abc.ABC):
         """The images of one training step: a pure function of its arguments, in any process.
 
         Args:
-          split: "train" or "test".
-          seed: which random order; not negative.
-          step: which batch of that order; not negative, and no earlier one need be drawn first.
-          size: images in the batch of all hosts together.
-          hosts: how many processes share the batch; divides `size`.
-          host: which of them asks.
+            split: "train" or "test".
+            seed: which random order; not negative.
+            step: which batch of that order; not negative, and no earlier one need be drawn first.
+            size: images in the batch of all hosts together.
+            hosts: how many processes share the batch; divides `size`.
+            host: which of them asks.
 
         Returns:
-          uint8 (size // hosts, height, width, channels). The concatenation over hosts equals
-          what `hosts=1` returns.
+            uint8 (size // hosts, height, width, channels). The concatenation over hosts equals
+            what `hosts=1` returns.
 
         Raises:
-          DataError: for an argument outside its range, an empty split or unreadable data.
+            DataError: for an argument outside its range, an empty split or unreadable data.
         """
         return self._batch(*self._checked(split, seed, step, size, hosts, host))
 
@@ -57,10 +57,10 @@ class Source(abc.ABC):
         """The images that `batch` returns of the same arguments, and their labels.
 
         Returns:
-          the images, and int32 (size // hosts,).
+            the images, and int32 (size // hosts,).
 
         Raises:
-          DataError: as `batch`, and where images have no labels.
+            DataError: as `batch`, and where images have no labels.
         """
         self._check_classes()
         return self._labelled_batch(*self._checked(split, seed, step, size, hosts, host))
@@ -69,10 +69,10 @@ class Source(abc.ABC):
         """A fixed evaluation set: the same in every process, and a prefix of any longer one.
 
         Returns:
-          uint8 (count, height, width, channels).
+            uint8 (count, height, width, channels).
 
         Raises:
-          DataError: when there are fewer than `count`, naming how many there are.
+            DataError: when there are fewer than `count`, naming how many there are.
         """
         self._check_split(split)
         self._check_count(count)
@@ -82,7 +82,7 @@ class Source(abc.ABC):
         """The images that `examples` returns of the same arguments, and their labels.
 
         Raises:
-          DataError: as `examples`, and where images have no labels.
+            DataError: as `examples`, and where images have no labels.
         """
         self._check_classes()
         self._check_split(split)

@@ -27,8 +27,8 @@ class Average:
     """A debiased moving average.
 
     Attributes:
-      count: how many sets of parameters it averages, an int32 scalar.
-      values: the average of the float leaves; at count 0 the parameters of the start.
+        count: how many sets of parameters it averages, an int32 scalar.
+        values: the average of the float leaves; at count 0 the parameters of the start.
     """
 
     count: Leaf
@@ -61,7 +61,7 @@ def fitting_decay(steps: int, max_decay: float = 0.999) -> float:
     depends on the planned steps alone, so that a resumed run averages as an uninterrupted one.
 
     Raises:
-      ValueError: if `steps` is not positive or `max_decay` no decay.
+        ValueError: if `steps` is not positive or `max_decay` no decay.
     """
     check_positive("fitting_decay", steps)
     check_decay("fitting_decay", max_decay)

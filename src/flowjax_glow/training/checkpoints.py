@@ -49,13 +49,13 @@ class Checkpoints(AbstractContextManager["Checkpoints"]):
     Used in a ``with`` statement, which closes it.
 
     Args:
-      folder: made by the first save if missing.
-      keep: how many of the latest checkpoints stay. With two, one is left where the other turns out
-        to be damaged; each costs the disk four times the parameters (with Adam).
+        folder: made by the first save if missing.
+        keep: how many of the latest checkpoints stay. With two, one is left where the other turns
+            out to be damaged; each costs the disk four times the parameters (with Adam).
 
     Raises:
-      ValueError: if `keep` is not positive.
-      CheckpointError: if orbax is not installed.
+        ValueError: if `keep` is not positive.
+        CheckpointError: if orbax is not installed.
     """
 
     def __init__(self, folder: str | os.PathLike[str], keep: int = KEPT) -> None:
@@ -73,7 +73,7 @@ class Checkpoints(AbstractContextManager["Checkpoints"]):
         """Writes `state` under its step.
 
         Raises:
-          CheckpointError: if the folder already holds this step or a later one.
+            CheckpointError: if the folder already holds this step or a later one.
         """
         step, latest = int(state.step), self.latest_step()
         if latest is not None and latest >= step:
@@ -94,12 +94,12 @@ class Checkpoints(AbstractContextManager["Checkpoints"]):
         earlier one has been read; nothing is deleted. The run then goes on from there.
 
         Args:
-          example: a state, or one of `jax.ShapeDtypeStruct`, that tells structure, shapes, dtypes
-            and shardings of what is to come back. It is not consumed.
+            example: a state, or one of `jax.ShapeDtypeStruct`, that tells structure, shapes, dtypes
+                and shardings of what is to come back. It is not consumed.
 
         Raises:
-          CheckpointError: if there are checkpoints, and none is usable. The folder then stays as it
-            was.
+            CheckpointError: if there are checkpoints, and none is usable. The folder then stays as
+                it was.
         """
         steps = _steps(self.folder)
         state, broken = _newest_usable(
@@ -139,13 +139,14 @@ def read_checkpoint(folder: str | os.PathLike[str], example: TrainState) -> Trai
     a run that saves removes old ones.
 
     Args:
-      folder: that of a run's `Checkpoints`; it may be missing.
-      example: as `Checkpoints.restore` takes it.
+        folder: that of a run's `Checkpoints`; it may be missing.
+        example: as `Checkpoints.restore` takes it.
 
     Raises:
-      CheckpointError: if orbax is not installed; if there are checkpoints and none is usable, since
-        it cannot be copied or read, a leaf is missing, unknown or of another shape or dtype, or its
-        values are not those that were saved; if they were replaced each time they were copied.
+        CheckpointError: if orbax is not installed; if there are checkpoints and none is usable,
+            since it cannot be copied or read, a leaf is missing, unknown or of another shape or
+            dtype, or its values are not those that were saved; if they were replaced each time they
+            were copied.
     """
     folder = Path(folder).resolve()
     import_orbax()

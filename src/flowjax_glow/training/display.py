@@ -54,9 +54,9 @@ class Progress:
     Speed is measured from the first step reported on, since that one waited for the compiler.
 
     Args:
-      total: the number of steps of the whole run.
-      screen: where lines go.
-      clock: seconds, of any origin.
+        total: the number of steps of the whole run.
+        screen: where lines go.
+        clock: seconds, of any origin.
     """
 
     def __init__(
@@ -109,13 +109,13 @@ def progress(
     """Shows the progress of a run of `total` steps while the ``with`` statement lasts.
 
     Args:
-      total: the number of steps of the whole run.
-      label: the name of the run.
-      stream: by default stderr.
-      units: of the loss, and of what a batch has.
+        total: the number of steps of the whole run.
+        label: the name of the run.
+        stream: by default stderr.
+        units: of the loss, and of what a batch has.
 
     Yields:
-      What `loop.train` reports its steps to.
+        What `loop.train` reports its steps to.
     """
     with progress_board(stream) as board:
         yield Progress(total, board.screen(total, label), units=units)
@@ -126,11 +126,11 @@ def progress_board(stream: Stream | None = None) -> Iterator[Board]:
     """Shows the progress of any number of runs while the ``with`` statement lasts.
 
     Args:
-      stream: by default stderr.
+        stream: by default stderr.
 
     Yields:
-      What gives each run its place. Its methods may raise OSError or ValueError where the stream
-      has gone away.
+        What gives each run its place. Its methods may raise OSError or ValueError where the stream
+        has gone away.
     """
     board = _board(sys.stderr if stream is None else stream)
     try:

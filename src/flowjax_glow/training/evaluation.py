@@ -31,8 +31,8 @@ def evaluate(
     in size, each of which is compiled once.
 
     Raises:
-      ValueError: if there are no examples, the devices do not divide a batch, or `loss` does not
-        give one number per example.
+        ValueError: if there are no examples, the devices do not divide a batch, or `loss` does not
+            give one number per example.
     """
     params = replicate(mesh, params)
     total, examples = 0.0, 0
@@ -51,7 +51,7 @@ def evaluate_state(
     """`evaluate` for raw and for averaged parameters, as a row of the metrics.
 
     Returns:
-      ``held_out`` and ``held_out_averaged``, in bits/dim, on the same noise.
+        ``held_out`` and ``held_out_averaged``, in bits/dim, on the same noise.
     """
     return {
         "held_out": evaluate(loss, state.params, key, batches, mesh=mesh),

@@ -28,10 +28,10 @@ class DriftGuard(Observer):
     the uninterrupted one.
 
     Args:
-      inverting: the step whose gradients rest on the inverse.
-      steady: makes the one that takes over; called when it is needed.
-      measure: the drift of every level, as `diagnostics.drift` gives it on a fixed batch.
-      tolerance: of the drift.
+        inverting: the step whose gradients rest on the inverse.
+        steady: makes the one that takes over; called when it is needed.
+        measure: the drift of every level, as `diagnostics.drift` gives it on a fixed batch.
+        tolerance: of the drift.
     """
 
     def __init__(

@@ -33,10 +33,10 @@ class Diverged(RuntimeError):  # noqa: N818 - the outcome of a run, not a fault
     """Training met a loss, gradient or update that is not finite; no state took it in.
 
     Attributes:
-      step: the step that failed, counted from 1.
-      measured: its loss and gradient norm. If both are finite, the update was not.
-      leaves: of every leaf that trains, by name, the ``gradient_norm`` and whether it would be
-        ``finite_after`` the update.
+        step: the step that failed, counted from 1.
+        measured: its loss and gradient norm. If both are finite, the update was not.
+        leaves: of every leaf that trains, by name, the ``gradient_norm`` and whether it would be
+            ``finite_after`` the update.
     """
 
     def __init__(
@@ -84,25 +84,25 @@ def train(
     process, observers that were due to it, or were interrupted, see it when the run goes on.
 
     Args:
-      state: consumed, as by every step.
-      step: as `make_train_step` gives it, for the same `mesh`.
-      batches: gives this host's share of the batch of step ``t + 1`` for ``t``.
-      steps: the number of steps of the whole run, those already done included.
-      mesh: a mesh of `data_mesh`.
-      log: takes a row per step and what the observers return.
-      checkpoints: takes the state every `save_every` steps and at the end.
-      save_every: None saves at the end only.
-      observers: who is shown the state after which steps, 0 for the start. On resuming each gets
-        the rows that the log has kept, and those are shown the step where it goes on of whose
-        observers the log has no row.
-      progress: shows how far it got.
-      preemption: tells that the process is to end, within its ``with`` statement.
+        state: consumed, as by every step.
+        step: as `make_train_step` gives it, for the same `mesh`.
+        batches: gives this host's share of the batch of step ``t + 1`` for ``t``.
+        steps: the number of steps of the whole run, those already done included.
+        mesh: a mesh of `data_mesh`.
+        log: takes a row per step and what the observers return.
+        checkpoints: takes the state every `save_every` steps and at the end.
+        save_every: None saves at the end only.
+        observers: who is shown the state after which steps, 0 for the start. On resuming each gets
+            the rows that the log has kept, and those are shown the step where it goes on of whose
+            observers the log has no row.
+        progress: shows how far it got.
+        preemption: tells that the process is to end, within its ``with`` statement.
 
     Raises:
-      Diverged: at a loss, gradient or update that is not finite. The log ends with that step; the
-        last checkpoint comes before it.
-      Preempted: as `preemption` tells.
-      ValueError: if `save_every` is not positive or an observer's step outside of 0 .. `steps`.
+        Diverged: at a loss, gradient or update that is not finite. The log ends with that step; the
+            last checkpoint comes before it.
+        Preempted: as `preemption` tells.
+        ValueError: if `save_every` is not positive or an observer's step outside of 0 .. `steps`.
     """
     observers = [(observer, frozenset(when)) for observer, when in observers]
     _check(steps, save_every, observers)

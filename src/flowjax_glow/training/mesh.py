@@ -44,11 +44,11 @@ def shard_batch(mesh: Mesh, batch: Batch) -> Batch:
     """Splits a host batch over the devices.
 
     Args:
-      mesh: a mesh of `data_mesh`.
-      batch: this host's share of the batch, which with one host is all of it.
+        mesh: a mesh of `data_mesh`.
+        batch: this host's share of the batch, which with one host is all of it.
 
     Raises:
-      ValueError: if the local devices do not divide the share evenly.
+        ValueError: if the local devices do not divide the share evenly.
     """
     devices = len(mesh.local_devices)
     examples = batch_size(batch)
@@ -69,7 +69,7 @@ def batch_size(batch: Batch) -> int:
     """The number of examples in a batch.
 
     Raises:
-      ValueError: if the arrays of the batch do not agree on one.
+        ValueError: if the arrays of the batch do not agree on one.
     """
     sizes = {np.shape(leaf)[:1] for leaf in jax.tree.leaves(batch)}
     if len(sizes) != 1 or () in sizes:

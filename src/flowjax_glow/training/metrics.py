@@ -33,8 +33,8 @@ class MetricsLog(AbstractContextManager["MetricsLog"]):
     Opening a file that exists continues it; a torn last line is dropped.
 
     Args:
-      window: steps whose mean loss has a row of its own.
-      also: is told every row that is written, the mean losses included.
+        window: steps whose mean loss has a row of its own.
+        also: is told every row that is written, the mean losses included.
     """
 
     def __init__(
@@ -101,8 +101,8 @@ def read_metrics(path: str | os.PathLike[str]) -> list[Row]:
     """The rows of a metrics file, without a torn last line.
 
     Raises:
-      FileNotFoundError: if there is no such file.
-      ValueError: if a line before the last is no JSON object with a ``step`` and numbers.
+        FileNotFoundError: if there is no such file.
+        ValueError: if a line before the last is no JSON object with a ``step`` and numbers.
     """
     lines = Path(path).read_text(encoding="utf-8", errors="replace").split("\n")
     # what follows the last newline is nothing, or a line that was cut off

@@ -21,19 +21,19 @@ class OptimizerConfig:
     """How gradients become updates.
 
     Attributes:
-      name: ``"adam"``, or ``"adamax"`` as the public code of GLOW uses.
-      learning_rate: the peak learning rate.
-      schedule: after the warm-up ``"constant"``; or ``"cosine"``, which falls to 0 at the last
-        planned step; or ``"plateau"``, which halves the rate whenever the loss of a batch has not
-        fallen below its lowest, by 1e-4 of it, for more than `patience` updates.
-      warmup_steps: steps of linear warm-up; 0 for none. Losses before its end are no plateau.
-      clip_value: largest entry of the gradient, clipped one by one and before the norm, in
-        bits/dim; None never clips.
-      clip_norm: largest global norm of the gradient, in bits/dim; None never clips.
-      patience: of the schedule ``"plateau"``, alone.
+        name: ``"adam"``, or ``"adamax"`` as the public code of GLOW uses.
+        learning_rate: the peak learning rate.
+        schedule: after the warm-up ``"constant"``; or ``"cosine"``, which falls to 0 at the last
+            planned step; or ``"plateau"``, which halves the rate whenever the loss of a batch has
+            not fallen below its lowest, by 1e-4 of it, for more than `patience` updates.
+        warmup_steps: steps of linear warm-up; 0 for none. Losses before its end are no plateau.
+        clip_value: largest entry of the gradient, clipped one by one and before the norm, in
+            bits/dim; None never clips.
+        clip_norm: largest global norm of the gradient, in bits/dim; None never clips.
+        patience: of the schedule ``"plateau"``, alone.
 
     Raises:
-      ValueError: if a field is none of the above.
+        ValueError: if a field is none of the above.
     """
 
     name: str = "adam"
@@ -75,7 +75,7 @@ def make_optimizer(
     of the loss is part of its state, so that a run that is resumed goes on as if it never stopped.
 
     Raises:
-      ValueError: if the warm-up fills the whole run.
+        ValueError: if the warm-up fills the whole run.
     """
     pieces = [*_clipping(config), _OPTIMIZERS[config.name](learning_rate(config, steps))]
     if config.schedule == "plateau":
@@ -118,7 +118,7 @@ def learning_rate(config: OptimizerConfig, steps: int) -> optax.Schedule:
     ``r (1 + cos(pi (t - w) / (n - w))) / 2``. What plateaus take off comes on top.
 
     Raises:
-      ValueError: if the warm-up fills the whole run.
+        ValueError: if the warm-up fills the whole run.
     """
     peak, warmup_steps = config.learning_rate, config.warmup_steps
     if warmup_steps >= steps:

@@ -19,7 +19,7 @@ class Preempted(BaseException):
     """Training was told to end; the same again goes on. No `Exception`, so that nothing stops it.
 
     Attributes:
-      step: the last one that this attempt has saved for that; 0 if it had not begun.
+        step: the last one that this attempt has saved for that; 0 if it had not begun.
     """
 
     def __init__(self, step: int = 0) -> None:

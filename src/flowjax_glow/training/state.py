@@ -18,12 +18,12 @@ class TrainState:
     """The state of a training run; what is not in it cannot influence the next step.
 
     Attributes:
-      step: the number of steps done, an int32 scalar; a step whose update was skipped counts too.
-      params: the parameters, float leaves (which train) and others (which never do).
-      optimizer: the optimizer's state, over the float leaves.
-      average: the debiased moving average of the float leaves.
-      key: the raw uint32 words of the run's random key, which any checkpoint format can store;
-        step ``t`` draws from ``fold_in(key, t)``.
+        step: the number of steps done, an int32 scalar; a step whose update was skipped counts too.
+        params: the parameters, float leaves (which train) and others (which never do).
+        optimizer: the optimizer's state, over the float leaves.
+        average: the debiased moving average of the float leaves.
+        key: the raw uint32 words of the run's random key, which any checkpoint format can store;
+            step ``t`` draws from ``fold_in(key, t)``.
     """
 
     step: Leaf

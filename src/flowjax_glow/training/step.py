@@ -44,17 +44,18 @@ def make_train_step(
     are to the bit, and only the step counts on.
 
     Args:
-      loss: the mean loss of a batch, in bits/dim.
-      optimizer: as `make_optimizer` gives it; one that takes extra arguments is also told the loss,
-        as `value`.
-      mesh: a mesh of `data_mesh`.
-      ema_decay: decay of the moving average, as `fitting_decay` gives it.
-      accumulate: the number of micro-batches that a batch is worked through in, one after another,
-        to need less memory. A loss without randomness gives the same update as the whole batch.
+        loss: the mean loss of a batch, in bits/dim.
+        optimizer: as `make_optimizer` gives it; one that takes extra arguments is also told the
+            loss, as `value`.
+        mesh: a mesh of `data_mesh`.
+        ema_decay: decay of the moving average, as `fitting_decay` gives it.
+        accumulate: the number of micro-batches that a batch is worked through in, one after
+            another, to need less memory. A loss without randomness gives the same update as the
+            whole batch.
 
     Raises:
-      ValueError: if `ema_decay` is not in [0, 1) or `accumulate` below 1; while the step is traced,
-        if the micro-batches do not divide the batch.
+        ValueError: if `ema_decay` is not in [0, 1) or `accumulate` below 1; while the step is
+            traced, if the micro-batches do not divide the batch.
     """
     check_decay("make_train_step", ema_decay)
     if accumulate < 1:

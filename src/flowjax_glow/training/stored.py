@@ -55,7 +55,7 @@ def read_stored(path: Path, example: TrainState) -> TrainState:
     """The checkpoint at `path`, with the structure, dtypes and shardings of `example`.
 
     Raises:
-      Unusable: if it cannot be read, belongs to another configuration, or has changed.
+        Unusable: if it cannot be read, belongs to another configuration, or has changed.
     """
     try:
         return _read(path, example)
@@ -126,7 +126,7 @@ def import_orbax() -> ModuleType:
     """The package, silenced.
 
     Raises:
-      CheckpointError: if it is not installed.
+        CheckpointError: if it is not installed.
     """
     # inside a function: it takes most of a second, and only runs that save need it
     try:
