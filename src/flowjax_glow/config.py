@@ -81,6 +81,9 @@ class GlowConfig:
         classes: 0, or the number of class labels that the flow is conditioned on. The coupling nets
             read them, and a learned `top_prior` has a mean and deviation per class (openai/glow).
             `with_context` conditions on vectors and images.
+
+    Raises:
+        ValueError: if a field is none of the above.
     """
 
     levels: int = 3

@@ -29,7 +29,8 @@ def log_prob(
     With a context, as `Bijector.given` takes it, it is ``log p(x | context)``.
 
     Raises:
-        ValueError: if `x` looks like pixels of 0 to 255, which is seen outside of `jax.jit`.
+        ValueError: if `x` looks like pixels of 0 to 255, which is seen outside of `jax.jit`; or the
+            context is missing or of another shape.
     """
     check_no_pixels("log_prob", x)
     z, log_det = flow.forward(flow.given(params, context), x)
@@ -78,6 +79,10 @@ def bits_per_dim(
     The images are reduced to `n_bits` and dequantized uniformly: ``-(log p(x) - D log n_bins) /
     (D log 2)`` nats turned into bits (Theis et al. 2016). A NaN stays a NaN. `context` is as of
     `log_prob`.
+
+    Raises:
+        ValueError: if the images are not uint8, `n_bits` is not 1 to 8, or the context is missing
+            or of another shape.
     """
     x = dequantize(key, images, n_bits=n_bits, dtype=images_dtype(params))
     nats_per_dim = -log_prob(flow, params, x, context) / event_size(x)
@@ -133,6 +138,10 @@ def sample(
 
     Returns:
         floats; of images mostly within [-0.5, 0.5), and `to_pixels` turns them into uint8.
+
+    Raises:
+        ValueError: if there is neither one temperature nor one per latent, or the context is
+            missing or of another shape.
     """
     params = flow.given(params, context)
     return flow.inverse(
@@ -149,7 +158,11 @@ def sample_latents(
     temperature: float | Sequence[float] | Float[Array, "..."] = 1.0,
     dtype: Any = None,
 ) -> Latents:
-    """``temperature * eps`` in the structure of the flow's latents for events of `shape`."""
+    """``temperature * eps`` in the structure of the flow's latents for events of `shape`.
+
+    Raises:
+        ValueError: if there is neither one temperature nor one per latent.
+    """
     dtype = dtype or images_dtype(params)
     events = jax.ShapeDtypeStruct(tuple(shape), dtype)
     leaves, structure = jax.tree.flatten(jax.eval_shape(flow.forward, params, events)[0])
@@ -178,7 +191,12 @@ def encode(
     n_bits: int = 8,
     context: Context | None = None,
 ) -> Latents:
-    """All latents of uint8 images, from the midpoints of their bins, or of float events."""
+    """All latents of uint8 images, from the midpoints of their bins, or of float events.
+
+    Raises:
+        ValueError: if the images are neither uint8 nor floats, `n_bits` of uint8 ones is not 1 to
+            8, or the context is missing or of another shape.
+    """
     x = as_events(images, n_bits=n_bits, dtype=images_dtype(params))
     return flow.forward(flow.given(params, context), x)[0]
 
@@ -195,6 +213,10 @@ def decode(
 
     `decode` of `encode` gives images back, reduced to `n_bits`, and floats up to rounding. At
     another context it gives the images that have these latents there.
+
+    Raises:
+        ValueError: if `n_bits` is neither 1 to 8 nor None, or the context is missing or of another
+            shape.
     """
     x = flow.inverse(flow.given(params, context), latents)[0]
     return x if n_bits is None else to_pixels(x, n_bits=n_bits)

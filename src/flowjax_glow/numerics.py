@@ -53,7 +53,11 @@ def log_det_dtype(x: Float[Array, "..."]) -> jnp.dtype:
 
 
 def sum_events(terms: Float[Array, "batch ..."]) -> LogDet:
-    """Sums every axis but the first, ``(batch, ...) -> (batch,)``, in at least float32."""
+    """Sums every axis but the first, ``(batch, ...) -> (batch,)``, in at least float32.
+
+    Raises:
+        ValueError: if `terms` hold no floats.
+    """
     return jnp.sum(terms, axis=tuple(range(1, terms.ndim)), dtype=log_det_dtype(terms))
 
 
@@ -63,7 +67,11 @@ def per_example(values: PerExample, x: Float[Array, "batch ..."]) -> Float[Array
 
 
 def zero_log_det(x: Float[Array, "batch ..."]) -> LogDet:
-    """The log-det of the identity on `x`."""
+    """The log-det of the identity on `x`.
+
+    Raises:
+        ValueError: if `x` holds no floats.
+    """
     zeros = jnp.zeros(x.shape[:1], log_det_dtype(x))
     if place := explicit_batch(x):
         zeros = jax.sharding.reshard(zeros, place)
@@ -112,6 +120,9 @@ def constant_log_det(x: Event, per_place: Float[Array, ""]) -> LogDet:
     """The log-det of a map that acts alike at every place: their number times `per_place`.
 
     A place is a pixel of an image, a position of a sequence; a vector has one.
+
+    Raises:
+        ValueError: if `x` holds no floats.
     """
     places = math.prod(x.shape[1:-1])
     return zero_log_det(x) + places * per_place.astype(log_det_dtype(x))

@@ -15,13 +15,20 @@ def dequantize(key: Key, images: Pixels, *, n_bits: int = 8, dtype: Any = jnp.fl
 
     u is drawn on a grid of 2^-15 at half-steps: then every sum is exact in float32, no value
     leaves its bin by rounding, and the result lies strictly within (-0.5, 0.5).
+
+    Raises:
+        ValueError: if the images are not uint8, or `n_bits` is not 1 to 8.
     """
     steps = jax.random.bits(key, images.shape, jnp.uint16) >> 1
     return _place(images, (steps.astype(dtype) + 0.5) / 2**15, n_bits)
 
 
 def bin_midpoints(images: Pixels, *, n_bits: int = 8, dtype: Any = jnp.float32) -> Image:
-    """`dequantize` with u = 1/2."""
+    """`dequantize` with u = 1/2.
+
+    Raises:
+        ValueError: if the images are not uint8, or `n_bits` is not 1 to 8.
+    """
     return _place(images, jnp.asarray(0.5, dtype), n_bits)
 
 
@@ -43,6 +50,9 @@ def to_pixels(x: Image, *, n_bits: int = 8) -> Pixels:
 
     With fewer than 8 bits the lowest bin is black and the highest white. Values that are not
     finite turn black; count them with `jnp.isfinite` before.
+
+    Raises:
+        ValueError: if `n_bits` is not 1 to 8.
     """
     _check_bits(n_bits)
     bins = jnp.clip(jnp.nan_to_num(quantize(x, n_bits=n_bits), nan=0.0), 0, 2**n_bits - 1)

@@ -61,6 +61,9 @@ def walk_inverse(
     maps, without what the visitor changed. Works under `jax.jit`. `Combinator` says how one of your
     own takes part. A `context`, as `Bijector.given` takes it, is in the parameters that the visitor
     gets.
+
+    Raises:
+        ValueError: if the context is missing or of another shape.
     """
     return _Walk(visit, Invert, _itself).inverse(flow, flow.given(params, context), z)
 
@@ -75,6 +78,9 @@ def walk_forward(
     """`flow.forward`, calling `visit` after every bijector inside: ``(z, log_det, records)``.
 
     As `walk_inverse`, the other way.
+
+    Raises:
+        ValueError: if the context is missing or of another shape.
     """
     return _Walk(visit, _itself, Invert).forward(flow, flow.given(params, context), x)
 

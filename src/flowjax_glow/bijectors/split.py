@@ -50,6 +50,9 @@ class Split(Bijector):
     (`"read"`, the paper) or signal (`"moved"`, openai/glow). `precision` and `edge` are those of
     the learned prior's net, as of `CouplingNet`; dense layers have no edge.
     Source: Dinh et al. 2016; the learned prior is Kingma & Dhariwal's public code's.
+
+    Raises:
+        ValueError: if `scale` is no `Scale`, or another field none of the above.
     """
 
     leaves: Literal["read", "moved"] = "read"

@@ -18,7 +18,11 @@ from flowjax_glow.types import Event, Key, Latents, LogDet, Params, Tree
 
 @dataclass(frozen=True, init=False)
 class Chain(Combinator):
-    """``Chain(a, b, c)``: `forward` applies a, then b, then c. Params are a tuple, one each."""
+    """``Chain(a, b, c)``: `forward` applies a, then b, then c. Params are a tuple, one each.
+
+    Raises:
+        ValueError: if there is no bijector.
+    """
 
     bijectors: tuple[Bijector, ...]
 

@@ -18,6 +18,9 @@ class MultiScale(Combinator):
     Latents are a tuple, finest level first, the top last. A split is a bijector from an image to
     ``(stays, leaves)``; what stays goes on to the next level (Dinh et al. 2016, section 3.6).
     Params are ``{"levels": tuple, "splits": tuple}``.
+
+    Raises:
+        ValueError: unless there is one level more than splits.
     """
 
     levels: tuple[Bijector, ...]

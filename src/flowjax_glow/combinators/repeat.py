@@ -30,6 +30,9 @@ class Repeat(Combinator):
       inverse: see `diagnostics.drift`. Forward-mode derivatives are not available.
 
     Equal to ``Chain(*[step] * depth)``.
+
+    Raises:
+        ValueError: if `depth` is no whole number above 0, or `memory` none of the above.
     """
 
     step: Bijector

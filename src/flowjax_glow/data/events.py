@@ -96,7 +96,11 @@ class EventSource:
         return self.train.shape[1:]
 
     def count(self, split: str) -> int:
-        """How many events the split has."""
+        """How many events the split has.
+
+        Raises:
+            DataError: for an unknown split.
+        """
         return len(self._events(split))
 
     def batch(self, split: str, *, seed: int, step: int, size: int) -> Floats:
@@ -109,6 +113,9 @@ class EventSource:
             seed: which random order; not negative.
             step: which batch of that order; not negative.
             size: events in the batch.
+
+        Raises:
+            DataError: for an unknown split.
         """
         return self._events(split)[self._of_batch(split, seed, step, size)]
 

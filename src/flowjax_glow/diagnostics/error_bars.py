@@ -64,6 +64,9 @@ def decode_with_error(
         latents: of `encode` or `sample_latents`.
         factor: of safety, on the first-order estimate.
         chunk: examples per compiled call.
+
+    Raises:
+        ValueError: if the parameters hold a context with other rows.
     """
     decode = partial(_decode, with_memory(flow, "store"), factor)
     told = in_given_chunks(decode, params, latents, chunk)

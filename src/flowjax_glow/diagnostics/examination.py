@@ -38,6 +38,9 @@ def activation_trace(
     """Activations on the way from `z` to the image; nothing is clipped.
 
     It is a part of what `examine` finds, and costs as much; `decode_observed` is the cheap way.
+
+    Raises:
+        ValueError: if the parameters hold a context with other rows.
     """
     return examine(flow, params, z, limit=limit, chunk=chunk).activations
 
@@ -48,6 +51,9 @@ def scale_statistics(
     """The scales on the way from `z` to the image, for every bijector that offers `log_scale`.
 
     It is a part of what `examine` finds, and costs as much; `decode_observed` is the cheap way.
+
+    Raises:
+        ValueError: if the parameters hold a context with other rows.
     """
     return examine(flow, params, z, chunk=chunk).scales
 
@@ -71,6 +77,9 @@ def examine(
     Args:
         limit: activations beyond it are counted.
         tolerance: power iteration ends once no gain changes by more than this fraction in a round.
+
+    Raises:
+        ValueError: if the parameters hold a context with other rows.
     """
     key = jax.random.key(seed)
     walks = [

@@ -73,6 +73,9 @@ def singular_values(
 
     The inverse's gain is found on the Jacobian of `inverse` itself, at ``z = forward(x)``: what
     matters is the program that will run.
+
+    Raises:
+        ValueError: if the parameters hold a context with other rows.
     """
     flow = with_memory(flow, "store")
     key = jax.random.key(seed)

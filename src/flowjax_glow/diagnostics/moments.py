@@ -85,6 +85,9 @@ def largest_on_images(
     """The largest absolute activation of images before every sub-layer, in the order of generation.
 
     The inverse of a sub-layer gives what the sub-layer takes, so samples are held against these.
+
+    Raises:
+        ValueError: if the parameters hold a context with other rows.
     """
 
     def largest(params: Params, part: np.ndarray) -> list[Float[np.ndarray, " batch"]]:

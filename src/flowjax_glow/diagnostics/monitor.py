@@ -62,6 +62,10 @@ class Monitor:
         context: of the images, if the flow takes one, as `stability_report` does; samples take
             every label in turn, or else the rows of the images. Fewer samples take as many of them,
             evenly spread.
+
+    Raises:
+        ValueError: if the images are not uint8, `n_bits` is not 1 to 8, `samples` no whole number
+            above 0, or the context of another shape or with other rows.
     """
 
     def __init__(

@@ -68,6 +68,10 @@ def latent_round_trips(
 
     Args:
         samples: at every level, or as many as the parameters hold contexts if these are more.
+
+    Raises:
+        ValueError: if `samples` is no whole number above 0, there are no `taus`, or one is negative
+            or not finite.
     """
     noise = Noise(flow, params, tuple(shape), seed, chunk)
     return noise_round_trips(noise_trips(noise, taus, samples))

@@ -120,7 +120,12 @@ class Reconstruction(Result):
 def reconstruction(
     flow: Bijector, params: Params, images: Examples, *, n_bits: int = 8, chunk: int = CHUNK
 ) -> Reconstruction:
-    """Encodes and decodes uint8 images or float events, and compares what comes back."""
+    """Encodes and decodes uint8 images or float events, and compares what comes back.
+
+    Raises:
+        ValueError: if the images are neither uint8 nor floats, `n_bits` of uint8 ones is not 1 to
+            8, or the parameters hold a context with other rows.
+    """
     return reconstructed(image_trips(flow, params, images, n_bits=n_bits, chunk=chunk))
 
 

@@ -84,6 +84,9 @@ def attack(
         objectives: names in `OBJECTIVES`; None for all.
         radius: of the latent ball, in units of ``|z|``.
         temperature: of the samples.
+
+    Raises:
+        ValueError: if an objective is unknown, the images are not uint8, or `n_bits` is not 1 to 8.
     """
     names = tuple(OBJECTIVES) if objectives is None else tuple(objectives)
     for name in names:

@@ -62,6 +62,10 @@ def latent_shares(
 
     Args:
         shape: of one image.
+
+    Raises:
+        ValueError: if `samples` is no whole number above 0, or `temperature` not above 0 and
+            finite.
     """
     check_count("latent_shares.samples", samples)
     check_positive("latent_shares.temperature", temperature)
@@ -123,6 +127,9 @@ def mixed_images(
 
     On the diagonal are the images themselves. `z` are the latents of n images, each of which stays
     at its own context, if the parameters hold any.
+
+    Raises:
+        ValueError: if there is no such latent.
     """
     leaves, structure = jax.tree.flatten(z)
     if latent not in range(len(leaves)):

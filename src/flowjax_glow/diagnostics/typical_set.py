@@ -73,6 +73,9 @@ class Typicality:
 
         Args:
             context: that of these examples, as `Bijector.given` takes it, if the flow takes one.
+
+        Raises:
+            ValueError: if the context is missing, of another shape or has other rows.
         """
         params = self.flow.given(self.params, context)
         bits, numbers = _numbers(self.flow, params, examples, self.n_bits, chunk)

@@ -50,6 +50,10 @@ def out_of_distribution(
     """As many images of every kind as `images` has, whose own row comes first.
 
     It compiles anew at every call.
+
+    Raises:
+        ValueError: if the images are not uint8, `n_bits` is not 1 to 8, or the parameters hold a
+            context with other rows.
     """
     key = jax.random.key(seed)
 

@@ -61,6 +61,9 @@ def to_distrax(flow: Bijector, params: Params, shape: Sequence[int]) -> Any:
 
     ``distrax.Transformed(base, to_distrax(flow, params, shape))`` with a standard normal base over
     `shape` is its distribution. The latents of many levels are joined to an array of `shape`.
+
+    Raises:
+        ModuleNotFoundError: without distrax.
     """
     return _distrax_class()(flow, params, tuple(shape))
 

@@ -82,6 +82,9 @@ def to_flowjax(flow: Bijector, params: Params, shape: Sequence[int]) -> Any:
 
     ``Transformed(StandardNormal(shape), to_flowjax(flow, params, shape))`` is its distribution.
     `params` are its arrays. The latents of many levels are joined to an array of `shape`.
+
+    Raises:
+        ModuleNotFoundError: without FlowJAX.
     """
     return _flowjax_class()(flow, params, tuple(shape))
 

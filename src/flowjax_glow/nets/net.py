@@ -23,6 +23,9 @@ class NetFunctions:
         context_shape: of one context, if `apply` reads one; it is called as
             ``apply(params, x, channels_out, context)`` then. None for a net that reads none.
 
+    Raises:
+        ValueError: if `context_shape` is neither None nor a tuple of whole numbers above 0.
+
     >>> import jax, jax.numpy as jnp
     >>> linear = NetFunctions(
     ...     init=lambda key, x, n: 0.1 * jax.random.normal(key, (x.shape[-1], n)),
@@ -64,7 +67,11 @@ def init_net(net: Net, key: Key, x: Event, channels_out: int) -> Params:
 
 
 def apply_net(net: Net, params: Params, x: Event, channels_out: int) -> Event:
-    """The net's output at `x`, `(batch, ..., channels_out)`, and at the context in `params`."""
+    """The net's output at `x`, `(batch, ..., channels_out)`, and at the context in `params`.
+
+    Raises:
+        ValueError: if the net reads a context, and `params` hold none, or one with other rows.
+    """
     context: tuple[Rows, ...] = ()
     if context_shape_of(net) is not None:
         context = (held_by(type(net).__name__, params, x),)

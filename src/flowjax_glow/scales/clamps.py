@@ -13,7 +13,11 @@ from flowjax_glow.scales.base import Raw, Scale
 
 @dataclass(frozen=True)
 class SymmetricScale(Scale):
-    """A scale with ``|log s| < alpha``, equally free to shrink and to grow."""
+    """A scale with ``|log s| < alpha``, equally free to shrink and to grow.
+
+    Raises:
+        ValueError: if `alpha` is not above 0 and finite.
+    """
 
     alpha: float = 1.9
 
@@ -27,7 +31,11 @@ class SymmetricScale(Scale):
 
 @dataclass(frozen=True)
 class SoftClamp(SymmetricScale):
-    """``log s = alpha (2/pi) atan(h / alpha)``: FrEIA's soft clamp (Ardizzone et al. 2019)."""
+    """``log s = alpha (2/pi) atan(h / alpha)``: FrEIA's soft clamp (Ardizzone et al. 2019).
+
+    Raises:
+        ValueError: if `alpha` is not above 0 and finite.
+    """
 
     def log(self, raw: Raw) -> Raw:
         return self.alpha * (2 / math.pi) * jnp.arctan(raw / self.alpha)
@@ -81,7 +89,11 @@ class AsymmetricClamp(Scale):
 
 @dataclass(frozen=True)
 class TanhExponential(SymmetricScale):
-    """``log s = alpha tanh(h)`` with a fixed alpha (RealNVP, Dinh et al. 2016, learns it)."""
+    """``log s = alpha tanh(h)`` with a fixed alpha (RealNVP, Dinh et al. 2016, learns it).
+
+    Raises:
+        ValueError: if `alpha` is not above 0 and finite.
+    """
 
     alpha: float = 1.0
 

@@ -21,10 +21,14 @@ class DepthScaled(Scale):
     bounded by it. ``log s`` is ``h`` near 0.
 
     Without `steps` it is not ready for use: `GlowConfig` fills in the depth of a level, and
-    `shared_by` does elsewhere. Used before that, it raises ValueError.
+    `shared_by` does elsewhere.
 
     `one_sided`, it only contracts, ``log s = (c / 2) (tanh(2 h / c) - 1)`` in (-c, 0), with the
     same slope at h = 0: to tell what growing is good for.
+
+    Raises:
+        ValueError: if `alpha` is not above 0 and finite, or `steps` neither a whole number above 0
+            nor None; when used, without `steps`.
     """
 
     alpha: float = 4.0
@@ -38,7 +42,11 @@ class DepthScaled(Scale):
 
     @property
     def limit(self) -> float:
-        """The bound of one step, ``c = alpha / steps``; raises ValueError without `steps`."""
+        """The bound of one step, ``c = alpha / steps``.
+
+        Raises:
+            ValueError: without `steps`.
+        """
         if self.steps is None:
             raise expected(
                 "DepthScaled.steps",

@@ -31,6 +31,9 @@ class Blend(Scale):
 
     Both read the same raw number, so a trained net can be led from one to the other (see
     `flowjax-glow repair`). `weight` may be traced; such a blend cannot be a static argument.
+
+    Raises:
+        ValueError: if one of the scales takes no raw number, as `Additive`.
     """
 
     start: Scale

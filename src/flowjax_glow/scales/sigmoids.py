@@ -82,7 +82,11 @@ class Sigmoid(SigmoidScale):
 
 @dataclass(frozen=True)
 class Biased(SigmoidScale):
-    """``s = sigma(h + 2) + b``: the paper's biased sigmoid, range (b, 1 + b)."""
+    """``s = sigma(h + 2) + b``: the paper's biased sigmoid, range (b, 1 + b).
+
+    Raises:
+        ValueError: if `b` is not above 0 and finite.
+    """
 
     b: float = 0.1
 
@@ -95,7 +99,11 @@ class Biased(SigmoidScale):
 
 @dataclass(frozen=True)
 class Bounded(SigmoidScale):
-    """``s = a + (b - a) sigma(h + 2)``: the paper's bounded net, range (a, b)."""
+    """``s = a + (b - a) sigma(h + 2)``: the paper's bounded net, range (a, b).
+
+    Raises:
+        ValueError: if `a` is not above 0, or `b` not above `a` and finite.
+    """
 
     a: float = 0.5
     b: float = 1.0

@@ -52,6 +52,9 @@ def evaluate_state(
 
     Returns:
         ``held_out`` and ``held_out_averaged``, in bits/dim, on the same noise.
+
+    Raises:
+        ValueError: as `evaluate`.
     """
     return {
         "held_out": evaluate(loss, state.params, key, batches, mesh=mesh),

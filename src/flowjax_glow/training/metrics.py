@@ -35,6 +35,10 @@ class MetricsLog(AbstractContextManager["MetricsLog"]):
     Args:
         window: steps whose mean loss has a row of its own.
         also: is told every row that is written, the mean losses included.
+
+    Raises:
+        OSError: with the path, if the file cannot be read or written.
+        ValueError: as `read_metrics`, if the file exists.
     """
 
     def __init__(
@@ -51,7 +55,11 @@ class MetricsLog(AbstractContextManager["MetricsLog"]):
         self.cut_back(None)
 
     def append(self, step: int, values: Mapping[str, Any]) -> None:
-        """Writes ``{"step": step, **values}``; a field ``loss`` marks the row of a step."""
+        """Writes ``{"step": step, **values}``; a field ``loss`` marks the row of a step.
+
+        Raises:
+            OSError: with the path, if the row cannot be written.
+        """
         self._write({"step": step, **values})
         if "loss" not in values:
             return
@@ -63,7 +71,12 @@ class MetricsLog(AbstractContextManager["MetricsLog"]):
             self._losses = []
 
     def cut_back(self, step: int | None) -> None:
-        """Drops a torn last line and, unless None, the rows beyond `step`; else leaves the file."""
+        """Drops a torn last line and, unless None, the rows beyond `step`; else leaves the file.
+
+        Raises:
+            OSError: with the path, if the file cannot be read or written.
+            ValueError: as `read_metrics`.
+        """
         self.close()
         rows = read_metrics(self.path) if self.path.exists() else []
         kept = [row for row in rows if step is None or row["step"] <= step]
