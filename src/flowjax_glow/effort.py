@@ -13,7 +13,7 @@ from typing import Any
 
 import jax
 
-#: For programs that run once or a few times.
+#: Options for programs that run once or a few times.
 BRIEFLY: dict[str, Any] = {"xla_backend_optimization_level": 0}
 
 #: XLA's older way to compile fusions takes half the time, for other bits than those of earlier
@@ -37,11 +37,11 @@ def _chosen() -> bool:
     )
 
 
-#: For all others; None where the process was told another level.
+#: Options for all others; None where the process was told another level.
 WELL: dict[str, Any] | None = None if _chosen() else {"xla_backend_optimization_level": 2}
 
-#: For programs that run some dozens of times, where bits need not be those of earlier versions:
-#: they take two thirds of the time to compile, and about as long to run.
+#: Options for programs that run some dozens of times, where bits need not be those of earlier
+#: versions: they take two thirds of the time to compile, and about as long to run.
 BRISKLY: dict[str, Any] | None = (
     None if _chosen() else {"xla_backend_optimization_level": 1} | _OLDER_FUSIONS
 )

@@ -28,7 +28,7 @@ __all__ = ["PLATFORMS", "export_programs"]
 #: What the programs run on; which of these is decided when they are called.
 PLATFORMS = ("cpu", "cuda", "tpu")
 
-#: In the file programs are called so, and their bytes are arrays of uint8.
+#: What names of programs in the file begin with; their bytes are arrays of uint8.
 PROGRAM = "program."
 
 

@@ -32,13 +32,13 @@ from flowjax_glow.files import from_strict, open_regular, strict, write_atomical
 from flowjax_glow.trainable import named_leaves
 from flowjax_glow.types import Params
 
-#: Of the format. A file of a higher one is refused.
+#: The number of the format. A file of a higher one is refused.
 FORMAT = 1
 
 #: Entries of the file's metadata: all but the numbers as JSON, and the checksum of both.
 HEADER, CHECKSUM = "flowjax_glow", "sha256"
 
-#: Of an event, at most: beyond are no data, but files that want to be slow.
+#: The most axes of an event: beyond are no data, but files that want to be slow.
 MAX_AXES = 8
 
 #: Files of models are called so.
@@ -260,7 +260,7 @@ def _difference(wanted: Mapping[str, str], found: Mapping[str, str]) -> str:
 
 
 def checksum(text: str, arrays: Mapping[str, np.ndarray]) -> str:
-    """Of the header and of every array, its name, dtype and shape."""
+    """The checksum of the header and of every array, its name, dtype and shape."""
     digest = hashlib.sha256(text.encode())
     for name in sorted(arrays):
         array = np.asarray(arrays[name], order="C")

@@ -205,7 +205,7 @@ def note(figure: Figure | SubFigure, text: str) -> None:
 
 
 def legend(figure: Figure | SubFigure, handles: Sequence[Line2D], labels: Sequence[str]) -> None:
-    """Above all panels: in one line where they fit, else in lines of about one length."""
+    """Draws a legend above all panels: in one line where it fits, else in lines of like length."""
     room = letters_in(figure.bbox.width / figure.dpi, _LABEL)
     widths = [len(label) + 8 for label in labels]  # with the line, and the gap to the next
     fit = [n for n in range(1, len(widths) + 1) if _width(widths, n) <= room]

@@ -30,7 +30,7 @@ from flowjax_glow.numerics import (
 from flowjax_glow.scales import Exponential, Scale
 from flowjax_glow.types import Event, Key, LogDet, Params
 
-#: Of what leaves: standard normal, learned from what stays, or learned for every place.
+#: The law of what leaves: standard normal, learned from what stays, or learned for every place.
 Prior = Literal["standard", "learned", "places"]
 
 

@@ -32,13 +32,13 @@ class Attack(OnModels):
     """What a search climbs; may be repeated; all four by default."""
 
     steps: int = 20
-    """Of every search."""
+    """The number of steps of every search."""
 
     temperature: float = 1.0
-    """Of the samples."""
+    """The temperature of the samples."""
 
     seed: int = 0
-    """Of samples and searches."""
+    """The seed of samples and searches."""
 
     def __call__(self) -> None:
         check_count("--count", self.count)

@@ -68,7 +68,7 @@ class Diagnose(OnModels):
     """Print every table, not the measurements alone."""
 
     seed: int = 0
-    """Of the samples."""
+    """The seed of the samples."""
 
     def __call__(self) -> int:
         if self.count is not None:

@@ -61,7 +61,7 @@ class Explore(OnModels):
     """A data set, as `train` takes it; the model's own if none."""
 
     temperatures: str = "0,0.25,0.5,0.7,0.85,1"
-    """Of the sheet of samples, with commas."""
+    """The temperatures of the sheet of samples, with commas."""
 
     attribute: str | None = None
     """Two classes of the data set, as 3:8: the direction from images of one to those of the
@@ -80,7 +80,7 @@ class Explore(OnModels):
     """How far an attribute is added and taken away, times the way between both kinds."""
 
     seed: int = 0
-    """Of the samples."""
+    """The seed of the samples."""
 
     def __call__(self) -> None:
         for name in ("count", "columns", "examples"):

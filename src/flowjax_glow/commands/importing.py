@@ -36,7 +36,7 @@ class Import(Command):
     """The code that wrote it."""
 
     bits: int
-    """Of the images that it was trained on, 1 to 8."""
+    """The number of bits of the images that it was trained on, 1 to 8."""
 
     size: str | None = None
     """Height and width of an image, as 32 or 32x48; some layouts tell it."""

@@ -40,13 +40,13 @@ class Mixing(OnModels):
     """A data set, as `train` takes it; the model's own if none."""
 
     samples: int = 512
-    """For the shares of variance."""
+    """The number of samples that the shares of variance are measured on."""
 
     temperature: float = 0.7
-    """Of these samples."""
+    """The temperature of these samples."""
 
     seed: int = 0
-    """Of these samples."""
+    """The seed of these samples."""
 
     def __call__(self) -> None:
         from flowjax_glow import plotting  # a third of a second

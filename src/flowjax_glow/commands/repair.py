@@ -59,16 +59,16 @@ class Repair(Command):
     """Folder of the new run; RUN-repaired, or RUN-SCALE where a scale is given."""
 
     steps: int = 200
-    """Of training; half of them to move."""
+    """The number of steps of training; half of them to move."""
 
     learning_rate: float = 5e-4
-    """Of this training, which has a warm-up of ten steps."""
+    """The learning rate of this training, which has a warm-up of ten steps."""
 
     count: int | None = None
     """Held-out images to measure on; 256, or all of a data set that has fewer."""
 
     tier: Tier = "fast"
-    """Of the stability reports."""
+    """The tier of the stability reports."""
 
     force: bool = False
     """Train also where nothing is broken."""

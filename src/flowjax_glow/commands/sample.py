@@ -40,7 +40,7 @@ class Sample(OnModels):
     """Scale of the latents: the deviation of the noise that is decoded."""
 
     seed: int = 0
-    """Of the latents."""
+    """The seed of the latents."""
 
     averaged: bool = False
     """Use the moving average of the parameters."""

@@ -46,7 +46,8 @@ class Train(OnOneModel):
     """
 
     seed: int | None = None
-    """Of the initial parameters, the order of the images and their noise; 0, or the config's."""
+    """The seed of the initial parameters, the order of the images and their noise; 0, or the
+    config's."""
 
     output: Path | None = None
     """The run folder; runs/PRESET-DATA-seedS if none is given."""

@@ -92,7 +92,7 @@ class EventSource:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of one event."""
+        """The shape of one event."""
         return self.train.shape[1:]
 
     def count(self, split: str) -> int:

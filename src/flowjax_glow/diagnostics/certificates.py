@@ -75,7 +75,7 @@ class Certificate(Result):
 
     @property
     def total(self) -> float:
-        """Of the whole inverse."""
+        """The bound of the whole inverse, the sum of all."""
         return float(self.log_gain.sum())
 
     @property

@@ -38,7 +38,7 @@ LOWEST, BIN, BINS = -40.0, 0.025, 2000
 TOLERANCE = 1e-2
 MAX_ROUNDS = 100
 
-#: In records: of JAX within the walk, of NumPy once it is over.
+#: Arrays in records: of JAX within the walk, of NumPy once it is over.
 Values: TypeAlias = Array | np.ndarray
 
 
@@ -59,7 +59,7 @@ class Record(NamedTuple):
 
 
 class StretchRecord(NamedTuple):
-    """Of a coupling, in the direction that its inverse stretches most: norms of the terms."""
+    """Norms of the terms of a coupling, in the direction that its inverse stretches most."""
 
     division: Values
     scale: Values
@@ -67,7 +67,7 @@ class StretchRecord(NamedTuple):
 
 
 class ScaleRecord(NamedTuple):
-    """Of the log-scales of a sub-layer that carries any."""
+    """What is seen of the log-scales of a sub-layer that carries any."""
 
     smallest: Values
     total: Values

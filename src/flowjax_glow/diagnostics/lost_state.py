@@ -33,7 +33,7 @@ LOST_ALREADY = 5.0
 #: of the four before.
 FALL = 0.2
 
-#: Of four couplings, the median correlation that is enough to tell a fall from chance.
+#: The median correlation of four couplings that is enough to tell a fall from chance.
 FORESEEN = 0.1
 
 _WINDOW = 4

@@ -15,12 +15,12 @@ from flowjax_glow.effort import fitting
 from flowjax_glow.types import Event, Latents, LogDet, Params, Tree
 from flowjax_glow.walk import log_scale, walk_forward
 
-#: In records: of JAX within the walk, of NumPy once it is over.
+#: Arrays in records: of JAX within the walk, of NumPy once it is over.
 Values = Array | np.ndarray
 
 
 class Moments(NamedTuple):
-    """Of every channel, over images and places."""
+    """The moments of every channel, over images and places."""
 
     mean: Values
     mean_square: Values
@@ -65,7 +65,7 @@ def passing(flow: Bijector, params: Params, x: Event) -> tuple[Tree, list[Moment
 
 
 def moments(x: Float[Array, "..."]) -> Moments:
-    """Of every channel, the last axis."""
+    """The moments of every channel, the last axis."""
     places = tuple(range(x.ndim - 1))
     return Moments(jnp.mean(x, axis=places), jnp.mean(jnp.square(x), axis=places))
 

@@ -17,7 +17,7 @@ from flowjax_glow.diagnostics.table import Result
 from flowjax_glow.diagnostics.thresholds import Verdict
 from flowjax_glow.errors import expected
 
-#: Of every bound, one-sided.
+#: The confidence of every bound, one-sided.
 CONFIDENCE = 0.95
 
 #: `trustworthy` promises that a smaller share of all samples is lost.

@@ -31,13 +31,13 @@ OUT_OF_RANGE = 1.0
 
 Verdict: TypeAlias = Literal["trustworthy", "not enough samples", "at risk", "broken"]
 
-#: From the best to the worst.
+#: All verdicts, from the best to the worst.
 VERDICTS: tuple[Verdict, ...] = ("trustworthy", "not enough samples", "at risk", "broken")
 
 
 @dataclass(frozen=True)
 class Threshold:
-    """Above `at_risk` a measurement says so, above `broken` that; a NaN is broken."""
+    """Bounds that grade a measurement: at risk above `at_risk`, broken above `broken` or if NaN."""
 
     at_risk: float
     broken: float

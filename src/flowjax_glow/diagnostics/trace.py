@@ -76,7 +76,7 @@ def only_observe(
 
 
 def known(log_scale: Float[Array, "..."]) -> Float[Array, "..."]:
-    """With -inf for NaN, which is the worst that s can be, and which a minimum may pass over."""
+    """Log-scales with -inf for NaN, the worst that s can be; a minimum may pass over a NaN."""
     return jnp.where(jnp.isnan(log_scale), -jnp.inf, log_scale)
 
 
@@ -152,7 +152,7 @@ def summed_log_det(layers: list[Layer], kind: type) -> np.ndarray:
 
 
 class Extremes(NamedTuple):
-    """Of every sub-layer of an inverse, in the order of generation.
+    """The extremes of every sub-layer of an inverse, in the order of generation.
 
     Attributes:
         largest: the largest absolute activation after it, infinite where not finite.

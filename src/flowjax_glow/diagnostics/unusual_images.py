@@ -47,7 +47,7 @@ def out_of_distribution(
     seed: int = 0,
     chunk: int = CHUNK,
 ) -> OutOfDistribution:
-    """As many images of every kind as `images` has, whose own row comes first.
+    """Measures as many images of every kind as `images` has, whose own row comes first.
 
     It compiles anew at every call.
 

@@ -21,7 +21,7 @@ from flowjax_glow.runs.results import Run
 #: Draws the runs that it is given, or says with `NoDataError` what they lack.
 Draw: TypeAlias = Callable[[Sequence[Run]], Drawing]
 
-#: By the name of their files.
+#: The figures of every run, by the name of their files.
 FIGURES: dict[str, Draw] = {
     "training_loss": likelihood.training_loss,
     "held_out": likelihood.held_out,

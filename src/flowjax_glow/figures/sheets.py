@@ -34,7 +34,7 @@ class Sheet:
         return figure
 
     def reduced(self) -> tuple["Sheet", str]:
-        """Without rows and columns that look like an earlier one, and what to say about that."""
+        """The sheet without rows and columns that look like an earlier one, and what to say."""
         rows = _first_alike(self.images)
         columns = _first_alike(self.images.swapaxes(0, 1))
         said = _left_out(self.columns, columns) + _left_out(self.rows, rows)

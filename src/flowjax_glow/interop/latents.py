@@ -21,14 +21,14 @@ class Joined:
     shape: tuple[int, ...]
 
     def forward(self, x: Any) -> tuple[Any, Any]:
-        """From data to joined latents, and the log-det."""
+        """Maps data to joined latents; gives these and the log-det."""
         events, batch = self._batched(x)
         z, log_det = self.flow.forward(self.params, events)
         rows = [leaf.reshape(len(events), -1) for leaf in jax.tree.leaves(z)]
         return jnp.concatenate(rows, axis=1).reshape(x.shape), log_det.reshape(batch)
 
     def inverse(self, z: Any) -> tuple[Any, Any]:
-        """From joined latents to data, and the log-det."""
+        """Maps joined latents to data; gives these and the log-det."""
         events, batch = self._batched(z)
         like = jax.eval_shape(self.flow.forward, self.params, events)[0]
         leaves, structure = jax.tree.flatten(like)

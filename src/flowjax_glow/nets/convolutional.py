@@ -16,7 +16,8 @@ from flowjax_glow.nets.net import relu
 from flowjax_glow.numerics import LOG_SCALE_FACTOR, at_least_float32, channel_statistics
 from flowjax_glow.types import Image
 
-#: Of the kernels of hidden layers, at the start (Kingma & Dhariwal 2018, public code).
+#: The deviation of the kernels of hidden layers, at the start (Kingma & Dhariwal 2018, public
+#: code).
 DEVIATION = 0.05
 
 

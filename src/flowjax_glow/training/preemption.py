@@ -73,7 +73,7 @@ class Preemption(AbstractContextManager["Preemption"]):
 
     @contextmanager
     def immediate(self) -> Iterator[None]:
-        """Within `deferred`, lets what is inside be interrupted."""
+        """Lets what is inside be interrupted, within `deferred`."""
         with self._set(deferred=False):
             self._check()
             yield
