@@ -101,7 +101,7 @@ def stability_report(
     failed first.
 
     Args:
-        flow: any `Bijector`; its combinators are walked if they are this library's or registered.
+        flow: any `Bijector`; every `Combinator` in it is walked, of this library or of one's own.
         images: a batch, of which the slow parts take the first ones. Floats are taken as the
             events that the flow reads, `(batch, ..., channels)`; bins and images of other kinds are
             then left out, and "far out of range" is twice as far from 0 as any of them.

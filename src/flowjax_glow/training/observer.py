@@ -11,7 +11,7 @@ from flowjax_glow.training.state import TrainState
 
 @runtime_checkable
 class Observer(Protocol):
-    """Something that `train` starts, shows its state after some steps, and resumes.
+    """Something that `train` shows the metrics so far, and then its state after some steps.
 
     A drift guard, a monitor of the inverse, the looks of a run: what they have seen they leave in
     the metrics, and find again there when an interrupted run goes on.
