@@ -289,7 +289,8 @@ def _study(name: str, study: Found) -> Iterator[str]:
     losses = study.get("losses") or [None]
     yield (
         f"**{name}**: {study.get('steps', 0)} steps in {number(study.get('seconds_training'))} s, "
-        f"{number(losses[-1])} bits/dim at last, {study.get('skipped_steps', 0)} steps skipped. "
+        f"{number(losses[-1])} training bits/dim at last, "
+        f"{study.get('skipped_steps', 0)} steps skipped. "
         f"C1: {_claim(study['first_claim'])}."
     )
     yield from _broken_down(study)
