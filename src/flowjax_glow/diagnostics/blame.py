@@ -17,7 +17,13 @@ from flowjax_glow.diagnostics.lost_state import lost
 from flowjax_glow.diagnostics.moments import DataMoments
 from flowjax_glow.diagnostics.precision import ROUNDING
 from flowjax_glow.diagnostics.table import short
-from flowjax_glow.diagnostics.thresholds import CONDITION, LOG_DETS, LOST, MOMENTS, THRESHOLDS
+from flowjax_glow.diagnostics.thresholds import (
+    AT_RISK,
+    CONDITION,
+    LOG_DETS,
+    MOMENTS,
+    THRESHOLDS,
+)
 
 #: How many sub-layers back a failure explains that images are off: a step, with a permutation.
 _STEP = 4
@@ -155,7 +161,7 @@ def _evidence(failed: FirstFailures, row: int) -> Iterator[str]:
         yield "what its inverse gives is not finite"
     elif growth >= GROWTH:
         yield f"activations grow beyond those of images by {short(growth)} in it"
-    if LOST / 10 < error < np.inf:
+    if AT_RISK < error < np.inf:
         yield f"its own round trip is off by {short(error)}"
     if np.isfinite(gain):
         times = f", {short(stretch)} times as much as at images" if np.isfinite(stretch) else ""

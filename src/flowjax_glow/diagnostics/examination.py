@@ -17,6 +17,7 @@ from flowjax_glow.diagnostics.layer_records import (
     walk,
 )
 from flowjax_glow.diagnostics.layer_tables import (
+    SCALE_QUANTILES,
     ActivationTrace,
     CouplingStretch,
     Examination,
@@ -28,8 +29,6 @@ from flowjax_glow.diagnostics.table import worst
 from flowjax_glow.diagnostics.thresholds import LIMIT
 from flowjax_glow.types import Latents, Params
 from flowjax_glow.walk import flatten_records
-
-QUANTILES = (1e-4, 1e-3, 1e-2, 0.5)
 
 
 def activation_trace(
@@ -164,7 +163,7 @@ def _coupling_stretch(names: np.ndarray, records: list[Record]) -> CouplingStret
 
 def _quantiles(counts: Values) -> np.ndarray:
     shares = np.cumsum(counts) / counts.sum()
-    return np.exp(LOWEST + BIN * (np.searchsorted(shares, QUANTILES) + 0.5))
+    return np.exp(LOWEST + BIN * (np.searchsorted(shares, SCALE_QUANTILES) + 0.5))
 
 
 def _below(counts: Values, threshold: float) -> float:

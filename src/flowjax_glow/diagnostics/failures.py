@@ -16,7 +16,7 @@ from jaxtyping import Float
 from flowjax_glow.diagnostics.layer_tables import Ways
 from flowjax_glow.diagnostics.noise_trips import relative_to
 from flowjax_glow.diagnostics.table import Result
-from flowjax_glow.diagnostics.thresholds import LOST
+from flowjax_glow.diagnostics.thresholds import AT_RISK
 
 #: What failed is looked at where activations, or a stretch, exceed those of images by this factor.
 BEYOND = 10.0
@@ -128,7 +128,7 @@ def _seen(ways: Ways, latent: float, of_images: np.ndarray, usual: np.ndarray) -
 def _first(seen: _Seen, example: int) -> int | None:
     """The sub-layer that was seen to fail first on the way of an example."""
     relative, growth, round_trip, stretch = (values[:, example] for values in seen)
-    alone = np.isinf(relative) | (round_trip > LOST / 10) | (stretch > BEYOND)
+    alone = np.isinf(relative) | (round_trip > AT_RISK) | (stretch > BEYOND)
     failing = np.flatnonzero(alone | (relative > BEYOND))
     if not failing.size:
         return None

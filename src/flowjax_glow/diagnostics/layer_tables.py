@@ -35,6 +35,10 @@ class ActivationTrace(Result):
         return str(self.layer[found[0]]) if found.size else None
 
 
+#: The quantiles of s that are told, in runs and in reports.
+SCALE_QUANTILES = (1e-4, 1e-3, 1e-2, 0.5)
+
+
 @dataclass(frozen=True, eq=False)
 class ScaleStatistics(Result):
     """The scales s of every sub-layer that carries one, in the order of generation.

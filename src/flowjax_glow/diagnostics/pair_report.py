@@ -9,7 +9,7 @@ import numpy as np
 from flowjax_glow.diagnostics.rates import CONFIDENCE
 from flowjax_glow.diagnostics.report import Judged, Measurement, in_columns, listed
 from flowjax_glow.diagnostics.table import Result, short
-from flowjax_glow.diagnostics.thresholds import FAR, LOST, Verdict
+from flowjax_glow.diagnostics.thresholds import AT_RISK, FAR, Verdict
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,7 +139,7 @@ def reasons(
             "switch dropout, noise and statistics of batches off"
         )
     worst = tables["worst"]
-    failed = worst.error > LOST / 10
+    failed = worst.error > AT_RISK
     if failed.any():
         yield from (_in_float64 if exact else _in_one_precision)(worst, failed, rounding)
     elif "condition number, at least, times the rounding" in off:
@@ -168,7 +168,7 @@ def reasons(
 
 def _in_float64(worst: WorstPoints, failed: np.ndarray, rounding: float) -> Iterator[str]:
     count = f"of the {int(failed.sum())} worst points"
-    sound = failed & (worst.in_float64 <= np.maximum(LOST / 10, worst.error / 100))
+    sound = failed & (worst.in_float64 <= np.maximum(AT_RISK, worst.error / 100))
     lost = failed & ~np.isfinite(worst.in_float64)
     wrong = failed & ~sound & ~lost
     if wrong.any():

@@ -50,10 +50,10 @@ def listed(measurements: Sequence[Measurement]) -> Iterator[str]:
 
 
 def in_columns(lines: Iterable[str], columns: int = 80) -> str:
-    """Lines as one text; what is longer goes on below, moved in."""
-    return "\n".join(
+    """Lines as one text; what is longer goes on below, moved in, but not before a percent sign."""
+    joined = "\n".join(
         textwrap.fill(
-            line,
+            line.replace(" %", "\u00a0%"),
             columns,
             subsequent_indent=" " * (len(line) - len(line.lstrip()) + 4),
             break_long_words=False,
@@ -61,6 +61,7 @@ def in_columns(lines: Iterable[str], columns: int = 80) -> str:
         )
         for line in lines
     )
+    return joined.replace("\u00a0", " ")
 
 
 class Judged:

@@ -40,6 +40,7 @@ from flowjax_glow.diagnostics.report import Measurement, StabilityReport
 from flowjax_glow.diagnostics.round_trips import ImageTrips, encoded, image_trips, reconstructed
 from flowjax_glow.diagnostics.table import Result, worst
 from flowjax_glow.diagnostics.thresholds import (
+    AT_RISK,
     CONDITION,
     FAR,
     LOG_DETS,
@@ -322,12 +323,12 @@ _events = jax.jit(lambda images, n_bits: as_events(images, n_bits=n_bits), stati
 def _of_images(trips: ImageTrips) -> tuple[np.ndarray, np.ndarray]:
     """Their errors, and which of them did not come back, or hardly."""
     errors = np.asarray(trips.trip.relative)
-    return errors, ~(errors <= LOST / 10) | ~np.asarray(trips.trip.same_bins)
+    return errors, ~(errors <= AT_RISK) | ~np.asarray(trips.trip.same_bins)
 
 
 def _failed(level: NoiseTrips) -> np.ndarray:
     """Which samples are lost or at risk."""
-    return ~(level.error <= LOST / 10) | (level.relative > FAR)
+    return ~(level.error <= AT_RISK) | (level.relative > FAR)
 
 
 def rates_of(levels: Sequence[NoiseTrips]) -> Rates:

@@ -14,6 +14,9 @@ TAUS = (0.0, 0.1, 0.25, 0.5, 0.7, 1.0)
 #: that is as far off has not come back either.
 LOST = 1e-2
 
+#: What comes back less exactly than this is at risk.
+AT_RISK = LOST / 10
+
 #: The clip that the paper's figures look at, and the smallest of its list that leaves a healthy
 #: model alone: there an activation is of order one. Verdicts do not rest on it.
 LIMIT = 50.0
@@ -66,9 +69,9 @@ THRESHOLDS: dict[str, Threshold] = {
     "layers with parameters that are not finite": Threshold(0, 0),
     # From bin midpoints, so a value has to be off by half a bin to leave its own.
     "images that do not come back in the same bins": Threshold(0, 0.01),
-    "worst relative error of an image": Threshold(LOST / 10, LOST),
+    "worst relative error of an image": Threshold(AT_RISK, LOST),
     # One point, so it comes back or not; samples with noise have rates, see `rates`.
-    "relative error of z = 0": Threshold(LOST / 10, LOST),
+    "relative error of z = 0": Threshold(AT_RISK, LOST),
     "activations from z = 0, over those of images": Threshold(FAR, math.inf),
     # Maximum likelihood drives it to 1; far from there it was trained on other images, or is not
     # the model that was trained. Sound models of the laptop size, 23 of them, are within a factor
@@ -87,9 +90,9 @@ THRESHOLDS: dict[str, Threshold] = {
 #: What each measurement of a pair of functions is held against, of which nothing else is known.
 PAIR_THRESHOLDS: dict[str, Threshold] = {
     # Dropout, added noise, statistics of the batch: then there is no one function to invert.
-    "an example in another batch, relative difference": Threshold(LOST / 10, LOST),
-    "worst relative error of an example": Threshold(LOST / 10, LOST),
-    "relative error of z = 0": Threshold(LOST / 10, LOST),
+    "an example in another batch, relative difference": Threshold(AT_RISK, LOST),
+    "worst relative error of an example": Threshold(AT_RISK, LOST),
+    "relative error of z = 0": Threshold(AT_RISK, LOST),
     "values from z = 0, over those of examples": Threshold(FAR, math.inf),
     "mean square of an example's latents, off 1 by a factor of": Threshold(2, 10),
     "log-dets of both directions, nats/dim apart": Threshold(1e-3, 1e-2),

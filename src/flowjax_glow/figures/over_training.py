@@ -34,6 +34,7 @@ from flowjax_glow.figures.selection import (
     with_looks,
 )
 from flowjax_glow.plotting import note
+from flowjax_glow.runs.looks import FAILING
 from flowjax_glow.runs.results import Arrays, Run
 
 
@@ -164,7 +165,7 @@ def origin(runs: Sequence[Run]) -> Drawing:
     note(
         figure,
         f"Left: dotted, the limit of {LIMIT:g}. Right: the least noise level at which "
-        f"1 % of the samples pass that limit; none: not even at τ = 1. {MEDIANS}",
+        f"{100 * FAILING:g} % of the samples pass that limit; none: not even at τ = 1. {MEDIANS}",
     )
     return figure, {
         "steps": steps,

@@ -2,11 +2,11 @@
 
 import numpy as np
 
+from flowjax_glow.diagnostics.layer_tables import SCALE_QUANTILES
 from flowjax_glow.runs.measure import Arrays
 
 # Fine enough for a bound that knows the depth: log10 s within 0.05 of 0 at depth 32.
 LOG10_S_EDGES = np.linspace(-8.0, 1.0, 901)
-QUANTILES = (1e-4, 1e-3, 1e-2, 0.5)
 THRESHOLDS = (1e-2, 1e-3)
 TAIL = 1e-5  # quantile of s that stands for its outliers
 OUTLIERS = 1e-4  # share of s whose places are told; at 1e-5 there are a handful
@@ -52,7 +52,7 @@ def small_scales(log_s: np.ndarray) -> dict[str, float]:
 
 def _quantiles(log_s: np.ndarray) -> np.ndarray:
     with np.errstate(invalid="ignore"):  # between -inf and -inf lies -inf, not NaN
-        between = np.quantile(log_s, QUANTILES)
+        between = np.quantile(log_s, SCALE_QUANTILES)
     return np.exp(np.where(np.isnan(between), -np.inf, between))
 
 
