@@ -15,7 +15,7 @@ def test_pixels_that_are_not_finite_are_magenta_and_counted(tmp_path, channels):
     finite[2, 5, 6] = False
     finite[11] = False
     line = save_sheet(tmp_path / "sheet.png", images, finite)
-    assert line.endswith("sheet.png: 2 of 12 samples are not finite; their lost pixels are magenta")
+    assert line.endswith("sheet.png: 2 of 12 samples are not finite; such pixels are magenta")
     picture = np.round(255 * matplotlib.image.imread(tmp_path / "sheet.png")[..., :3]).astype(int)
     assert picture.shape == (2 * 66 - 0, 10 * 66, 3)  # twice as large, with edges of two
     tile = picture[:64, 2 * 66 : 2 * 66 + 64]
@@ -26,6 +26,6 @@ def test_pixels_that_are_not_finite_are_magenta_and_counted(tmp_path, channels):
     assert (picture[66:, 132:] == 255).all()  # no sample
 
 
-def test_a_sheet_without_a_lost_sample_is_named_alone(tmp_path):
+def test_a_sheet_of_finite_samples_is_named_alone(tmp_path):
     file = tmp_path / "sheet.png"
     assert save_sheet(file, np.zeros((3, 8, 8, 1), np.uint8), np.ones((3, 8, 8), bool)) == str(file)

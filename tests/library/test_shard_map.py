@@ -14,7 +14,6 @@ SPLIT = PartitionSpec("data")
 FLOWS = {
     "coupling": coupling(fg.Sigmoid()),
     "split": fg.Split("read", "learned"),
-    "chain": STEP,
     "repeat-invert": fg.Repeat(STEP, 2, "invert"),
     "glow": small_glow(split_prior="learned", top_prior="learned"),
     "context-invert": fg.with_context(fg.Repeat(STEP, 2, "invert"), (3,)),
