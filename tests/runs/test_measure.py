@@ -17,7 +17,7 @@ from flowjax_glow.runs import looks, measure
 from flowjax_glow.runs.clipping import clipping
 from flowjax_glow.runs.experiment import TAUS
 from flowjax_glow.runs.looks import OWN_TAU, look
-from flowjax_glow.runs.measure import Measurement
+from flowjax_glow.runs.measure import ChunkedModel
 from flowjax_glow.runs.presets import SMOKE
 from flowjax_glow.runs.scale_arrays import small_scales
 from flowjax_glow.training import replicate, shard_batch
@@ -36,7 +36,7 @@ EXPERIMENT = dataclasses.replace(
 def measurement(devices):
     """The same model and images on some devices."""
     flow, params = model(EXPERIMENT.model)
-    return Measurement(flow, params, EXPERIMENT, pictures(16), mesh_of(devices))
+    return ChunkedModel(flow, params, EXPERIMENT, pictures(16), mesh_of(devices))
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +132,7 @@ def test_a_chunk_that_the_devices_do_not_divide_is_refused():
     flow, params = model(EXPERIMENT.model)
     sizes = ("chunk", "held_out", "clip_samples", "look_samples", "final_samples")
     uneven = dataclasses.replace(EXPERIMENT, **dict.fromkeys(sizes, 12))
-    measured = Measurement(flow, params, uneven, pictures(12), mesh_of(8))
+    measured = ChunkedModel(flow, params, uneven, pictures(12), mesh_of(8))
     with pytest.raises(ValueError, match="expected a batch size that 8 devices divide, got 12"):
         look(measured, 12)
 
@@ -162,7 +162,7 @@ def test_the_critical_temperature_is_where_samples_begin_to_pass_the_limit(one, 
     assert 0.5 < critical <= 0.7
 
     def fails(tau):
-        """With the same noise, drawn as `Measurement` draws it."""
+        """With the same noise, drawn as `ChunkedModel` draws it."""
         largest = [
             np.max([layer.seen.largest for layer in one.decode(*start).layers], 0)
             for start in one.latents(tau, 32)
@@ -206,7 +206,7 @@ def test_images_are_at_their_labels_and_samples_at_labels_in_turn():
     config, flow, params = labelled("mean", (0.0, 100.0, 200.0))
     labels = np.arange(16, dtype=np.int32)[::-1] % 3
     experiment = dataclasses.replace(EXPERIMENT, model=config)
-    measured = Measurement(flow, params, experiment, pictures(16), mesh_of(8), labels)
+    measured = ChunkedModel(flow, params, experiment, pictures(16), mesh_of(8), labels)
     (images,) = measured.of_images(16)
     np.testing.assert_array_equal(np.round(-images.z[0].mean((1, 2, 3)) / 100), labels)
     samples = [chunk.decoded.layers[0].seen.largest for chunk in measured.of_noise(0.0, 32)]

@@ -114,13 +114,13 @@ class Repair(Command):
     def _diagnosis(self) -> Diagnose:
         return Diagnose(run=self.run, count=self.count, tier=self.tier)
 
-    def _judge(self, trained: Trained) -> "Judged":
+    def _judge(self, trained: Trained) -> "OnHeldOut":
         images, labels = self._diagnosis.images_of(trained)
         report = self._diagnosis.report(trained, images, labels)
-        return Judged(len(images), held_out_bits(trained, images, labels), report)
+        return OnHeldOut(len(images), held_out_bits(trained, images, labels), report)
 
 
-class Judged(NamedTuple):
+class OnHeldOut(NamedTuple):
     """A model on a number of held-out images."""
 
     images: int

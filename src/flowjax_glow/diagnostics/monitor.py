@@ -32,7 +32,7 @@ TREND_LOOKS = 5
 
 
 @runtime_checkable
-class Trained(Protocol):
+class WithParams(Protocol):
     """A state of a training: its parameters and how many steps made them."""
 
     @property
@@ -113,7 +113,7 @@ class Monitor:
             self._judge(step, name, limit)
         return row
 
-    def observe(self, state: Trained) -> dict[str, float]:
+    def observe(self, state: WithParams) -> dict[str, float]:
         """`look` at the state of a training; with `resume` this is an observer of `train`."""
         return self.look(int(state.step), state.params)
 

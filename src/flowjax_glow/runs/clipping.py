@@ -7,13 +7,13 @@ import numpy as np
 
 from flowjax_glow.diagnostics import Decoded, redraw_permutations, stack
 from flowjax_glow.runs.experiment import CLIPS, TEMPERATURES
-from flowjax_glow.runs.measure import Arrays, Chunk, Measurement
+from flowjax_glow.runs.measure import Arrays, Chunk, ChunkedModel
 
 SHOWN = 8  # pictures kept per panel
 REDRAWS = 3  # of the permutations, each decoding the same images
 
 
-def clipping(seen: Measurement) -> Arrays:
+def clipping(seen: ChunkedModel) -> Arrays:
     """The arrays of clipping-*.npz."""
     return {
         "clips": np.array(CLIPS),
@@ -25,7 +25,7 @@ def clipping(seen: Measurement) -> Arrays:
     }
 
 
-def _under_clips(seen: Measurement, chunk: Chunk) -> list[Decoded]:
+def _under_clips(seen: ChunkedModel, chunk: Chunk) -> list[Decoded]:
     """One decode per clip of CLIPS; a clip that no activation reaches changes nothing."""
     reach = stack(chunk.decoded.layers, "largest").max()
     return [
@@ -34,7 +34,7 @@ def _under_clips(seen: Measurement, chunk: Chunk) -> list[Decoded]:
     ]
 
 
-def _clip_zero(seen: Measurement) -> Arrays:
+def _clip_zero(seen: ChunkedModel) -> Arrays:
     (chunk,) = seen.of_noise(0.0, seen.experiment.chunk)
     decodes = _under_clips(seen, chunk)
     free = decodes[-1].layers
@@ -49,7 +49,7 @@ def _clip_zero(seen: Measurement) -> Arrays:
     }
 
 
-def _clip_samples(seen: Measurement) -> Arrays:
+def _clip_samples(seen: ChunkedModel) -> Arrays:
     free = seen.of_noise(1.0, seen.experiment.clip_samples)
     chunks = [_under_clips(seen, chunk) for chunk in free]
     largest = [stack(chunk[-1].layers, "largest").max(1) for chunk in chunks]
@@ -60,7 +60,7 @@ def _clip_samples(seen: Measurement) -> Arrays:
     }
 
 
-def _clip_images(seen: Measurement) -> Arrays:
+def _clip_images(seen: ChunkedModel) -> Arrays:
     free = list(seen.of_images(seen.experiment.clip_samples))
     chunks = [_under_clips(seen, chunk) for chunk in free]
     errors = [
@@ -75,7 +75,7 @@ def _clip_images(seen: Measurement) -> Arrays:
     }
 
 
-def _redrawn(seen: Measurement) -> Arrays:
+def _redrawn(seen: ChunkedModel) -> Arrays:
     """The reconstructions with every permutation drawn anew; nothing of a flow without any."""
     keys = jax.random.split(jax.random.fold_in(seen.key, 2**31), REDRAWS)
     draws = [redraw_permutations(seen.flow, seen.trained, key) for key in keys]
@@ -98,7 +98,7 @@ def _redrawn(seen: Measurement) -> Arrays:
     }
 
 
-def _temperatures(seen: Measurement) -> Arrays:
+def _temperatures(seen: ChunkedModel) -> Arrays:
     decoded = [
         chunk.decoded.x[:SHOWN]
         for temperature in TEMPERATURES

@@ -8,7 +8,7 @@ from flowjax_glow.diagnostics import stack, summed_log_det
 from flowjax_glow.diagnostics.thresholds import LIMIT
 from flowjax_glow.numerics import event_size
 from flowjax_glow.runs.experiment import TAUS
-from flowjax_glow.runs.measure import Arrays, Measurement, forward, latent_round_trips
+from flowjax_glow.runs.measure import Arrays, ChunkedModel, forward, latent_round_trips
 from flowjax_glow.runs.scale_arrays import scale_statistics, small_scales
 
 GROWTH_QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -17,7 +17,7 @@ BISECTIONS = 4  # between two noise levels that were looked at
 OWN_TAU = 0.1  # noise level of one split alone; at 0 its noise is the same in all samples
 
 
-def look(seen: Measurement, samples: int, *, last: bool = False) -> Arrays:
+def look(seen: ChunkedModel, samples: int, *, last: bool = False) -> Arrays:
     """The arrays of look-*.npz, `samples` per tau; the `last` look has more of them."""
     taus = [_look_at_noise(seen, tau, samples) for tau in TAUS]
     images = _look_at_images(seen)
@@ -38,7 +38,7 @@ def look(seen: Measurement, samples: int, *, last: bool = False) -> Arrays:
     }
 
 
-def _look_at_noise(seen: Measurement, tau: float, samples: int) -> dict:
+def _look_at_noise(seen: ChunkedModel, tau: float, samples: int) -> dict:
     rows, scales, along = [], [], []
     # without noise, and without labels, all samples are the same
     alike = not (tau or seen.experiment.model.classes)
@@ -64,7 +64,7 @@ def _look_at_noise(seen: Measurement, tau: float, samples: int) -> dict:
     return _concatenate(rows * times) | found
 
 
-def _critical_temperature(seen: Measurement, largest: dict[float, np.ndarray]) -> float:
+def _critical_temperature(seen: ChunkedModel, largest: dict[float, np.ndarray]) -> float:
     """The least noise level at which `FAILING` of the samples pass `LIMIT`.
 
     Between the levels of `largest`, the largest activation of every sample, it is found by
@@ -83,7 +83,7 @@ def _critical_temperature(seen: Measurement, largest: dict[float, np.ndarray]) -
     return upper
 
 
-def _fails(seen: Measurement, tau: float, samples: int) -> bool:
+def _fails(seen: ChunkedModel, tau: float, samples: int) -> bool:
     """Whether a noise level fails; the rest is not decoded once so many have passed."""
     passing = 0
     for params, z in seen.latents(tau, samples):
@@ -93,7 +93,7 @@ def _fails(seen: Measurement, tau: float, samples: int) -> bool:
     return False
 
 
-def _own_noise(seen: Measurement, at_one: list[np.ndarray], samples: int) -> Arrays:
+def _own_noise(seen: ChunkedModel, at_one: list[np.ndarray], samples: int) -> Arrays:
     """The small s after each split, where the noise of that split alone is at `OWN_TAU`.
 
     All other latents stay at tau = 1; `at_one` are the places' log s with this one there, too.
@@ -119,7 +119,7 @@ def _own_noise(seen: Measurement, at_one: list[np.ndarray], samples: int) -> Arr
     }
 
 
-def _look_at_images(seen: Measurement) -> dict:
+def _look_at_images(seen: ChunkedModel) -> dict:
     rows, scales = [], []
     for _, x, _, decoded in seen.of_images(seen.experiment.held_out):
         trip = seen.image_round_trip(x, decoded.x)

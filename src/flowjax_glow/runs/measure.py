@@ -50,7 +50,7 @@ class Chunk(NamedTuple):
     decoded: Decoded
 
 
-class Measurement:
+class ChunkedModel:
     """A flow and its parameters, seen in chunks of one size, so that programs compile once.
 
     Of a model with classes images are at their own labels, samples at the labels in turn.
@@ -139,6 +139,6 @@ class Measurement:
     def image_round_trip(self, x: jax.Array, back: jax.Array) -> ImageRoundTrip:
         return _image_round_trip(x, back, n_bits=self.experiment.n_bits)
 
-    def with_params(self, params: Params) -> "Measurement":
+    def with_params(self, params: Params) -> "ChunkedModel":
         own = (self.experiment, self._images, self._mesh, self._labels)
-        return Measurement(self.flow, params, *own)
+        return ChunkedModel(self.flow, params, *own)

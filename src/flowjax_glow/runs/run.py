@@ -34,7 +34,7 @@ from flowjax_glow.runs.loss import (
     rows_of,
     training_loss,
 )
-from flowjax_glow.runs.measure import Measurement
+from flowjax_glow.runs.measure import ChunkedModel
 from flowjax_glow.runs.processes import Locally, is_first, local_mesh, own_copy
 from flowjax_glow.runs.summary import summarize
 from flowjax_glow.runs.tracking import TRACKERS, ShowsModel, look_of
@@ -324,7 +324,7 @@ class _Looks(Observer):
         experiment, step = self.experiment, int(state.step)
         flow = exact_flow(experiment)
         images, labels = images_and_labels(self.held_out)
-        measurement = Measurement(flow, state.params, experiment, images, self.mesh, labels)
+        measurement = ChunkedModel(flow, state.params, experiment, images, self.mesh, labels)
         last = step == experiment.steps
         samples = experiment.final_samples if last else experiment.look_samples
         arrays = look(measurement, samples, last=last)
