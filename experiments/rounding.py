@@ -155,7 +155,9 @@ def transposed(values: Values) -> dict[int, dict[int, float]]:
 
 def table(spreads: Sequence[Mapping[str, Any]]) -> list[str]:
     """Lines of a variant: mean, and standard deviations over nudges and over seeds."""
-    lines = [f"{'':<40}{'mean':>8}{'over nudges':>14}{'over seeds':>14}"]
+    lines = [
+        f"{'standard deviations beside means':<40}{'mean':>8}{'over nudges':>14}{'over seeds':>14}"
+    ]
     names = ("held-out bits/dim", "late loss, bits/dim", "lost at tau = 1, %")
     for row in spreads:
         for name, shown, factor, digits in zip(MEASURES, names, (1, 1, 100), (3, 3, 1)):

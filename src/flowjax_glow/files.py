@@ -147,9 +147,4 @@ def read_json(
 
 
 def _damaged(path: Path, what: str, got: str) -> ValueError:
-    return expected(
-        f"{path}",
-        what,
-        got=got,
-        advice="restore the file, or set its folder aside (train and sweep: --restart)",
-    )
+    return expected(f"{path}", what, got=got, advice="restore the file")

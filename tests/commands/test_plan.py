@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import pytest
 
 from flowjax_glow.combinators import Memory
-from flowjax_glow.commands.plan import duration, to_text
+from flowjax_glow.commands.plan import duration, size, to_text
 from flowjax_glow.config import glow
 from flowjax_glow.data import DataError
 from flowjax_glow.runs.cost.planning import make_plan
@@ -104,6 +104,13 @@ def test_flops_are_those_of_the_parameters(full_size):
 )
 def test_times_have_the_unit_that_suits_them(seconds, text):
     assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(2**19, "0.5 MiB"), (999 * 2**20, "999.0 MiB"), (2**40, "1,024.0 GiB")]
+)
+def test_memory_has_the_unit_that_suits_it(count, text):
+    assert size(count) == text
 
 
 #: One level, so that it is traced fast.

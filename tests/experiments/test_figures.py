@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from experiments.figures import depth
@@ -28,7 +29,7 @@ from flowjax_glow.figures.labels import label_points
 from flowjax_glow.figures.panels import power_of_ten
 from flowjax_glow.figures.selection import NoDataError
 from flowjax_glow.figures.sheets import Sheet
-from flowjax_glow.layer_axis import flow_steps
+from flowjax_glow.layer_axis import flow_steps, name_layers, places
 from flowjax_glow.plotting import show
 from flowjax_glow.runs.experiment import to_json
 from flowjax_glow.runs.presets import SMOKE
@@ -389,6 +390,32 @@ def test_not_finite_pixels_are_magenta_and_others_are_clipped():
 def test_flow_steps_counts_steps_not_sub_layers():
     names = ["level1/step0/A", "level1/step0/B", "level1/Squeeze", "level0/step0/A"]
     assert flow_steps(names).tolist() == [0.5, 1.0, 1.0, 2.0]
+    assert flow_steps(["ActNorm", "Affine", "ActNorm"]).tolist() == [1.0, 2.0, 3.0]
+    # one Repeat after the other
+    assert flow_steps(["step1/A", "step0/A", "step1/A", "step0/A"]).tolist() == [1, 2, 3, 4]
+
+
+def test_some_of_the_layers_have_the_places_that_they_have_among_all():
+    layers = ["Affine", "ActNorm", "Affine", "ActNorm"]
+    assert places(["Affine", "Affine"], layers).tolist() == [1.0, 3.0]
+
+
+@pytest.mark.parametrize(
+    ("layers", "shown"),
+    [
+        (
+            ["level1/step0/A", "level0/step1/A", "level0/step0/A"],
+            ["step 0\nlevel 1", "step 1\nlevel 0", "step 0"],
+        ),
+        (["step1/A", "step1/B", "step0/A"], ["step 1", "step 0"]),
+        (["layer0/Affine", "layer1/Affine"], ["layer0/Affine", "layer1/Affine"]),
+    ],
+)
+def test_an_axis_names_levels_and_steps_or_layers(layers, shown):
+    axes = Figure().subplots()
+    name_layers(axes, layers)
+    assert [label.get_text() for label in axes.get_xticklabels()] == shown
+    assert axes.get_xlim() == (0.0, len(shown))
 
 
 def test_a_sheet_without_what_looks_alike():

@@ -1,5 +1,6 @@
 """The main job, as a user runs it, at the smoke size: to figures and verdicts."""
 
+import dataclasses
 import json
 import os
 import re
@@ -10,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from experiments.sweep import SweepCommand
+from flowjax_glow.runs.experiment import read_config
+from flowjax_glow.runs.folder import is_complete
 from tests.commands.invoke import invoke
 
 #: As it is; and with another wiring, another prior, another scale and pace.
@@ -114,8 +117,16 @@ def test_the_table_names_every_variant(swept):
         assert variant in printed
 
 
-def test_another_batch_is_refused(swept):
+def test_more_steps_go_on_and_another_batch_is_refused(swept):
     output, _ = swept
+    finished = read_config(output / "control-seed0")
+    assert is_complete(output / "control-seed0", finished)
+    more = dataclasses.replace(finished, steps=75)
+    assert not is_complete(output / "control-seed0", more)
+    options = ("--preset=smoke", f"--output={output}", "--variant=control", "--steps=75")
+    code, said = invoke(SweepCommand, *options, "--dry-run")
+    assert (code, "control-seed0" in said) == (0, True), said
+
     options = ("--preset=smoke", f"--output={output}", "--variant=control", "--batch=8")
     code, said = invoke(SweepCommand, *options)
     assert (code, "batch: 16 -> 8" in said) == (2, True), said

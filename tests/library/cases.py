@@ -152,7 +152,7 @@ CASES: dict[str, tuple[fg.Bijector, tuple[int, ...]]] = {
 ALIKE = {
     *(f"coupling-{name}" for name in fg.SCALES if name != "sigmoid"),
     *(f"coupling-scale-first-{name}" for name in ("additive", "bounded", "depth-scaled")),
-    *("coupling-depth-scaled-32", "coupling-shift-limit", "coupling-edge", "coupling-odd-channels"),
+    *("coupling-depth-scaled-32", "coupling-odd-channels"),
     *("repeat-remat", "repeat-invert-scale-first", "realnvp-shuffle", "invert-repeat-context"),
     *("glow-openai-damped", "glow-shuffle-remat", "glow-lu-invert", "glow-one-level"),
     *("glow-classes-invert", "glowip-invert"),

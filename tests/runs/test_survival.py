@@ -108,7 +108,7 @@ def test_without_a_usable_checkpoint_nothing_is_lost_and_the_code_is_5(whole, tm
     assert code == 5, output
     why = "it cannot be read, .*"
     assert re.search(
-        rf"got step 8, {why}; step 6, {why} set its folder aside \(train and sweep: --restart\)",
+        rf"got step 8, {why}; step 6, {why} move the run folder away \(train and sweep: --re",
         output,
     )
     changed = {path.name for path, when in entries(folder).items() if before.get(path) != when}
@@ -240,6 +240,9 @@ def test_a_run_that_diverges_leaves_what_led_there_and_its_last_checkpoint(folde
     summary = run(SAVED, folder, training=Poisoned(SAVED))
     assert (summary["status"], summary["steps"]) == ("diverged", 7)
     assert "; diverged.json has the gradients by leaf\n" in capsys.readouterr().err
+    code, again = invoke("train", f"--config={folder}", f"--output={folder}")
+    told = f"{folder}: diverged at step 7, and nothing is left to train\n"
+    assert (code, told in again) == (4, True), again
     assert latest_step(folder / "checkpoints") == 6
     dump = json.loads((folder / "diverged.json").read_text())
     assert (dump["step"], dump["loss"]) == (7, "NaN")

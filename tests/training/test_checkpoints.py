@@ -296,7 +296,7 @@ def test_with_no_usable_checkpoint_all_are_named_and_stay(tmp_path, two_steps):
     message = (
         rf"^checkpoints in {folder}: expected one that is whole and of this configuration, "
         r"got step 2, damaged: .*; step 1, it cannot be read, .*; put a copy back if there is one, "
-        r"or set its folder aside \(train and sweep: --restart\)$"
+        r"or move the run folder away \(train and sweep: --restart\)$"
     )
     with Checkpoints(folder) as saved, pytest.raises(CheckpointError, match=message):
         saved.restore(weighty(0))

@@ -64,7 +64,8 @@ class Attack(OnModels):
             )
             unusual = out_of_distribution(flow, params, pixels, n_bits=n_bits, seed=self.seed)
             about = {
-                "images": self.count,
+                "images": self.data or trained.experiment.dataset,
+                "count": self.count,
                 "steps": self.steps,
                 "temperature": self.temperature,
                 "seed": self.seed,

@@ -76,7 +76,9 @@ class OnExperiment(Command):
         return {
             "Presets": {name: preset.about for name, preset in PRESETS.items()},
             "Data sets": data.names(),
-            "Fields for --set, with their values now": described_fields(self.experiment()),
+            "Fields for --set, what they are now and what they mean": described_fields(
+                self.experiment()
+            ),
         }
 
     def place(self, experiment: Experiment) -> Path:

@@ -75,20 +75,21 @@ def to_text(plan: Plan, preset: str = "") -> str:
     devices = plan.devices
     compiled = any(policy.temporary_bytes is not None for policy in plan.policies)
     start = f"{preset}: " if preset else ""
-    lines = [
+    about = [
         f"{start}{height}x{width}x{channels} images of {plan.dataset}, batches of {plan.batch} on "
         f"{devices.count} device{'s' * (devices.count > 1)} "
         f"({plan.batch // devices.count} each), {plan.steps:,} steps",
-        f"{plan.parameters:,} parameters, {_mebibytes(plan.parameter_bytes)}; with optimizer and "
-        f"average {_mebibytes(plan.state_bytes)} on every device",
-        "",
-        *_table(plan, compiled),
-        "",
+        f"{plan.parameters:,} parameters, {size(plan.parameter_bytes)}; with optimizer and "
+        f"average {size(plan.state_bytes)} on every device",
+    ]
+    notes = [
         f"Time at {devices.efficiency:.0%} of a peak of {devices.peak / 1e12:g} TFLOP/s per "
         "device, looks included, communication not counted.",
+        NOTES,
+        *([COMPILED] if compiled else []),
     ]
-    lines += [NOTES, COMPILED] if compiled else [NOTES]
-    return "\n".join(textwrap.fill(line, 80) for line in lines)
+    about, notes = ([textwrap.fill(line, 80) for line in lines] for lines in (about, notes))
+    return "\n".join([*about, "", *_table(plan, compiled), "", *notes])
 
 
 def _table(plan: Plan, compiled: bool) -> list[str]:
@@ -103,8 +104,8 @@ def _table(plan: Plan, compiled: bool) -> list[str]:
                 policy.memory + star,
                 f"{policy.forward_flops / 1e9:.3f}",
                 f"{policy.train_flops / 1e9:.3f}",
-                _mebibytes(policy.residual_bytes),
-                _mebibytes(policy.temporary_bytes or 0),
+                size(policy.residual_bytes),
+                size(policy.temporary_bytes or 0),
                 f"{policy.steps_per_second:.1f}",
                 duration(policy.days * SECONDS_PER_DAY),
             ]
@@ -124,5 +125,7 @@ def duration(seconds: float) -> str:
     return f"{number:.0f} {unit}" if number >= 9.95 else f"{number:.1f} {unit}"
 
 
-def _mebibytes(count: int) -> str:
-    return f"{count / 2**20:,.1f} MiB"
+def size(count: float) -> str:
+    """Bytes in the unit that suits them: ``6.2 MiB``, ``16.8 GiB``."""
+    unit, name = (2**20, "MiB") if count < 1000 * 2**20 else (2**30, "GiB")
+    return f"{count / unit:,.1f} {name}"

@@ -40,7 +40,7 @@ class Measurement:
 
 
 def listed(measurements: Sequence[Measurement]) -> Iterator[str]:
-    """A line for each: the grade, the value and its name; below it the limits that it passed."""
+    """A line for each: grade, value and name; below it, unless it is trustworthy, its limits."""
     for m in measurements:
         yield f"  {m.grade:11}  {short(m.value):>8}  {m.name}"
         if m.grade != "trustworthy":
@@ -166,11 +166,10 @@ class StabilityReport(Judged):
 def draw(report: "StabilityReport") -> Any:
     """Four panels; infinities and NaN are drawn at the upper edge, as crosses."""
     from flowjax_glow import plotting
-    from flowjax_glow.layer_axis import flow_steps, name_layers
+    from flowjax_glow.layer_axis import name_layers, places
 
     tables: Any = report.tables
     layers = tables["layers, images"].layer.tolist()
-    places = dict(zip(layers, flow_steps(layers), strict=True))
     along = {
         "largest activation": ("activations", "largest"),
         "gain of a sub-layer, at least": ("layers", "gain"),
@@ -183,14 +182,16 @@ def draw(report: "StabilityReport") -> Any:
             name_layers(panel, layers, count=4)
             for number, name in enumerate(("images", "samples")):
                 table = tables[f"{kind}, {name}"]
-                own = np.array([places[layer] for layer in table.layer.tolist()])
-                _line(panel, own, getattr(table, column), name, f"C{number}")
+                if len(table.layer):
+                    own = places(table.layer.tolist(), layers)
+                    _line(panel, own, getattr(table, column), name, f"C{number}")
             panel.set_ylabel(label)
         trips = tables["samples"]
         for number, name in enumerate(("worst", "median")):
             _line(last, trips.tau, getattr(trips, name), name, f"C{number + 2}")
         last.set(xlabel="temperature τ of noise", ylabel="relative error of its way back")
         for panel in (*panels, last):
+            panel.set_visible(bool(panel.lines))  # no scale, no picture of scales
             if panel.get_legend_handles_labels()[0]:
                 panel.set_yscale("log")
                 panel.legend()

@@ -100,8 +100,8 @@ def check_same(folder: Path, experiment: Experiment) -> None:
     if changed:
         raise ConfigChangedError(
             f"{folder}: expected the configuration it was started with, got "
-            f"{'; '.join(changed)}; choose another --output, or set its folder aside (train and "
-            "sweep: --restart)"
+            f"{'; '.join(changed)}; choose another --output, or move the run folder away (train "
+            "and sweep: --restart)"
         )
 
 
@@ -122,7 +122,7 @@ def _check_new(folder: Path) -> None:
     if left:
         raise ConfigChangedError(
             f"{folder}: expected config.json beside {' and '.join(left)}, got none; put it back, "
-            "choose another --output, or set its folder aside (train and sweep: --restart)"
+            "choose another --output, or move the run folder away (train and sweep: --restart)"
         )
 
 
@@ -143,7 +143,7 @@ def check_starts(folder: Path) -> None:
     if ended_well or reached > first_save or status.get("resumed_from", 0):
         raise CheckpointError(
             f"{folder / 'checkpoints'}: expected a checkpoint, got none though step {reached} was "
-            "reached; put the folder back, or set its folder aside (train and sweep: --restart)"
+            "reached; put the folder back, or move the run folder away (train and sweep: --restart)"
         )
 
 
@@ -205,7 +205,7 @@ def read_summary(folder: Path) -> dict[str, Any] | None:
                 f"{folder / 'summary.json'}",
                 f"numbers in `{name}`",
                 got=repr(value)[:80],
-                advice="restore the file, or set its folder aside (train and sweep: --restart)",
+                advice="restore the file, or move the run folder away (train and sweep: --restart)",
             )
     return summary
 

@@ -68,7 +68,7 @@ def noted_shape(folder: Path, experiment: Experiment) -> tuple[int, int, int]:
             f"{file}",
             "`shape` of type (height, width, channels)",
             got=repr(noted)[:80],
-            advice="restore the file, or set its folder aside (train and sweep: --restart)",
+            advice="restore the file, or move the run folder away (train and sweep: --restart)",
         )
     height, width, channels = noted
     return height, width, channels
@@ -155,13 +155,13 @@ def check_images(folder: Path, source: data.Source, *, labelled: bool = False) -
         raise ConfigChangedError(
             f"{folder}: expected images parted by {noted.get('split')}, as when it began, got "
             f"{source.name} parted by {facts.get('split')}; restore the folder's layout, choose "
-            "another --output, or set its folder aside (train and sweep: --restart)"
+            "another --output, or move the run folder away (train and sweep: --restart)"
         )
     if labelled and noted.get("classes", list(source.classes)) != list(source.classes):
         raise ConfigChangedError(
             f"{folder}: expected images of the classes {listed(noted['classes'])}, as when it "
             f"began, got {source.name} with {listed(source.classes)}; restore the data, choose "
-            "another --output, or set its folder aside (train and sweep: --restart)"
+            "another --output, or move the run folder away (train and sweep: --restart)"
         )
     if changed := [name for name in facts if noted.get(name, facts[name]) != facts[name]]:
         told = ", ".join(f"{name} {noted[name]} -> {facts[name]}" for name in changed)
@@ -212,7 +212,7 @@ def known_classes(where: str, experiment: Experiment, names: Any) -> tuple[tuple
             where,
             f"`classes` to be {classes} names",
             got=repr(names)[:80],
-            advice="restore the file, or set its folder aside (train and sweep: --restart)",
+            advice="restore the file, or move the run folder away (train and sweep: --restart)",
         )
     return tuple(names), True
 

@@ -201,5 +201,5 @@ def _read_arrays(file: Path) -> Arrays:
             str(file),
             "an .npz file of plain arrays",
             got=error,
-            advice="delete it and train again",
+            advice="restore the file, or move the run folder away (train and sweep: --restart)",
         ) from error

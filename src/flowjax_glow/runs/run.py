@@ -197,7 +197,10 @@ def run(
         Preempted: as `preemption` tells.
     """
     if is_complete(folder, experiment):
-        return summary_of(folder)
+        summary = summary_of(folder)
+        if summary["status"] == "diverged":
+            _tell(folder, f"diverged at step {summary['steps']}, and nothing is left to train")
+        return summary
     make_room_for_programs()
     with own_copy(folder) as own:
         return _run(experiment, own, show, training or Training(experiment), track, preemption)
@@ -232,12 +235,16 @@ def _run(
                 status.write("done", attempt.train(state, show, track))
         except Diverged as error:
             write_json(folder / "diverged.json", _dump(training, error))
-            if is_first():
-                told = f"{folder}: {error}; diverged.json has the gradients by leaf"
-                print(told, file=sys.stderr)
+            _tell(folder, f"{error}; diverged.json has the gradients by leaf")
     summary = summarize(folder)
     write_json(folder / "summary.json", summary)
     return summary
+
+
+def _tell(folder: Path, what: str) -> None:
+    """One line of the first process, whose folder is no copy."""
+    if is_first():
+        print(f"{folder}: {what}", file=sys.stderr)
 
 
 def _dump(training: Training, error: Diverged) -> dict[str, Any]:

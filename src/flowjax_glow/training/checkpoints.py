@@ -211,7 +211,7 @@ def _check_none(folder: Path, broken: _Reasons) -> None:
             f"checkpoints in {folder}",
             "one that is whole and of this configuration",
             got="; ".join(f"step {step}, {reason}" for step, reason in broken.items()),
-            advice="put a copy back if there is one, or set its folder aside (train and sweep: "
+            advice="put a copy back if there is one, or move the run folder away (train and sweep: "
             "--restart)",
         )
 
