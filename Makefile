@@ -36,13 +36,14 @@ sweep: $(VENV)/installed-experiments
 test: $(VENV)/installed-dev
 	$(python) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
-# Of what is needed directly; old packages may meet newer ones that deprecate what they use.
+# Of what is needed directly. Old packages may meet newer ones that deprecate what they use, and
+# old wandb leaves a socket open.
 test-lowest: VENV := .venv-lowest
 test-lowest:
 	@$(environment)
 	$(python) -m pip install --no-input --disable-pip-version-check --quiet uv
 	$(python) -m uv pip install --python $(python) --resolution lowest-direct --editable '.[dev]'
-	$(python) -m pytest -n 2 --dist loadfile --no-loadscope-reorder -W ignore::DeprecationWarning $(ARGS)
+	$(python) -m pytest -n 2 --dist loadfile --no-loadscope-reorder -W ignore::DeprecationWarning -W ignore::ResourceWarning $(ARGS)
 
 soak: $(VENV)/installed-dev
 	$(python) -m tests.soak $(ARGS)

@@ -485,6 +485,19 @@ def test_a_trained_run_is_led_to_another_scale(led):
     assert f"after: {told['after']['bits_per_dim']:.3f} bits/dim (5 bits)\nverdict: " in text
 
 
+def test_a_repair_is_advised_where_it_would_change_something():
+    names = {"scale": RECOMMENDED["scale"], "damped": RECOMMENDED["damped"]}
+    advised = {
+        scale: repairing.can_be_repaired(dataclasses.replace(SMOKE, model=GlowConfig(**model)))
+        for scale, model in {
+            "control": {},
+            "recommended": names,
+            "additive": {"scale": "additive"},
+        }.items()
+    }
+    assert advised == {"control": True, "recommended": False, "additive": False}
+
+
 def test_a_repaired_run_has_what_a_trained_one_has(led):
     output, _, _ = led
     for name in ("training.png", "samples.png", "diagnosis/fast-000004-count-8.png"):

@@ -16,6 +16,7 @@ from flowjax_glow.errors import check_count, expected
 from flowjax_glow.files import write_json
 from flowjax_glow.runs.compilation import keep_compiled_programs
 from flowjax_glow.runs.load import Trained, trained_models
+from flowjax_glow.runs.repairing import can_be_repaired
 from flowjax_glow.training import keep_freed_memory
 
 #: Exit codes by verdict.
@@ -95,7 +96,7 @@ class Diagnose(OnModels):
         if self.tables:
             print("\n" + "\n\n".join(str(table) for table in report.tables.values()))
         print(f"  {self.keep(trained, report, len(images))}\n")
-        if report.verdict == "broken":
+        if report.verdict == "broken" and can_be_repaired(trained.experiment):
             print(f"if a scale is to blame: flowjax-glow repair {trained.path} bounds it\n")
         return report.verdict
 

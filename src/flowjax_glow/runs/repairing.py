@@ -20,7 +20,7 @@ from flowjax_glow.runs.experiment import Experiment
 from flowjax_glow.runs.load import Trained
 from flowjax_glow.runs.loss import images_and_labels, redraws_permutations
 from flowjax_glow.runs.run import Training
-from flowjax_glow.scales import Blend, scale_from
+from flowjax_glow.scales import Additive, Blend, scale_from
 from flowjax_glow.training import (
     LossFn,
     OptimizerConfig,
@@ -56,6 +56,13 @@ def repaired(
         steps=steps,
         penalty=0.0,  # the fine-tuning has none
     )
+
+
+def can_be_repaired(experiment: Experiment) -> bool:
+    """Whether `repaired` changes its model, and there is a scale to lead to another."""
+    model = experiment.model
+    other = repaired(experiment, None, steps=2, learning_rate=1e-3).model
+    return model != other and not isinstance(model.scale, Additive)
 
 
 def paced(before: Bijector, after: Bijector, params: Params) -> Params:
