@@ -60,7 +60,7 @@ def pytest_collection_finish() -> None:
     """Spares the garbage collector what all imports made, and JAX most of its looks."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000)
+    gc.set_threshold(200_000)
 
 
 #: Files that take longer than 20 s, the longest first: what starts late would leave the other

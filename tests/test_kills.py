@@ -6,8 +6,8 @@ from tests.training import toy
 
 
 def test_a_killed_run_goes_on_to_the_same_bits(tmp_path):
-    told = kills.soak(train_toy, toy.start(), kills=12, inside=4, seed=0, place=tmp_path)
+    told = kills.soak(train_toy, toy.start(), kills=9, inside=3, seed=0, place=tmp_path)
     assert told.faults == []
-    assert told.kills >= 12
-    assert told.inside >= 4
+    assert told.kills >= 9
+    assert told.inside >= 3
     assert told.runs >= 1

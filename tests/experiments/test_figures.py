@@ -116,10 +116,15 @@ def test_no_text_lies_on_another_or_is_cut_off(sweep, figures, name):
     assert_tidy(figures[name])
 
 
-def test_drawing_again_gives_the_same_bytes(sweep):
-    folder, files = sweep
+def test_drawing_again_gives_the_same_bytes(sweep, monkeypatch):
+    folder, _ = sweep
+    few = {name: FIGURES[name] for name in ("figure1", "figure3", "figure4")}
+    monkeypatch.setattr(experiments_drawing, "FIGURES", few)
+    files = [
+        folder / "figures" / f"{name}.{kind}" for name in few for kind in ("png", "svg", "npz")
+    ]
     before = {file: file.read_bytes() for file in files}
-    assert draw_all(folder) == files
+    assert set(draw_all(folder)) == set(files)
     assert {file: file.read_bytes() for file in files} == before
 
 
