@@ -2,6 +2,7 @@
 
 import ast
 import graphlib
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -191,3 +192,13 @@ def test_a_circle_is_told():
     sources = {"a": "from a.b import c", "a.b": "from a.d import e", "a.d": "from a import b"}
     with pytest.raises(graphlib.CycleError, match="nodes are in a cycle"):
         graphlib.TopologicalSorter(needs(sources)).prepare()
+
+
+def test_help_waits_for_nothing_that_only_some_commands_need():
+    """Matplotlib alone takes a third of a second."""
+    program = (
+        "import sys; from flowjax_glow.commands.catalog import COMMANDS;"
+        "print(*{'matplotlib', 'orbax', 'scipy', 'skimage', 'sklearn'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.returncode, done.stdout.strip()) == (0, ""), done.stderr

@@ -23,7 +23,6 @@ from experiments.sweeps import plan
 from experiments.table import over_seeds, summary_table
 from experiments.variants import GROUPS, STUDY_ROWS, VARIANTS
 from flowjax_glow import plotting
-from flowjax_glow.commands import figures as commands_figures
 from flowjax_glow.figures import drawing, style
 from flowjax_glow.figures.labels import label_points
 from flowjax_glow.figures.panels import power_of_ten
@@ -228,7 +227,7 @@ def test_one_run_alone_fills_every_figure(tmp_path, variant):
 def test_the_command_draws_what_every_run_has(tmp_path, monkeypatch):
     two = {name: drawing.FIGURES[name] for name in ("held_out", "training_loss")}
     write_run(tmp_path / "run", "damped", 3, "done", **SMALL)
-    monkeypatch.setattr(commands_figures, "FIGURES", two)
+    monkeypatch.setattr(drawing, "FIGURES", two)
     code, output = invoke("figures", tmp_path / "run")
     files = [tmp_path / "run" / "figures" / f"{name}.png" for name in two]
     assert (code, output.split()) == (0, [str(file) for file in files])

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 from flowjax_glow.commands.command import OnRuns
-from flowjax_glow.figures.drawing import FIGURES, draw_figures
 from flowjax_glow.runs.results import load_sweep
 
 
@@ -17,8 +16,10 @@ class Figures(OnRuns):
     """
 
     def __call__(self) -> None:
+        from flowjax_glow.figures import drawing  # matplotlib, a third of a second
+
         runs = load_sweep(self.run)
-        figures = {name: (draw, runs) for name, draw in FIGURES.items()}
-        for file in draw_figures(figures, self.run / "figures"):
+        figures = {name: (draw, runs) for name, draw in drawing.FIGURES.items()}
+        for file in drawing.draw_figures(figures, self.run / "figures"):
             if file.suffix == ".png":
                 print(file)
