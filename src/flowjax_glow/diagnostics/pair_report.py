@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from flowjax_glow.diagnostics.rates import CONFIDENCE
 from flowjax_glow.diagnostics.report import Judged, Measurement, in_columns, listed
 from flowjax_glow.diagnostics.table import Result, short
 from flowjax_glow.diagnostics.thresholds import AT_RISK, FAR, Verdict
@@ -111,16 +110,7 @@ class Judgement(Judged):
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; what is not finite is a string."""
-        return {
-            "verdict": self.verdict,
-            "statement": self.statement,
-            "lost_below": self.lost_below,
-            "confidence": CONFIDENCE,
-            "reason": self.reason,
-            "unseen": list(self.unseen),
-            "measurements": [m.to_json() for m in self.measurements],
-            "tables": {name: table.to_json() for name, table in self.tables.items()},
-        }
+        return self._to_json(reason=self.reason, unseen=list(self.unseen))
 
 
 def reasons(

@@ -85,6 +85,18 @@ class Judged:
         causes = [m.name for m in self.measurements if m.grade == self.verdict != "trustworthy"]
         return "; ".join([*causes, self.rates.told(self.lost_below)])
 
+    def _to_json(self, **found: Any) -> dict[str, Any]:
+        """Plain values, with what was `found` beside what every verdict has."""
+        return {
+            "verdict": self.verdict,
+            "statement": self.statement,
+            "lost_below": self.lost_below,
+            "confidence": CONFIDENCE,
+            **found,
+            "measurements": [m.to_json() for m in self.measurements],
+            "tables": {name: table.to_json() for name, table in self.tables.items()},
+        }
+
 
 @dataclass(frozen=True)
 class StabilityReport(Judged):
@@ -146,17 +158,8 @@ class StabilityReport(Judged):
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; what is not finite is a string."""
-        return {
-            "verdict": self.verdict,
-            "statement": self.statement,
-            "lost_below": self.lost_below,
-            "confidence": CONFIDENCE,
-            "layer": self.layer,
-            "reason": self.reason,
-            "suspects": [suspect._asdict() for suspect in self.suspects],
-            "measurements": [m.to_json() for m in self.measurements],
-            "tables": {name: table.to_json() for name, table in self.tables.items()},
-        }
+        suspects = [suspect._asdict() for suspect in self.suspects]
+        return self._to_json(layer=self.layer, reason=self.reason, suspects=suspects)
 
     def plot(self) -> Any:
         """A matplotlib figure: where the inverse stretches, and what comes back."""
